@@ -1,0 +1,96 @@
+"""The one place that knows there are two MMSegmentation stacks.
+
+The OpenMMLab originals (``mmengine``, ``mmcv``, ``mmsegmentation``) and the maintained OneDL
+builds (``onedl-mmengine``, ...) are imported under the same names, so the rest of the package
+need not tell them apart. They differ in the names of their distributions, which matters in two
+places: when versions are checked, and when a config asks for a base as ``mmseg::...``.
+
+Nothing of the stack is imported at the top, because :func:`check_versions` is to speak before an
+unsuitable stack fails in its own words.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+
+class _Package(NamedTuple):
+    """One package of the stack: its distribution in either stack, and the versions supported."""
+
+    openmmlab: str
+    onedl: str
+    versions: str
+
+
+_PACKAGES = {
+    "mmengine": _Package("mmengine", "onedl-mmengine", ">=0.10.7,<0.11"),
+    "mmcv": _Package("mmcv", "onedl-mmcv", ">=2.1.0,<2.4"),
+    "mmseg": _Package("mmsegmentation", "onedl-mmsegmentation", ">=1.2.2,<1.5"),
+}
+
+_ONEDL_CONFIG_PACKAGES = {
+    "mmseg": "onedl-mmsegmentation",
+    "mmpretrain": "onedl-mmpretrain",
+    "mmdet": "onedl-mmdetection",
+}
+
+_INSTALL = "pip install -r requirements.txt"
+
+
+def _installed_version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_versions() -> None:
+    """Refuse a stack that mmseg_u2pl is not made for.
+
+    Raises:
+        RuntimeError: If both stacks are installed at once, or a package is missing or has an
+            unsupported version. It is no ImportError, because MMEngine's ``custom_imports``
+            replaces the message of one.
+    """
+    openmmlab = [p.openmmlab for p in _PACKAGES.values() if _installed_version(p.openmmlab)]
+    onedl = [p.onedl for p in _PACKAGES.values() if _installed_version(p.onedl)]
+    if openmmlab and onedl:
+        both = " ".join(openmmlab + onedl)
+        raise RuntimeError(
+            f"Two stacks with the same import names are installed in this environment: "
+            f"{', '.join(openmmlab)} of OpenMMLab and {', '.join(onedl)} of OneDL. "
+            f"Remove both with `pip uninstall {both}`, then install one: `{_INSTALL}`."
+        )
+    for module, package in _PACKAGES.items():
+        _check_package(module, package, use_openmmlab=bool(openmmlab))
+
+
+def _check_package(module: str, package: _Package, use_openmmlab: bool) -> None:
+    distribution = package.openmmlab if use_openmmlab else package.onedl
+    found = _installed_version(distribution)
+    if found and SpecifierSet(package.versions).contains(found, prereleases=True):
+        return
+    # requirements.txt names the OneDL stack, which must not land beside the other one.
+    install = f'pip install "{distribution}{package.versions}"' if use_openmmlab else _INSTALL
+    state = f"{distribution} {found} is installed" if found else f"{distribution} is not installed"
+    raise RuntimeError(
+        f"{state}, but mmseg_u2pl needs {module}{package.versions}. Install it: `{install}`."
+    )
+
+
+def enable_mmseg_config_lookup() -> None:
+    """Let ``_base_ = 'mmseg::...'`` find the configs of an OneDL stack.
+
+    MMEngine looks an external config up in the distribution that its ``MODULE2PACKAGE`` names,
+    and that table knows the OpenMMLab distributions alone. The same is done for ``mmpretrain::``
+    and ``mmdet::``. An entry is changed only if its OneDL distribution is installed, so that the
+    originals stay as they are; calling it again changes nothing.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    for module, distribution in _ONEDL_CONFIG_PACKAGES.items():
+        if _installed_version(distribution):
+            MODULE2PACKAGE[module] = distribution

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Test under Slurm:
+#   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]
+# The environment sets GPUS, GPUS_PER_NODE, CPUS_PER_TASK, and SRUN_ARGS (more flags for srun).
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+    echo "usage: $0 PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]" >&2
+    exit 2
+fi
+
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
+# SRUN_ARGS is unquoted to be split into words.
+# shellcheck disable=SC2086
+exec srun \
+    --partition="$1" \
+    --job-name="$2" \
+    --gres=gpu:"${GPUS_PER_NODE:-4}" \
+    --ntasks="${GPUS:-4}" \
+    --ntasks-per-node="${GPUS_PER_NODE:-4}" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${SRUN_ARGS:-} \
+    python -u "$tools/test.py" "$3" "$4" --launcher slurm "${@:5}"

@@ -1,0 +1,93 @@
+"""Test a checkpoint; takes the flags of MMSegmentation's tools/test.py."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--out", help="folder to write the predicted label maps to")
+    parser.add_argument("--show", action="store_true", help="show painted predictions")
+    parser.add_argument(
+        "--show-dir", help="name of the folder, inside work_dir/<time>, for painted predictions"
+    )
+    parser.add_argument(
+        "--wait-time", type=float, default=2, help="seconds that --show shows an image (default: 2)"
+    )
+    parser.add_argument(
+        "--tta", action="store_true", help="test-time augmentation: tta_model and tta_pipeline"
+    )
+    return parser
+
+
+def enable_visualization(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
+    """Let the visualization hook paint what the model predicts.
+
+    Raises:
+        ValueError: If the config has no such hook.
+    """
+    hook = cfg.get("default_hooks", {}).get("visualization")
+    if hook is None:
+        raise ValueError(
+            "--show and --show-dir need the hook that paints: add "
+            "visualization=dict(type='SegVisualizationHook') to default_hooks of the config"
+        )
+    hook.draw = True
+    if show:
+        hook.show = True
+        hook.wait_time = wait_time
+    if show_dir:
+        cfg.visualizer.save_dir = show_dir
+
+
+def enable_tta(cfg: Config) -> None:
+    """Wrap the model in the config's ``tta_model`` and test on its ``tta_pipeline``.
+
+    Raises:
+        ValueError: If the config lacks one of them.
+    """
+    for key in ("tta_model", "tta_pipeline"):
+        if key not in cfg:
+            raise ValueError(f"--tta needs {key} in the config, and it has none")
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.tta_model.module = cfg.model
+    cfg.model = cfg.tta_model
+
+
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Change the config as the flags of the test tool say."""
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        enable_visualization(cfg, args.show, args.show_dir, args.wait_time)
+    if args.tta:
+        enable_tta(cfg)
+    if args.out is not None:
+        cfg.test_evaluator.output_dir = args.out
+        cfg.test_evaluator.keep_results = True
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    cfg = load_config(args)
+    try:
+        apply_arguments(cfg, args)
+    except ValueError as error:
+        parser.error(str(error))
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Train a model; takes the flags of MMSegmentation's tools/train.py."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmseg.registry import RUNNERS
+
+from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from the latest checkpoint in the work folder, or from CHECKPOINT; "
+        "write it after the config file",
+    )
+    parser.add_argument("--amp", action="store_true", help="train in automatic mixed precision")
+    return parser
+
+
+def set_resume(cfg: Config, resume: str | None, cfg_options: dict[str, object]) -> None:
+    """Set ``resume`` and ``load_from`` so that the runner starts where the user asked."""
+    cfg.resume = resume is not None
+    if resume not in (None, "auto"):
+        cfg.load_from = resume
+    # MMEngine resumes from `load_from` where there is one. In a config that names the weights of
+    # a warm start, that would throw the interrupted run away; given on the command line, it is
+    # MMSegmentation's documented way to name the checkpoint to resume from.
+    elif resume and "load_from" not in cfg_options and find_latest_checkpoint(cfg.work_dir):
+        cfg.load_from = None
+
+
+def enable_amp(cfg: Config) -> None:
+    """Swap the optimizer wrapper for the mixed-precision one.
+
+    Raises:
+        ValueError: If there is no accelerator, or the config has a wrapper of another kind.
+    """
+    if get_device() == "cpu":
+        raise ValueError("--amp needs a GPU, and PyTorch sees none; leave --amp out")
+    wrapper = cfg.optim_wrapper.get("type", "OptimWrapper")
+    if wrapper == "AmpOptimWrapper":
+        return
+    if wrapper != "OptimWrapper":
+        raise ValueError(
+            f"--amp can replace an optim_wrapper of type 'OptimWrapper' only, and the config has "
+            f"{wrapper!r}; set up mixed precision in the config and leave --amp out"
+        )
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.loss_scale = "dynamic"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    cfg = load_config(args)
+    set_resume(cfg, args.resume, args.cfg_options)
+    if args.amp:
+        try:
+            enable_amp(cfg)
+        except ValueError as error:
+            parser.error(str(error))
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == "__main__":
+    main()
