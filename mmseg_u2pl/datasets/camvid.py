@@ -1,0 +1,45 @@
+"""CamVid, a small data set of road scenes that MMSegmentation lacks."""
+
+from typing import ClassVar
+
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CamVidDataset(BaseSegDataset):
+    """CamVid (Brostow et al., 2009) with the customary 11 classes.
+
+    Masks hold the class index and 255 for void. Images end in ``.jpg`` and masks in ``.png``; give
+    ``img_suffix='.png'`` for the original frames. With lists of names such as
+    ``train/0001TP_006690``, ``data_prefix=dict(img_path='images', seg_map_path='labels')``.
+    """
+
+    METAINFO: ClassVar[dict] = {
+        "classes": (
+            "sky",
+            "building",
+            "pole",
+            "road",
+            "sidewalk",
+            "tree",
+            "sign-symbol",
+            "fence",
+            "car",
+            "pedestrian",
+            "bicyclist",
+        ),
+        "palette": [
+            [128, 128, 128],
+            [128, 0, 0],
+            [192, 192, 128],
+            [128, 64, 128],
+            [0, 0, 192],
+            [128, 128, 0],
+            [192, 128, 128],
+            [64, 64, 128],
+            [64, 0, 128],
+            [64, 64, 0],
+            [0, 128, 192],
+        ],
+    }

@@ -1,0 +1,307 @@
+import numpy as np
+import pytest
+from mmengine.dataset import ConcatDataset
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from mmseg_u2pl.datasets.camvid import CamVidDataset
+from mmseg_u2pl.datasets.checks import (
+    DataError,
+    check_files,
+    check_masks,
+    check_num_classes,
+    check_overlap,
+    check_split,
+    explain_failed_build,
+    leaf_datasets,
+)
+
+LOADING = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope("mmseg")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    return tmp_path
+
+
+def add(root, name, mask=None, size=(4, 6)):
+    """Write an image of (height, width) and its mask, an array or a PIL image."""
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"{name}.jpg")
+    if mask is None:
+        mask = np.zeros(size, np.uint8)
+    image = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
+    image.save(root / "labels" / f"{name}.png")
+
+
+def listed(root, names, list_name="list.txt", **changes):
+    (root / list_name).write_text("".join(f"{name}\n" for name in names))
+    config = {
+        "type": "CamVidDataset",
+        "data_root": str(root),
+        "ann_file": list_name,
+        "data_prefix": {"img_path": "images", "seg_map_path": "labels"},
+        "pipeline": LOADING,
+        "serialize_data": False,  # serializing collects garbage, which is slow
+    }
+    return DATASETS.build({**config, **changes})
+
+
+def filled(value, size=(4, 6)):
+    """A mask of zeros with one pixel of `value`."""
+    mask = np.zeros(size, np.uint8)
+    mask[1, 2] = value
+    return mask
+
+
+def test_leaf_datasets_takes_concatenations_apart(root):
+    add(root, "a")
+    one, two, three = (listed(root, ["a"]) for _ in range(3))
+    nested = ConcatDataset([one, two])
+    nested.datasets.append(ConcatDataset([three]))
+    assert leaf_datasets(nested) == [one, two, three]
+    assert leaf_datasets(one) == [one]
+
+
+class TestSplit:
+    def test_good(self, root):
+        check_split(listed(root, ["a"]), "validation")
+
+    def test_a_directory_needs_no_list(self, root):
+        add(root, "a")
+        dataset = listed(root, [], ann_file="")
+        assert len(dataset) == 1
+        check_split(dataset, "validation")
+
+    def test_blank_line(self, root):
+        with pytest.raises(DataError, match=r"validation: .*has blank lines:\n  line 2"):
+            check_split(listed(root, ["a", " "]), "validation")
+
+    def test_ten_offenders_are_shown(self, root):
+        with pytest.raises(DataError, match=r"line 18\n  line 20\n  and 2 more\nRemove"):
+            check_split(listed(root, ["a", ""] * 12), "labeled")
+
+
+class TestExplainFailedBuild:
+    def test_nothing_to_say(self, root):
+        add(root, "a")
+        (root / "list.txt").write_text("a\n")
+        config = {"type": "CamVidDataset", "data_root": str(root)}
+        explain_failed_build({**config, "ann_file": "list.txt"}, "labeled")
+        explain_failed_build({**config, "data_prefix": {"img_path": "images"}}, "labeled")
+
+    @pytest.mark.parametrize("kind", ["CamVidDataset", CamVidDataset])
+    def test_suffix_of_a_class_by_name_or_itself(self, root, kind):
+        config = {"type": kind, "data_root": str(root), "data_prefix": {"img_path": "images"}}
+        with pytest.raises(DataError, match=r"holds no file that ends in '\.jpg'"):
+            explain_failed_build(config, "labeled")
+
+    def test_remote_directories_are_not_looked_at(self):
+        config = {"type": "CamVidDataset", "data_prefix": {"img_path": "gone"}}
+        explain_failed_build({**config, "backend_args": {"backend": "petrel"}}, "labeled")
+        explain_failed_build({"type": "CamVidDataset", "data_root": "s3://gone"}, "labeled")
+
+
+class TestFiles:
+    def test_all_there(self, root):
+        add(root, "a")
+        check_files([listed(root, ["a"])], "labeled", masks=True)
+
+    def test_missing_images_and_masks_are_all_named(self, root):
+        add(root, "a")
+        add(root, "b")
+        (root / "labels" / "b.png").unlink()
+        match = (
+            r"labeled: 3 listed files are not on disk:\n"
+            r"  .*labels/b\.png\n  .*images/c\.jpg\n  .*labels/c\.png\nCheck data_root"
+        )
+        with pytest.raises(DataError, match=match) as caught:
+            check_files([listed(root, ["a", "b", "c"])], "labeled", masks=True)
+        assert "without one" not in str(caught.value)
+
+    def test_unlabeled_images_need_no_masks(self, root):
+        add(root, "a")
+        (root / "labels" / "a.png").unlink()
+        check_files([listed(root, ["a"])], "unlabeled", masks=False)
+
+    def test_ten_are_shown(self, root):
+        names = [f"n{index:02}" for index in range(12)]
+        with pytest.raises(DataError, match="12 listed files") as caught:
+            check_files([listed(root, names)], "unlabeled", masks=False)
+        assert "n09.jpg" in str(caught.value)
+        assert "n10.jpg" not in str(caught.value)
+        assert "\n  and 2 more\n" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "suffix"),
+        [("a.jpg", ".jpg"), ("a.PNG", ".jpg"), ("a_leftImg8bit.png", "_leftImg8bit.png")],
+    )
+    def test_suffix_in_the_list(self, root, name, suffix):
+        dataset = listed(root, [name], img_suffix=suffix)
+        with pytest.raises(DataError, match="write the names without one"):
+            check_files([dataset], "unlabeled", masks=False)
+
+    def test_a_labeled_stream_without_mask_directory(self, root):
+        add(root, "a")
+        dataset = listed(root, ["a"], data_prefix={"img_path": "images"})
+        with pytest.raises(DataError, match=r"labeled: the data set has images and no masks\. Set"):
+            check_files([dataset], "labeled", masks=True)
+
+    def test_files_of_another_backend_are_not_looked_at(self, root):
+        dataset = listed(root, ["a"])
+        dataset.backend_args = {"backend": "petrel"}
+        check_files([dataset], "labeled", masks=True)
+
+    def test_paths_with_a_scheme_are_not_looked_at(self, root):
+        prefix = {"img_path": "s3://bucket"}
+        ann_file = str(root / "list.txt")
+        dataset = listed(root, ["a"], data_root=None, ann_file=ann_file, data_prefix=prefix)
+        check_files([dataset], "unlabeled", masks=False)
+
+    def test_an_explicit_local_backend_is_looked_at(self, root):
+        dataset = listed(root, ["a"], backend_args={"backend": "local"})
+        with pytest.raises(DataError, match="1 listed files"):
+            check_files([dataset], "unlabeled", masks=False)
+
+
+class TestOverlap:
+    def test_disjoint(self, root):
+        streams = {
+            "labeled": [listed(root, ["a", "b"])],
+            "unlabeled": [listed(root, ["c"]), listed(root, ["d"])],
+            "validation": [listed(root, ["e"])],
+        }
+        check_overlap(streams)
+
+    @pytest.mark.parametrize("pair", [("labeled", "unlabeled"), ("unlabeled", "validation")])
+    def test_shared(self, root, pair):
+        streams = {"labeled": ["a"], "unlabeled": ["b"], "validation": ["c"]}
+        for name in pair:
+            streams[name] += ["x", "y"]
+        built = {name: [listed(root, names)] for name, names in streams.items()}
+        match = rf"2 images are both in {pair[0]} and in {pair[1]}:\n  .*x\.jpg\n  .*y\.jpg\nTake"
+        with pytest.raises(DataError, match=match):
+            check_overlap(built)
+
+    def test_two_paths_of_one_file(self, root):
+        add(root, "a")
+        (root / "images" / "linked.jpg").symlink_to(root / "images" / "a.jpg")
+        streams = {"labeled": [listed(root, ["a"])], "unlabeled": [listed(root, ["linked"])]}
+        with pytest.raises(DataError, match=r"both in labeled and in unlabeled:\n  .*a\.jpg"):
+            check_overlap(streams)
+
+    def test_listed_twice(self, root):
+        with pytest.raises(DataError, match=r"labeled: 1 images are listed more.*:\n  .*b\.jpg"):
+            check_overlap({"labeled": [listed(root, ["a", "b"]), listed(root, ["b"])]})
+
+    def test_remote_paths_are_compared_as_they_are(self, root):
+        prefix = {"img_path": "s3://bucket"}
+        ann_file = str(root / "list.txt")
+        dataset = listed(root, ["a"], data_root=None, ann_file=ann_file, data_prefix=prefix)
+        with pytest.raises(DataError, match=r":\n  s3://bucket/a\.jpg\n"):
+            check_overlap({"labeled": [dataset], "validation": [dataset]})
+
+
+class TestNumClasses:
+    def test_returns_the_number_the_data_set_names(self):
+        assert check_num_classes({"classes": ("road", "car")}, None) == 2
+        assert check_num_classes({"classes": ("road", "car")}, 2) == 2
+
+    def test_no_names(self):
+        with pytest.raises(DataError, match="names no classes"):
+            check_num_classes({}, 2)
+
+    def test_other_number_than_the_model(self):
+        match = r"num_classes=19, the labeled data set 2 classes \(road, car\). Set num_classes=2"
+        with pytest.raises(DataError, match=match):
+            check_num_classes({"classes": ("road", "car")}, 19)
+
+
+class TestMasks:
+    @pytest.mark.parametrize("value", [0, 10, 255])
+    def test_good_values(self, root, value):
+        add(root, "a", filled(value))
+        check_masks([listed(root, ["a"])], 11)
+
+    def test_palette_images_hold_indices(self, root):
+        mask = Image.fromarray(filled(10)).convert("P")
+        mask.putpalette(list(range(256)) * 3)
+        add(root, "a", mask)
+        assert Image.open(root / "labels" / "a.png").mode == "P"
+        check_masks([listed(root, ["a"])], 11)
+
+    def test_all_bad_values_of_all_masks_are_named(self, root):
+        add(root, "a", filled(11))
+        add(root, "b", filled(10))
+        mask = filled(254)
+        mask[0, 0] = 30
+        add(root, "c", mask)
+        match = (
+            r"labeled: 2 of 3 masks cannot be trained on:\n  .*a\.png: values \[11\]\n"
+            r"  .*c\.png: values \[30, 254\]\nValues must be 0 to 10, or 255"
+        )
+        with pytest.raises(DataError, match=match):
+            check_masks([listed(root, ["a", "b"]), listed(root, ["c"])], 11)
+
+    def test_own_ignore_index(self, root):
+        add(root, "a", filled(254))
+        check_masks([listed(root, ["a"], ignore_index=254)], 11)
+        add(root, "a", filled(255))
+        with pytest.raises(DataError, match=r"values \[255\]\nValues must be 0 to 10, or 254 to"):
+            check_masks([listed(root, ["a"], ignore_index=254)], 11)
+
+    def test_values_are_those_after_reduce_zero_label(self, root):
+        add(root, "a", filled(11))  # 0 -> 255, 11 -> 10
+        check_masks([listed(root, ["a"], reduce_zero_label=True)], 11)
+        add(root, "a", filled(12))
+        with pytest.raises(DataError, match=r"values \[11\]"):
+            check_masks([listed(root, ["a"], reduce_zero_label=True)], 11)
+
+    def test_values_are_those_after_label_map(self, root):
+        add(root, "a", filled(3))  # sky -> 1, road -> 0, any other class is ignored
+        dataset = listed(root, ["a"], metainfo={"classes": ("road", "sky")})
+        check_masks([dataset], 2)
+        add(root, "a", filled(11))
+        with pytest.raises(DataError, match=r"values \[11\]"):
+            check_masks([dataset], 2)
+
+    def test_colour_mask(self, root):
+        add(root, "a", np.zeros((4, 6, 3), np.uint8))
+        with pytest.raises(
+            DataError, match=r"a\.png: shape \(4, 6, 3\), not one.*\nConvert colour"
+        ):
+            check_masks([listed(root, ["a"])], 11)
+
+    def test_size_of_the_image(self, root):
+        add(root, "a", np.zeros((6, 4), np.uint8), size=(4, 6))
+        with pytest.raises(DataError, match=r"6x4 pixels \(height x width\), its image 4x6\nGive"):
+            check_masks([listed(root, ["a"])], 11)
+
+    @pytest.mark.parametrize("broken", ["labels/a.png", "images/a.jpg"])
+    def test_unreadable_file(self, root, broken):
+        add(root, "a")
+        (root / broken).write_bytes(b"no image")
+        with pytest.raises(DataError, match=r"a\.png: it or its image .*a\.jpg cannot be read \("):
+            check_masks([listed(root, ["a"])], 11)
+
+    def test_different_problems_are_told_together_with_their_advice(self, root):
+        add(root, "a", filled(40))
+        add(root, "b", np.zeros((6, 4), np.uint8))
+        add(root, "c", filled(41))
+        with pytest.raises(DataError, match="3 of 3 masks") as caught:
+            check_masks([listed(root, ["a", "b", "c"])], 11)
+        assert str(caught.value).count("Values must be") == 1
+        assert str(caught.value).count("Give masks the size") == 1
+
+    def test_pipeline_without_annotations(self, root):
+        add(root, "a")
+        dataset = listed(root, ["a"], pipeline=LOADING[:1])
+        with pytest.raises(DataError, match="labeled: the pipeline has no LoadAnnotations"):
+            check_masks([dataset], 11)

@@ -1,0 +1,66 @@
+"""The unlabeled config that is derived from the labeled one."""
+
+import pytest
+
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.unlabeled import complete_unlabeled, strip_ground_truth
+
+LABELED = dict(
+    type="BaseSegDataset",
+    data_root="root",
+    data_prefix=dict(img_path="images", seg_map_path="labels"),
+    ann_file="labeled.txt",
+    pipeline=[
+        dict(type="LoadImageFromFile"),
+        dict(type="LoadAnnotations", reduce_zero_label=True),
+        dict(type="RandomCrop", crop_size=(8, 8), cat_max_ratio=0.75),
+        dict(type="PackSegInputs"),
+    ],
+)
+
+
+def test_what_is_left_out_is_taken_from_the_labeled_config():
+    assert complete_unlabeled(LABELED, dict(ann_file="unlabeled.txt")) == dict(
+        type="BaseSegDataset",
+        data_root="root",
+        data_prefix=dict(img_path="images"),
+        ann_file="unlabeled.txt",
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="RandomCrop", crop_size=(8, 8)),
+            dict(type="PackSegInputs"),
+        ],
+    )
+    # The labeled config is not changed by it.
+    assert LABELED["data_prefix"]["seg_map_path"] == "labels"
+    assert LABELED["pipeline"][2]["cat_max_ratio"] == 0.75
+
+
+def test_what_is_given_stays():
+    unlabeled = dict(data_prefix=dict(img_path="more"), pipeline=[dict(type="PackSegInputs")])
+    completed = complete_unlabeled(LABELED, unlabeled)
+    assert completed == LABELED | unlabeled
+
+
+def test_config_with_a_type_is_complete():
+    unlabeled = dict(type="BaseSegDataset", ann_file="unlabeled.txt")
+    assert complete_unlabeled(LABELED, unlabeled) == unlabeled
+
+
+def test_wrapped_transforms_are_stripped_too():
+    flip = dict(type="RandomFlip", prob=0.5)
+    edge = dict(type="GenerateEdge")
+    crop = dict(type="RandomCrop", crop_size=(8, 8))
+    pipeline = [
+        dict(type="RandomApply", transforms=[edge, flip], prob=0.5),
+        dict(type="RandomChoice", transforms=[[flip, edge], [dict(crop, cat_max_ratio=0.5)]]),
+    ]
+    assert strip_ground_truth(pipeline) == [
+        dict(type="RandomApply", transforms=[flip], prob=0.5),
+        dict(type="RandomChoice", transforms=[[flip], [crop]]),
+    ]
+
+
+def test_nothing_to_derive_from():
+    with pytest.raises(DataError, match=r"Give unlabeled as a whole, with its type"):
+        complete_unlabeled(dict(type="ConcatDataset", datasets=[LABELED]), dict(ann_file="u.txt"))
