@@ -1,0 +1,15 @@
+"""Labeled and unlabeled streams, and data sets that MMSegmentation lacks."""
+
+from .builtin import BuiltinDataset
+from .camvid import CamVidDataset
+from .checks import DataError
+from .sampler import DualStreamSampler
+from .semi_dataset import SemiDataset
+
+__all__ = [
+    "BuiltinDataset",
+    "CamVidDataset",
+    "DataError",
+    "DualStreamSampler",
+    "SemiDataset",
+]
