@@ -1,0 +1,7 @@
+"""What MMEngine's runner needs: hooks and loops."""
+
+from .data_check_hook import DataCheckHook
+from .mean_teacher_hook import MeanTeacherHook
+from .val_loop import TeacherStudentValLoop
+
+__all__ = ["DataCheckHook", "MeanTeacherHook", "TeacherStudentValLoop"]

@@ -1,0 +1,71 @@
+"""Keeps the model informed of the training's progress and moves its teacher."""
+
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..models import SemiSegmentor
+
+
+@HOOKS.register_module()
+class MeanTeacherHook(Hook):
+    """Sets ``progress`` and ``sup_only`` before each step and moves the teacher after it.
+
+    The teacher moves when the optimizer steps: with gradient accumulation, not at each iteration.
+
+    Args:
+        sup_only_iters: Iterations at the start that use the labeled images alone.
+        sup_only_epochs: The same in epochs, passes over the dataloader; only one of the two. (The
+            paper: 1 on VOC, 20 on Cityscapes.)
+
+    Raises:
+        ValueError: If both are given or one is negative.
+    """
+
+    def __init__(self, sup_only_iters: int = 0, sup_only_epochs: int = 0) -> None:
+        if min(sup_only_iters, sup_only_epochs) < 0 or (sup_only_iters and sup_only_epochs):
+            raise ValueError(
+                "give sup_only_iters or sup_only_epochs, not negative and not both; got "
+                f"{sup_only_iters} and {sup_only_epochs}"
+            )
+        self.sup_only_iters = sup_only_iters
+        self.sup_only_epochs = sup_only_epochs
+
+    def before_train(self, runner: Runner) -> None:
+        """Turn epochs into iterations, and refuse a model without a teacher."""
+        model = _unwrapped(runner)
+        if not isinstance(model, SemiSegmentor):
+            raise TypeError(
+                f"MeanTeacherHook works on U2PL, but the model is {type(model).__name__}; remove "
+                "the hook from custom_hooks or wrap the model: "
+                "model=dict(type='U2PL', segmentor=...)"
+            )
+        if self.sup_only_epochs:
+            self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
+    ) -> None:
+        """Tell the model how far the training is."""
+        model = _unwrapped(runner)
+        model.progress = runner.iter / runner.max_iters
+        model.sup_only = runner.iter < self.sup_only_iters
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | Sequence | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Move the teacher if the optimizer has stepped."""
+        if runner.optim_wrapper.should_update():
+            _unwrapped(runner).update_teacher()
+
+
+def _unwrapped(runner: Runner) -> SemiSegmentor:
+    """The model without the wrapper of distributed training."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

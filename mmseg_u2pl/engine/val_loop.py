@@ -1,0 +1,40 @@
+"""Validation of teacher and student."""
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import ValLoop
+from mmseg.registry import LOOPS
+
+
+@LOOPS.register_module()
+class TeacherStudentValLoop(ValLoop):
+    """Validates the teacher, then the student, on the same data.
+
+    The teacher's metrics have MMSegmentation's own names (``mIoU``), so ``save_best='mIoU'`` means
+    the teacher; those of the student are prefixed (``student/mIoU``).
+    """
+
+    def run(self) -> dict[str, float]:
+        """Launch both validations.
+
+        Returns:
+            Metrics of both.
+        """
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        self.runner.model.eval()
+        metrics = self._evaluate("teacher")
+        metrics.update({f"student/{key}": v for key, v in self._evaluate("student").items()})
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+    def _evaluate(self, role: str) -> dict[str, float]:
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        model.predict_with = role
+        try:
+            for idx, data_batch in enumerate(self.dataloader):
+                self.run_iter(idx, data_batch)
+            return self.evaluator.evaluate(len(self.dataloader.dataset))
+        finally:
+            model.predict_with = "teacher"

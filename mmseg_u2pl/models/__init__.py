@@ -1,0 +1,18 @@
+"""Models: the method, the segmentor it wraps, and the parts between them."""
+
+from .contrastive_head import UnreliableContrastiveHead
+from .embedding_segmentor import EmbeddingSegmentor, SegmentorOutput
+from .memory_bank import CategoryMemoryBank
+from .semi_segmentor import SemiSegmentor
+from .teacher import MeanTeacher
+from .u2pl import U2PL
+
+__all__ = [
+    "U2PL",
+    "CategoryMemoryBank",
+    "EmbeddingSegmentor",
+    "MeanTeacher",
+    "SegmentorOutput",
+    "SemiSegmentor",
+    "UnreliableContrastiveHead",
+]

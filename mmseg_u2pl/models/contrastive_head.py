@@ -1,0 +1,192 @@
+"""The contrastive loss of U2PL: unreliable pixels as negatives of classes they surely are not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.logging import print_log
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..ops import (
+    anchor_mask,
+    class_means,
+    info_nce,
+    labeled_negative_mask,
+    sample_per_class,
+    unlabeled_negative_mask,
+)
+from .memory_bank import CategoryMemoryBank
+from .options import reject_unknown
+
+PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
+
+
+@MODELS.register_module()
+class UnreliableContrastiveHead(nn.Module):
+    """Anchors, positives and negatives of every class, and the InfoNCE loss between them.
+
+    U2PL, sec. 3.3. Defaults are the paper's. Classes without an anchor in the batch or without a
+    negative in their queue take no part in the mean of a step.
+
+    Args:
+        num_classes: C; :class:`U2PL` fills it in.
+        embed_dims: D; :class:`U2PL` fills it in.
+        num_anchors: M, anchors a class.
+        num_negatives: N, negatives an anchor.
+        temperature: ``tau``.
+        min_prob: ``delta_p``, least probability of its class that makes a pixel an anchor.
+        low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
+            and with fewer than four classes the last rank, ``C - 1``.
+        high_rank: ``r_h``, rank after the last one that is used. By default 20.
+        queue_size: Embeddings a class, or one number a class.
+        queue_dtype: ``'float16'`` or ``'float32'``.
+
+    Raises:
+        ValueError: If the ranks do not fit the number of classes or a number is out of range.
+        TypeError: On an unknown option.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embed_dims: int,
+        num_anchors: int = 50,
+        num_negatives: int = 256,
+        temperature: float = 0.5,
+        min_prob: float = 0.3,
+        low_rank: int | None = None,
+        high_rank: int | None = None,
+        queue_size: int | Sequence[int] = 30000,
+        queue_dtype: str = "float16",
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        reject_unknown(type(self), unknown)
+        for name, value in dict(
+            num_anchors=num_anchors, num_negatives=num_negatives, temperature=temperature
+        ).items():
+            if value <= 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+        self.num_classes = num_classes
+        self.num_anchors = num_anchors
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.min_prob = min_prob
+        self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
+        self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
+
+    def forward(
+        self,
+        student_embedding: Tensor,
+        teacher_embedding: Tensor,
+        prob: Tensor,
+        target: Tensor,
+        unreliable: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Push the negatives of this step, then contrast its anchors.
+
+        The first images of the batch are the labeled ones.
+
+        Args:
+            student_embedding: (N, D, h, w); the only argument that gets a gradient.
+            teacher_embedding: (N, D, h, w).
+            prob: (N, C, h, w), probabilities of the teacher.
+            target: (N, h, w), int64, ground truth of labeled images and reliable pseudo-labels of
+                unlabeled ones, 255 elsewhere.
+            unreliable: (N_u, h, w), bool, of the last ``N_u`` images, the unlabeled ones.
+            generator: Random numbers of this step, on the device of the tensors.
+
+        Returns:
+            ``loss_nce``, and for the log ``anchors``, the number of candidates, and ``queue_fill``,
+            the mean fill of the queues in [0, 1].
+        """
+        num_labeled = len(prob) - len(unreliable)
+        rows = _as_rows(teacher_embedding)
+        with torch.no_grad():
+            anchors = anchor_mask(prob, target, self.min_prob)
+            negatives = torch.cat(
+                [
+                    labeled_negative_mask(prob[:num_labeled], target[:num_labeled], self.low_rank),
+                    unlabeled_negative_mask(
+                        prob[num_labeled:], unreliable, self.low_rank, self.high_rank
+                    ),
+                ]
+            )
+            label, pixel = negatives.transpose(0, 1).flatten(1).nonzero(as_tuple=True)
+            self.bank.enqueue(rows, pixel, label)
+            positives, has_positive = self._positives(rows, anchors.flatten(), target.flatten())
+
+        classes, anchor_embedding = self._draw_anchors(
+            student_embedding, anchors, target, has_positive & (self.bank.fill > 0), generator
+        )
+        drawn = self.bank.sample(classes, self.num_anchors * self.num_negatives, generator)
+        loss = info_nce(
+            anchor_embedding,
+            positives[classes],
+            drawn.unflatten(1, (self.num_anchors, self.num_negatives)),
+            self.temperature,
+        )
+        return {
+            # Keeps the projector in the graph of every step: distributed training waits for its
+            # gradient, also where no class can be contrasted.
+            "loss_nce": loss + student_embedding.sum() * 0.0,
+            "anchors": anchors.sum().float(),
+            "queue_fill": (self.bank.fill / self.bank.size).mean(),
+        }
+
+    def _positives(self, rows: Tensor, anchors: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean embedding of all candidate anchors of each class, over all processes (Eq. 12)."""
+        sums, counts = class_means(rows[anchors], target[anchors], self.num_classes)
+        all_reduce(sums)
+        all_reduce(counts)
+        return sums / counts.clamp(min=1.0)[:, None], counts > 0
+
+    def _draw_anchors(
+        self,
+        embedding: Tensor,
+        anchors: Tensor,
+        target: Tensor,
+        contrastable: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
+        drawn, counts = sample_per_class(
+            target[anchors], self.num_classes, self.num_anchors, generator
+        )
+        classes = ((counts > 0) & contrastable).nonzero()[:, 0]
+        image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
+        return classes, embedding.permute(0, 2, 3, 1)[image, row, col]
+
+
+def _as_rows(embedding: Tensor) -> Tensor:
+    """(N, D, h, w) -> (N * h * w, D), contiguous, for rows are read many times."""
+    return embedding.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:
+    """Ranks as given, or the paper's, reduced where there are too few classes for them."""
+    if num_classes < 2:
+        raise ValueError(f"contrasting needs at least 2 classes, got {num_classes}")
+    last = num_classes - 1
+    if low is None:
+        low = min(PAPER_LOW_RANK, last)
+        if low < PAPER_LOW_RANK:
+            print_log(
+                f"{num_classes} classes are too few for the paper's low_rank={PAPER_LOW_RANK}; "
+                f"negatives are taken from probability rank {low} on",
+                logger="current",
+                level=30,
+            )
+    high = PAPER_HIGH_RANK if high is None else high
+    if not 1 <= low <= last:
+        raise ValueError(
+            f"low_rank={low} leaves no class to be a negative of: {num_classes} classes have the "
+            f"ranks 0 to {last}. Use low_rank between 1 and {last}, for example "
+            f"low_rank={min(PAPER_LOW_RANK, last)}"
+        )
+    if high <= low:
+        raise ValueError(f"high_rank={high} must be above low_rank={low}")
+    return low, high

@@ -1,0 +1,239 @@
+"""A plain MMSegmentation segmentor and a projector: images -> (logits, embedding) in one pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from mmcv.cnn import ConvModule
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
+from mmseg.models import BaseSegmentor
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+
+class SegmentorOutput(NamedTuple):
+    """What one forward pass over N images yields.
+
+    Attributes:
+        logits: (N, C, h, w), at the stride of the decode head.
+        embedding: (N, D, h', w'), at the stride of the tapped feature map.
+        features: What the segmentor's ``extract_feat`` returned.
+        head_outputs: What the ``forward`` of each decode head returned, in order.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    features: Any
+    head_outputs: list[Any]
+
+
+class Projector(BaseModule):
+    """Representation head: blocks of convolution, norm and ReLU, then a linear 1x1 convolution.
+
+    As in the paper (sec. 4.1) the first block halves the channels.
+
+    Args:
+        in_channels: Channels of the tapped feature map.
+        embed_dims: D, channels of the embedding.
+        num_convs: Number of blocks.
+        kernel_size: Of the blocks. The paper's network uses 3; 1 costs a ninth and does where the
+            tapped features come from a decode head's own spatial convolutions.
+        norm_cfg: Norm layer of the blocks.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dims: int = 256,
+        num_convs: int = 2,
+        kernel_size: int = 1,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.embed_dims = embed_dims
+        hidden = max(in_channels // 2, 1)
+        widths = [in_channels] + [hidden] * num_convs
+        blocks = [
+            ConvModule(
+                width_in,
+                width_out,
+                kernel_size,
+                padding=kernel_size // 2,
+                norm_cfg=norm_cfg or dict(type="BN"),
+            )
+            for width_in, width_out in pairwise(widths)
+        ]
+        self.blocks = nn.Sequential(*blocks)
+        self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project features.
+
+        Args:
+            features: (N, in_channels, h, w).
+
+        Returns:
+            (N, embed_dims, h, w), not normalised.
+        """
+        return self.linear(self.blocks(features))
+
+
+class EmbeddingSegmentor(BaseModule):
+    """Any MMSegmentation segmentor with an embedding of its pixels.
+
+    The embedding is tapped: the input of the module at ``embedding_source`` goes through the
+    projector. The segmentor itself stays as it is, so its weights are those of a plain one.
+
+    Args:
+        segmentor: Model config of a segmentor with a ``decode_head``.
+        embedding_source: Dotted name of a module of the segmentor, for example
+            ``'decode_head.sep_bottleneck'``. By default the classifier of the (last) decode head.
+        projector: Options of :class:`Projector` besides ``in_channels``, which is read from the
+            tapped module unless it is given here.
+
+    Raises:
+        ValueError: If the tap does not exist or its width cannot be read.
+    """
+
+    def __init__(
+        self, segmentor: dict, embedding_source: str | None = None, projector: dict | None = None
+    ) -> None:
+        super().__init__()
+        self.segmentor: BaseSegmentor = MODELS.build(ConfigDict(segmentor))
+        self.embedding_source = embedding_source or self._default_source()
+        options = dict(projector or {})
+        if "in_channels" not in options:
+            options["in_channels"] = self._tap_channels()
+        options.setdefault("norm_cfg", getattr(self.decode_heads[-1], "norm_cfg", None))
+        self.projector = Projector(**options)
+
+    @property
+    def decode_heads(self) -> list[nn.Module]:
+        """The decode heads in the order they run; one but for cascades."""
+        head = self.segmentor.decode_head
+        return list(head) if isinstance(head, nn.ModuleList) else [head]
+
+    @property
+    def ignore_index(self) -> int:
+        """Ground truth value of pixels without a label."""
+        return int(self.decode_heads[-1].ignore_index)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> SegmentorOutput:
+        """Backbone, neck, decode head and projector.
+
+        Args:
+            images: (N, 3, H, W), normalised.
+
+        Returns:
+            Logits and embedding, and what :meth:`supervised_loss` needs.
+        """
+        features: list[Any] = []
+        head_outputs: list[Any] = []
+        tapped: list[Tensor] = []
+        with ExitStack() as stack:
+            stack.enter_context(_recorded(self.segmentor, "extract_feat", features))
+            for head in self.decode_heads:
+                stack.enter_context(_recorded(head, "forward", head_outputs))
+            stack.enter_context(
+                self._tap().register_forward_pre_hook(lambda _, args: tapped.append(args[0]))
+            )
+            self.segmentor._forward(images)
+        if not tapped:
+            raise ValueError(
+                f"embedding_source {self.embedding_source!r} did not run in the forward pass of "
+                f"{type(self.segmentor).__name__}; name a module that does"
+            )
+        logits = _main_output(head_outputs[-1])
+        return SegmentorOutput(logits, self.projector(tapped[-1]), features[-1], head_outputs)
+
+    def supervised_loss(
+        self, images: Tensor, output: SegmentorOutput, data_samples: list
+    ) -> dict[str, Tensor]:
+        """The segmentor's own losses on the first images of a pass, without running them again.
+
+        Features and outputs of the decode heads are those of ``output``: the segmentor's ``loss``
+        runs as written, auxiliary heads and extra terms included, but finds them computed.
+
+        Args:
+            images: (N, 3, H, W), the images of the pass.
+            output: What :meth:`forward` returned for them.
+            data_samples: Ground truth of the first ``len(data_samples)`` images.
+
+        Returns:
+            Losses under the segmentor's own names.
+        """
+        num_labeled = len(data_samples)
+
+        def labeled_part(value: Any) -> Any:
+            return tree_map_only(Tensor, lambda tensor: tensor[:num_labeled], value)
+
+        with ExitStack() as stack:
+            stack.enter_context(
+                _replaced(self.segmentor, "extract_feat", lambda *_: labeled_part(output.features))
+            )
+            for head, head_output in zip(self.decode_heads, output.head_outputs, strict=True):
+                stack.enter_context(
+                    _replaced(head, "forward", lambda *_, out=head_output: labeled_part(out))
+                )
+            return self.segmentor.loss(images[:num_labeled], data_samples)
+
+    def _default_source(self) -> str:
+        prefix = "decode_head"
+        if isinstance(self.segmentor.decode_head, nn.ModuleList):
+            prefix += f".{len(self.segmentor.decode_head) - 1}"
+        return f"{prefix}.conv_seg"
+
+    def _tap(self) -> nn.Module:
+        try:
+            return self.segmentor.get_submodule(self.embedding_source)
+        except AttributeError as error:
+            raise ValueError(
+                f"embedding_source {self.embedding_source!r} is not a module of "
+                f"{type(self.segmentor).__name__} ({error}); set it to the dotted name of one "
+                "whose input is the feature map to contrast"
+            ) from None
+
+    def _tap_channels(self) -> int:
+        module: nn.Module = self._tap()
+        while isinstance(module, nn.Sequential):
+            module = module[0]
+        for candidate in (module, *module.children()):
+            channels = getattr(candidate, "in_channels", None)
+            if isinstance(channels, int):
+                return channels
+        raise ValueError(
+            f"cannot read how many channels enter embedding_source {self.embedding_source!r} "
+            f"({type(module).__name__}); give it as projector=dict(in_channels=...)"
+        )
+
+
+def _main_output(head_output: Any) -> Tensor:
+    """Logits of the main output: heads that return several put them first."""
+    return head_output if isinstance(head_output, Tensor) else head_output[0]
+
+
+@contextmanager
+def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]:
+    """Let a method of one object be another function; the class is not touched.
+
+    MMSegmentation calls ``head.forward`` rather than ``head``, so module hooks would not see it.
+    """
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        delattr(owner, name)
+
+
+def _recorded(owner: nn.Module, name: str, results: list[Any]) -> Any:
+    """Keep what a method returns."""
+    method = getattr(owner, name)
+
+    def recording(*args: Any, **kwargs: Any) -> Any:
+        results.append(method(*args, **kwargs))
+        return results[-1]
+
+    return _replaced(owner, name, recording)

@@ -1,0 +1,123 @@
+"""Category-wise first-in-first-out queues of negatives."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, get_world_size
+from torch import Tensor, nn
+
+
+class CategoryMemoryBank(nn.Module):
+    """One queue of embeddings a class (U2PL, Eq. 16, Alg. 1).
+
+    All queues lie one behind the other in one buffer, so that they may differ in size and are still
+    written and read with one index operation. Queues are buffers: checkpoints, resuming and moves
+    between devices need nothing else. In distributed training every process holds the same queues.
+
+    Args:
+        num_classes: C.
+        embed_dims: D.
+        queue_size: Embeddings a class, or one number a class (the paper: 30,000, and 50,000 for
+            the background of VOC).
+        dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so
+            half precision changes a cosine by less than 0.001.
+
+    Raises:
+        ValueError: If sizes are not positive or their number is not ``num_classes``.
+    """
+
+    keys: Tensor
+    size: Tensor
+    start: Tensor
+    fill: Tensor
+    cursor: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        embed_dims: int,
+        queue_size: int | Sequence[int] = 30000,
+        dtype: str = "float16",
+    ) -> None:
+        super().__init__()
+        sizes = [queue_size] * num_classes if isinstance(queue_size, int) else list(queue_size)
+        if len(sizes) != num_classes or min(sizes) < 1:
+            raise ValueError(
+                f"queue_size must be a positive number or {num_classes} of them, one a class, got "
+                f"{queue_size}"
+            )
+        if dtype not in ("float16", "float32"):
+            raise ValueError(f"queue dtype must be 'float16' or 'float32', got {dtype!r}")
+        size = torch.tensor(sizes)
+        self.register_buffer(
+            "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
+        )
+        self.register_buffer("size", size, persistent=False)
+        self.register_buffer("start", size.cumsum(0) - size, persistent=False)
+        self.register_buffer("fill", torch.zeros_like(size))
+        self.register_buffer("cursor", torch.zeros_like(size))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of queues."""
+        return len(self.size)
+
+    @torch.no_grad()
+    def enqueue(self, embedding: Tensor, pixel: Tensor, label: Tensor) -> None:
+        """Push embeddings into the queues of their classes, in the order they are given.
+
+        Of more embeddings than a queue holds, the last ones stay. Processes of a distributed
+        training push the embeddings of all ranks, in the order of the ranks.
+
+        Args:
+            embedding: (P, D), embeddings of pixels, any floating dtype.
+            pixel: (K,), int64, rows of ``embedding`` to push; a pixel may be a negative of several
+                classes.
+            label: (K,), int64, in [0, C), the queue that each goes into.
+        """
+        keys = F.normalize(embedding.float(), dim=1).to(self.keys.dtype)
+        if get_world_size() > 1:
+            keys, label = _gather_rows(keys[pixel]), _gather_rows(label)
+            pixel = torch.arange(len(label), device=label.device)
+        counts = torch.bincount(label, minlength=self.num_classes)
+        by_class = label.argsort(stable=True)
+        label = label[by_class]
+        position = (
+            torch.arange(len(label), device=label.device) - (counts.cumsum(0) - counts)[label]
+        )
+        stays = position >= (counts - self.size)[label]
+        label, position, pixel = label[stays], position[stays], pixel[by_class[stays]]
+        slot = self.start[label] + (self.cursor[label] + position) % self.size[label]
+        self.keys[slot] = keys[pixel]
+        self.cursor.copy_((self.cursor + counts) % self.size)
+        self.fill.copy_(torch.minimum(self.fill + counts, self.size))
+
+    @torch.no_grad()
+    def sample(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Draw embeddings from queues, uniformly, with replacement.
+
+        Args:
+            classes: (K,), int64, classes whose queues are not empty.
+            num_samples: Draws a class.
+            generator: On the device of the queues.
+
+        Returns:
+            (K, num_samples, D), L2-normalised, in the dtype of the queues.
+        """
+        fill = self.fill[classes, None]
+        uniform = torch.rand(
+            len(classes), num_samples, device=self.keys.device, generator=generator
+        )
+        # rand() < 1, but the product may round up to the fill itself in float32.
+        offset = torch.minimum((uniform * fill).long(), fill - 1)
+        return self.keys[self.start[classes, None] + offset]
+
+
+def _gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all ranks; ranks may have different numbers of them, or none."""
+    counts = torch.stack(all_gather(torch.tensor(len(rows), device=rows.device))).tolist()
+    # Collectives need the same shape everywhere.
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    return torch.cat([part[:n] for part, n in zip(all_gather(padded), counts, strict=True)])

@@ -1,0 +1,217 @@
+"""What every student-teacher method on top of a plain segmentor needs, without a method."""
+
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmseg.models import BaseSegmentor
+from mmseg.utils import OptSampleList, SampleList
+from torch import Tensor
+
+from .embedding_segmentor import EmbeddingSegmentor
+from .options import reject_unknown
+from .step_counter import StepCounter
+from .teacher import MeanTeacher
+
+ROLES = ("teacher", "student")
+
+
+class LabeledBatch(NamedTuple):
+    """Labeled part of a batch.
+
+    Attributes:
+        images: (N_l, 3, H, W).
+        data_samples: Their samples, each with ``gt_sem_seg``.
+        label: (N_l, H, W), int64, ground truth.
+    """
+
+    images: Tensor
+    data_samples: SampleList
+    label: Tensor
+
+
+class UnlabeledBatch(NamedTuple):
+    """Unlabeled part of a batch.
+
+    Attributes:
+        images: (N_u, 3, H, W).
+        valid: (N_u, H, W), bool, False where the image was padded.
+    """
+
+    images: Tensor
+    valid: Tensor
+
+
+class SemiSegmentor(BaseSegmentor):
+    """Student and teacher around any MMSegmentation segmentor.
+
+    Args:
+        segmentor: Config of a plain segmentor. Its ``data_preprocessor`` becomes this model's.
+        embedding_source: See :class:`EmbeddingSegmentor`.
+        projector: See :class:`EmbeddingSegmentor`.
+        ema_decay: See :class:`MeanTeacher`.
+        data_preprocessor: Used if the segmentor's config has none; MMEngine passes the one at the
+            top level of the config file.
+        train_cfg: Must be None; belongs into the segmentor's config. Here because
+            :func:`mmseg.apis.init_model` sets it.
+        pretrained: Likewise.
+        init_cfg: See :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``train_cfg`` or ``pretrained`` is given.
+        TypeError: On an unknown option.
+
+    Attributes:
+        progress: Progress of the training in [0, 1], set by :class:`MeanTeacherHook` or by hand.
+        sup_only: If True, steps use the labeled images alone; set by :class:`MeanTeacherHook`.
+        predict_with: Which of the two predicts, ``'teacher'`` or ``'student'``.
+    """
+
+    def __init__(
+        self,
+        segmentor: dict,
+        embedding_source: str | None = None,
+        projector: dict | None = None,
+        ema_decay: float = 0.99,
+        data_preprocessor: dict | None = None,
+        train_cfg: None = None,
+        pretrained: None = None,
+        init_cfg: dict | None = None,
+        **unknown: Any,
+    ) -> None:
+        reject_unknown(type(self), unknown)
+        if train_cfg is not None or pretrained is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes no train_cfg and no pretrained; "
+                "set them in the config of its segmentor"
+            )
+        segmentor = deepcopy(segmentor)
+        super().__init__(segmentor.pop("data_preprocessor", None) or data_preprocessor, init_cfg)
+        self.student = EmbeddingSegmentor(segmentor, embedding_source, projector)
+        self.teacher = MeanTeacher(self.student, ema_decay)
+        self.progress = 0.0
+        self.sup_only = False
+        self.predict_with = "teacher"
+        # Random numbers of a step depend on (seed, step, rank) alone, so that a checkpoint has all
+        # that is needed to go on with the same ones.
+        self.seed = StepCounter(torch.initial_seed() % 2**63)
+        self.step = StepCounter()
+
+    @property
+    def plain_segmentor(self) -> BaseSegmentor:
+        """The plain segmentor of the role in ``predict_with``."""
+        if self.predict_with not in ROLES:
+            raise ValueError(f"predict_with must be one of {ROLES}, got {self.predict_with!r}")
+        return (self.teacher.module if self.predict_with == "teacher" else self.student).segmentor
+
+    @property
+    def decode_head(self) -> torch.nn.Module:
+        """Decode head of the plain segmentor, where MMSegmentation's tools look for it."""
+        return self.plain_segmentor.decode_head
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the segmentor."""
+        return self.student.segmentor.num_classes
+
+    @property
+    def out_channels(self) -> int:
+        """Number of channels of the logits."""
+        return self.student.segmentor.out_channels
+
+    @property
+    def align_corners(self) -> bool:
+        """How logits are resized."""
+        return self.student.segmentor.align_corners
+
+    def init_weights(self) -> None:
+        """Initialise the student as its config says and copy it to the teacher."""
+        super().init_weights()
+        self.teacher.copy_from(self.student)
+
+    def update_teacher(self) -> None:
+        """Move the teacher; call after each step of the optimizer."""
+        self.teacher.update(self.student)
+
+    def split_batch(
+        self, inputs: Tensor, data_samples: SampleList
+    ) -> tuple[LabeledBatch, UnlabeledBatch]:
+        """Sort a batch into its labeled and unlabeled images.
+
+        Args:
+            inputs: (N, 3, H, W).
+            data_samples: A labeled sample has ``gt_sem_seg``, an unlabeled one has not.
+
+        Returns:
+            The two parts.
+
+        Raises:
+            ValueError: If one of the parts is empty.
+        """
+        labeled = [i for i, sample in enumerate(data_samples) if "gt_sem_seg" in sample]
+        unlabeled = [i for i in range(len(data_samples)) if i not in set(labeled)]
+        if not labeled or not unlabeled:
+            raise ValueError(
+                f"a batch must hold labeled and unlabeled images, got {len(labeled)} labeled and "
+                f"{len(unlabeled)} unlabeled; use SemiDataset with DualStreamSampler and a "
+                "batch_size that is a multiple of the sum of its ratio"
+            )
+        samples = [data_samples[i] for i in labeled]
+        label = torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()
+        valid = _valid_mask([data_samples[i] for i in unlabeled], inputs)
+        return (
+            LabeledBatch(inputs[labeled], samples, label),
+            UnlabeledBatch(inputs[unlabeled], valid),
+        )
+
+    def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
+        """Generators of the next step: one on the CPU, one on the device of the tensors."""
+        entropy = [self.seed.value, self.step.value, get_rank()]
+        seeds = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
+        self.step.advance()
+        cpu = torch.Generator().manual_seed(int(seeds[0]))
+        return cpu, torch.Generator(device).manual_seed(int(seeds[1]))
+
+    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
+        """Predict as the plain segmentor does, with the role in ``predict_with``."""
+        return self.plain_segmentor.predict(inputs, data_samples)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: SampleList) -> Tensor:
+        """Logits of the plain segmentor at the size of the input."""
+        return self.plain_segmentor.encode_decode(inputs, batch_data_samples)
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Features of the plain segmentor."""
+        return self.plain_segmentor.extract_feat(inputs)
+
+    def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Any:
+        """Raw output of the plain segmentor."""
+        return self.plain_segmentor._forward(inputs, data_samples)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Take a plain checkpoint too: it starts student and teacher."""
+        names = [key for key in state_dict if key.startswith(prefix)]
+        if names and not any(name.startswith(f"{prefix}student.") for name in names):
+            for name in names:
+                value = state_dict.pop(name)
+                state_dict[name.replace(prefix, f"{prefix}student.segmentor.", 1)] = value
+                state_dict[name.replace(prefix, f"{prefix}teacher.module.segmentor.", 1)] = value
+            # What a plain checkpoint cannot have stays as it is, and is not reported as missing.
+            for name, value in self.state_dict(prefix=prefix).items():
+                if ".segmentor." not in name:
+                    state_dict[name] = value
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
+    """(N, H, W), bool: False where the preprocessor padded the image."""
+    height, width = images.shape[-2:]
+    valid = torch.zeros(len(data_samples), height, width, dtype=torch.bool, device=images.device)
+    for mask, sample in zip(valid, data_samples, strict=True):
+        left, right, top, bottom = sample.metainfo.get("padding_size", (0, 0, 0, 0))
+        mask[top : height - bottom, left : width - right] = True
+    return valid

@@ -1,0 +1,112 @@
+"""When progress is set and when the teacher moves, in real runs of MMEngine's Runner."""
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from tiny import batch, tiny_segmentor, tiny_u2pl
+from torch.utils.data import DataLoader
+
+
+class Recorder(Hook):
+    """Notes, at each iteration, what the model was told and how often its teacher has moved."""
+
+    priority = "LOWEST"
+
+    def __init__(self):
+        self.progress, self.sup_only, self.moves = [], [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.progress.append(runner.model.progress)
+        self.sup_only.append(runner.model.sup_only)
+        self.moves.append(runner.model.teacher.steps.value)
+
+
+def loader(batches):
+    return DataLoader(batches, batch_size=1, collate_fn=lambda items: items[0])
+
+
+def run(tmp_path, model=None, loop=None, batches=4, accumulative_counts=1, **hook_options):
+    recorder = Recorder()
+    batch_list = [batch(1, 1, seed=i) for i in range(batches)]
+    runner = Runner(
+        model=model or tiny_u2pl(),
+        work_dir=str(tmp_path),
+        train_dataloader=loader(batch_list),
+        train_cfg=loop or dict(type="IterBasedTrainLoop", max_iters=4),
+        optim_wrapper=dict(
+            type="OptimWrapper",
+            optimizer=dict(type="SGD", lr=0.1),
+            accumulative_counts=accumulative_counts,
+        ),
+        custom_hooks=[dict(type="MeanTeacherHook", **hook_options), recorder],
+        default_scope="mmseg",
+        log_level="ERROR",
+    )
+    runner.train()
+    return runner, recorder
+
+
+def test_progress_is_the_share_of_iterations_done(tmp_path):
+    _, recorder = run(tmp_path)
+    assert recorder.progress == [0.0, 0.25, 0.5, 0.75]
+    assert recorder.moves == [1, 2, 3, 4]
+
+
+def test_progress_in_an_epoch_based_run(tmp_path):
+    _, recorder = run(tmp_path, loop=dict(type="EpochBasedTrainLoop", max_epochs=2))
+    assert recorder.progress == [i / 8 for i in range(8)]
+
+
+def test_supervised_only_iterations(tmp_path):
+    _, recorder = run(tmp_path, sup_only_iters=3)
+    assert recorder.sup_only == [True, True, True, False]
+
+
+def test_supervised_only_epochs(tmp_path):
+    loop = dict(type="EpochBasedTrainLoop", max_epochs=3)
+    _, recorder = run(tmp_path, loop=loop, batches=2, sup_only_epochs=1)
+    assert recorder.sup_only == [True, True, False, False, False, False]
+
+
+def test_teacher_moves_with_the_optimizer_not_with_the_iterations(tmp_path):
+    _, recorder = run(tmp_path, accumulative_counts=2)
+    assert recorder.moves == [0, 1, 1, 2]
+
+
+def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
+    model, weights = tiny_u2pl(ema_decay=0.6), []
+
+    class Snapshot(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            weights.append(model.student.segmentor.backbone.first.weight.detach().clone())
+
+    runner = Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=loader([batch(1, 1)]),
+        train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=4),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.5)),
+        custom_hooks=[dict(type="MeanTeacherHook"), Snapshot()],
+        default_scope="mmseg",
+        log_level="ERROR",
+    )
+    runner.train()
+    # Decays min(1 - 1 / (step + 1), 0.6) = 0, 1/2, 0.6, 0.6.
+    expected = weights[0]
+    for decay, weight in zip([0.5, 0.6, 0.6], weights[1:], strict=True):
+        expected = decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(model.teacher.module.segmentor.backbone.first.weight, expected)
+
+
+def test_model_without_a_teacher(tmp_path):
+    with pytest.raises(TypeError, match=r"MeanTeacherHook works on U2PL, but .* EncoderDecoder"):
+        run(tmp_path, model=tiny_segmentor())
+
+
+@pytest.mark.parametrize(
+    "options", [dict(sup_only_iters=1, sup_only_epochs=1), dict(sup_only_iters=-1)]
+)
+def test_impossible_start(tmp_path, options):
+    with pytest.raises(ValueError, match="give sup_only_iters or sup_only_epochs"):
+        run(tmp_path, **options)
