@@ -10,7 +10,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(256, 256),
+        size=(192, 192),
     ),
     backbone=dict(
         type="EfficientNetLite",
@@ -25,7 +25,7 @@ model = dict(
         in_channels=320,
         in_index=3,
         channels=128,
-        dilations=(1, 6, 12, 18),
+        dilations=(1, 3, 6, 9),
         c1_in_channels=24,
         c1_channels=32,
         dropout_ratio=0.1,

@@ -1,0 +1,42 @@
+# A small U-Net that starts at half resolution: trains from scratch in minutes on a CPU.
+norm_cfg = dict(type="BN", requires_grad=True)
+model = dict(
+    type="EncoderDecoder",
+    data_preprocessor=dict(
+        type="SegDataPreProcessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(128, 128),
+    ),
+    backbone=dict(
+        type="UNet",
+        base_channels=16,
+        num_stages=4,
+        strides=(2, 1, 1, 1),
+        enc_num_convs=(2, 2, 2, 2),
+        dec_num_convs=(1, 1, 1),
+        downsamples=(True, True, True),
+        enc_dilations=(1, 1, 1, 1),
+        dec_dilations=(1, 1, 1),
+        norm_cfg=norm_cfg,
+        upsample_cfg=dict(type="InterpConv"),
+    ),
+    decode_head=dict(
+        type="FCNHead",
+        in_channels=16,
+        in_index=3,
+        channels=32,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.1,
+        num_classes=8,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", avg_non_ignore=True),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode="whole"),
+)

@@ -1,0 +1,8 @@
+_base_ = [
+    "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
+    "../_base_/datasets/camvid.py",
+    "../_base_/schedules/schedule_1k.py",
+    "mmseg::_base_/default_runtime.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
+train_dataloader = dict(dataset=dict(ann_file="splits/1of8/labeled.txt"))

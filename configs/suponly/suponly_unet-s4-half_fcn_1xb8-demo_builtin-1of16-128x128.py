@@ -1,0 +1,8 @@
+_base_ = [
+    "../_base_/models/fcn_unet-s4-half.py",
+    "../_base_/datasets/builtin.py",
+    "../_base_/schedules/schedule_demo.py",
+    "mmseg::_base_/default_runtime.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
+train_dataloader = dict(dataset=dict(ann_file="ImageSets/Segmentation/labeled.txt"))

@@ -1,0 +1,159 @@
+"""Whole runs: the shipped configs, the built-in data, MMEngine's Runner and the tools."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.apis import inference_model, init_model
+
+from mmseg_u2pl.datasets.builtin import write_builtin_dataset
+
+ROOT = Path(__file__).parents[1]
+CONFIG = next((ROOT / "configs/u2pl").glob("*builtin-1of16*.py"))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "builtin"
+    options = dict(num_train=16, num_val=5, labeled_fraction=0.25, size=64)
+    return write_builtin_dataset(root, **options, num_workers=1, progress=False)
+
+
+def small_options(data: Path, max_iters: int = 4) -> dict:
+    """What makes a run of the demo's config short; as --cfg-options takes it."""
+    return {
+        "data_root": str(data),
+        "train_dataloader.batch_size": 4,
+        "train_dataloader.num_workers": 0,
+        "train_dataloader.persistent_workers": False,
+        "val_dataloader.num_workers": 0,
+        "val_dataloader.persistent_workers": False,
+        "test_dataloader.num_workers": 0,
+        "test_dataloader.persistent_workers": False,
+        "model.segmentor.data_preprocessor.size": "(64,64)",
+        "model.contrastive_head.queue_size": 100,
+        "custom_hooks.1.sup_only_iters": 0,
+        "train_cfg.max_iters": max_iters,
+        "train_cfg.val_interval": max_iters,
+        "default_hooks.checkpoint.interval": 2,
+        "default_hooks.checkpoint.max_keep_ckpts": -1,
+        "default_hooks.logger.interval": 1,
+    }
+
+
+def run_tool(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "tools" / name), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def as_flags(options: dict) -> list[str]:
+    return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """Work folder of a short run through tools/train.py."""
+    work_dir = tmp_path_factory.mktemp("run")
+    options = as_flags(small_options(data))
+    done = run_tool("train.py", str(CONFIG), "--work-dir", str(work_dir), *options, cwd=work_dir)
+    assert done.returncode == 0, done.stderr
+    return work_dir
+
+
+def test_log_has_losses_statistics_and_both_scores(trained):
+    train = [line for line in scalars(trained) if "loss" in line]
+    assert [line["step"] for line in train] == [1, 2, 3, 4]
+    for line in train:
+        parts = ("sup.decode.loss_ce", "unsup.loss_ce", "contra.loss_nce")
+        assert line["loss"] == pytest.approx(sum(line[name] for name in parts), rel=1e-5)
+    assert train[-1]["alpha_t"] < train[0]["alpha_t"] == pytest.approx(0.2)
+    val = next(line for line in scalars(trained) if "mIoU" in line)
+    assert {"mIoU", "aAcc", "mAcc", "student/mIoU", "student/aAcc", "student/mAcc"} <= set(val)
+
+
+def test_test_tool_reproduces_the_validation_score(trained, data, tmp_path):
+    val = next(line for line in scalars(trained) if "mIoU" in line)
+    out = tmp_path / "out"
+    done = run_tool(
+        "test.py",
+        str(CONFIG),
+        str(trained / "iter_4.pth"),
+        *("--work-dir", str(tmp_path), "--out", str(out)),
+        *as_flags(small_options(data)),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    tested = json.loads(next(tmp_path.glob("*/*.json")).read_text())
+    assert {k: tested[k] for k in ("mIoU", "aAcc", "mAcc")} == {
+        k: val[k] for k in ("mIoU", "aAcc", "mAcc")
+    }
+    assert len(list(out.glob("*.png"))) == 5
+
+
+def test_init_model_and_inference_model(trained, data):
+    cfg = Config.fromfile(trained / CONFIG.name)
+    model = init_model(cfg, str(trained / "iter_4.pth"), device="cpu")
+    image = sorted((data / "JPEGImages").glob("*.jpg"))[0]
+    result = inference_model(model, str(image))
+    assert result.pred_sem_seg.data.shape == (1, 64, 64)
+    assert model.dataset_meta["classes"][0] == "background"
+    state = torch.load(trained / "iter_4.pth", map_location="cpu", weights_only=False)["state_dict"]
+    teacher = state["teacher.module.segmentor.decode_head.conv_seg.weight"]
+    assert torch.equal(model.decode_head.conv_seg.weight, teacher)
+
+
+def test_resumed_run_logs_what_the_whole_run_logs(trained, data, tmp_path):
+    (tmp_path / "iter_2.pth").write_bytes((trained / "iter_2.pth").read_bytes())
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_2.pth"))
+    options = as_flags(small_options(data))
+    done = run_tool(
+        "train.py", str(CONFIG), "--work-dir", str(tmp_path), "--resume", *options, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    resumed = [line for line in scalars(tmp_path) if "loss" in line]
+    assert [line["step"] for line in resumed] == [3, 4]
+    final = torch.load(tmp_path / "iter_4.pth", weights_only=False)["state_dict"]
+    whole = torch.load(trained / "iter_4.pth", weights_only=False)["state_dict"]
+    assert final["teacher.steps.count"] == whole["teacher.steps.count"] == 4
+    for line in resumed:
+        assert np.isfinite(line["loss"])
+
+
+def test_epoch_based_run(data, tmp_path):
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({k: v for k, v in small_options(data).items() if "train_cfg" not in k})
+    cfg.model.segmentor.data_preprocessor.size = (64, 64)
+    for dataset in cfg.train_dataloader.dataset.labeled, cfg.train_dataloader.dataset.unlabeled:
+        dataset.data_root = str(data)
+    cfg.train_dataloader.sampler.infinite = False
+    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    # 12 unlabeled images, 2 in a batch.
+    assert runner.iter == 6
+
+
+def test_wrong_data_stops_before_training(data, tmp_path):
+    options = small_options(data) | {
+        "train_dataloader.dataset.unlabeled.ann_file": "ImageSets/Segmentation/train.txt"
+    }
+    done = run_tool(
+        "train.py", str(CONFIG), "--work-dir", str(tmp_path), *as_flags(options), cwd=tmp_path
+    )
+    assert done.returncode != 0
+    assert "4 images are both in labeled and in unlabeled" in done.stderr
+    assert not scalars(tmp_path)
