@@ -133,7 +133,8 @@ class SemiSegmentor(BaseSegmentor):
 
     def update_teacher(self) -> None:
         """Move the teacher; call after each step of the optimizer."""
-        self.teacher.update(self.student)
+        # In the supervised-only start the teacher makes no pass that would move its statistics.
+        self.teacher.update(self.student, with_buffers=self.sup_only)
 
     def split_batch(
         self, inputs: Tensor, data_samples: SampleList

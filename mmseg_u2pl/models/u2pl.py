@@ -135,7 +135,6 @@ class U2PL(SemiSegmentor):
         losses.update({"unsup.loss_ce": nothing.detach(), "contra.loss_nce": nothing})
         return losses
 
-    @torch.no_grad()
     def _teach(self, labeled: Tensor, unlabeled: Tensor) -> TeacherView:
         """One pass of the teacher over the images as they are."""
         output = self.teacher(torch.cat([labeled, unlabeled]))
