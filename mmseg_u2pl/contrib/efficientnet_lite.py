@@ -55,7 +55,7 @@ class EfficientNetLite(BaseModule):
 
     Args:
         arch: Only ``'lite0'``.
-        out_indices: Stages to return, each in [0, 6].
+        out_indices: Stages to return, each in [0, 6]; those after the last one are not built.
         output_stride: 8, 16 or 32. A stride that would exceed it is dropped and all that follows
             is dilated instead: the same network, evaluated more densely.
         norm_cfg: Batch norm, by default ``dict(type='BN')``. Where it names no ``eps`` and
@@ -97,7 +97,8 @@ class EfficientNetLite(BaseModule):
             norm_cfg=norm_cfg,
             act_cfg=dict(type="ReLU6"),
         )
-        self.blocks, stage_ends = _build_blocks(arch, output_stride, norm_cfg)
+        stages_used = ARCHS[arch][: max(out_indices) + 1]
+        self.blocks, stage_ends = _build_blocks(stages_used, output_stride, norm_cfg)
         self.out_blocks = {stage_ends[index] for index in out_indices}
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -127,12 +128,14 @@ class EfficientNetLite(BaseModule):
         return self
 
 
-def _build_blocks(arch: str, output_stride: int, norm_cfg: dict) -> tuple[nn.ModuleList, list[int]]:
-    """Build all blocks; also return the index of each stage's last one."""
+def _build_blocks(
+    stages: Sequence[tuple[int, ...]], output_stride: int, norm_cfg: dict
+) -> tuple[nn.ModuleList, list[int]]:
+    """Build the blocks of some stages; also return the index of each stage's last one."""
     blocks = nn.ModuleList()
     stage_ends = []
     in_channels, reduction, dilation = STEM_CHANNELS, 2, 1
-    for repeats, kernel_size, stage_stride, expansion, out_channels in ARCHS[arch]:
+    for repeats, kernel_size, stage_stride, expansion, out_channels in stages:
         for stride in (stage_stride, *[1] * (repeats - 1)):
             keep_stride = reduction * stride <= output_stride
             block = InvertedResidualV3(

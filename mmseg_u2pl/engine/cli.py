@@ -52,7 +52,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if "data_root" in args.cfg_options:
-        _replace_data_root(cfg, cfg.get("data_root"), args.cfg_options["data_root"])
+        replace_data_root(cfg, str(args.cfg_options["data_root"]))
     cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -61,13 +61,25 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _replace_data_root(node: object, old: str | None, new: object) -> None:
-    """Set ``data_root`` wherever it is ``old``: reading a config copied the variable there."""
+def replace_data_root(cfg: Config, new: str) -> None:
+    """Move all data sets that lie in a config's ``data_root``, for reading the config copied it.
+
+    Args:
+        cfg: The config; changed in place.
+        new: The folder where the data lie.
+    """
+    old = cfg.get("data_root")
+    if old is not None:
+        _replace_value(cfg, "data_root", old, new)
+
+
+def _replace_value(node: object, key: str, old: object, new: object) -> None:
+    """Set ``key`` to ``new`` wherever it is ``old``."""
     if isinstance(node, (list, tuple)):
         for child in node:
-            _replace_data_root(child, old, new)
+            _replace_value(child, key, old, new)
     elif isinstance(node, (dict, Config)):
-        if node.get("data_root") == old is not None:
-            node["data_root"] = new
+        if node.get(key) == old:
+            node[key] = new
         for child in node.values():
-            _replace_data_root(child, old, new)
+            _replace_value(child, key, old, new)

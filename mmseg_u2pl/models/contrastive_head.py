@@ -69,6 +69,8 @@ class UnreliableContrastiveHead(nn.Module):
         ).items():
             if value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value}")
+        if not 0.0 <= min_prob <= 1.0:
+            raise ValueError(f"min_prob must lie in [0, 1], got {min_prob}")
         self.num_classes = num_classes
         self.num_anchors = num_anchors
         self.num_negatives = num_negatives
@@ -132,7 +134,7 @@ class UnreliableContrastiveHead(nn.Module):
         return {
             # Keeps the projector in the graph of every step: distributed training waits for its
             # gradient, also where no class can be contrasted.
-            "loss_nce": loss + student_embedding.sum() * 0.0,
+            "loss_nce": loss + student_embedding.float().sum() * 0.0,
             "anchors": anchors.sum().float(),
             "queue_fill": (self.bank.fill / self.bank.size).mean(),
         }

@@ -38,6 +38,6 @@ def _option_names(owner: type) -> list[str]:
         parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         collecting = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         names |= {p.name for p in parameters if p.kind not in collecting}
-        if parameters[-1].kind is not inspect.Parameter.VAR_KEYWORD:
+        if not parameters or parameters[-1].kind is not inspect.Parameter.VAR_KEYWORD:
             break
     return sorted(names)

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .step_counter import StepCounter
@@ -75,8 +75,8 @@ class MeanTeacher(nn.Module):
                 the teacher; integer buffers are copied.
         """
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay)
-        averages = list(self.module.parameters())
-        sources = [parameter.detach() for parameter in student.parameters()]
+        averages: list[Tensor] = list(self.module.parameters())
+        sources: list[Tensor] = list(student.parameters())
         if with_buffers:
             for average, source in zip(self.module.buffers(), student.buffers(), strict=True):
                 if average.is_floating_point():

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """InfoNCE with cosine similarity, one positive and many negatives an anchor.
@@ -22,10 +24,12 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature:
     Returns:
         (), float32; 0 if there is no class or no anchor.
     """
-    anchors = F.normalize(anchors.float(), dim=-1)
-    positives = F.normalize(positives.float(), dim=-1)
-    positive_logits = torch.einsum("cmd,cd->cm", anchors, positives)
-    negative_logits = torch.einsum("cmd,cmnd->cmn", anchors, negatives.float())
+    anchors = F.normalize(at_least_float32(anchors), dim=-1)
+    positives = F.normalize(positives.to(anchors.dtype), dim=-1)
+    # Autocast would multiply in half precision: a cosine of it divided by tau is off by percents.
+    with torch.autocast(anchors.device.type, enabled=False):
+        positive_logits = torch.einsum("cmd,cd->cm", anchors, positives)
+        negative_logits = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
     logits = torch.cat([positive_logits[..., None], negative_logits], dim=-1) / temperature
     per_anchor = -F.log_softmax(logits, dim=-1)[..., 0]
     return per_anchor.sum() / max(per_anchor.numel(), 1)

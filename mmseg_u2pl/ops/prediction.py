@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 class PixelPrediction(NamedTuple):
     """Most probable class and uncertainty of each pixel.
@@ -20,7 +22,7 @@ class PixelPrediction(NamedTuple):
 
 
 def class_log_probabilities(logits: Tensor) -> Tensor:
-    """Log-probabilities of the classes in float32.
+    """Log-probabilities of the classes, in float32 or better.
 
     One channel is MMSegmentation's binary form (``out_channels=1``): the logit of class 1 against
     a logit of zero for class 0, so that ``softmax([0, x]) = [1 - sigmoid(x), sigmoid(x)]``.
@@ -29,9 +31,9 @@ def class_log_probabilities(logits: Tensor) -> Tensor:
         logits: (N, C, H, W), any floating dtype.
 
     Returns:
-        (N, max(C, 2), H, W), float32.
+        (N, max(C, 2), H, W), float32, or float64 if the logits are.
     """
-    logits = logits.float()
+    logits = at_least_float32(logits)
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     return F.log_softmax(logits, dim=1)

@@ -20,9 +20,8 @@ def losses_of(model, raw):
 def named_gradients(model, loss):
     model.zero_grad()
     loss.backward()
-    return {
-        name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
-    }
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {name for name, gradient in gradients.items() if gradient.abs().sum() > 0}
 
 
 def test_losses_and_statistics_have_the_promised_names():
@@ -304,7 +303,11 @@ def test_paper_tap_before_the_last_convolutions():
         (dict(ema_decay=2.0), ValueError, r"decay must lie in \[0, 1\], got 2.0"),
         (dict(train_cfg=dict()), ValueError, "takes no train_cfg and no pretrained"),
         (dict(embedding_source="decode_head.nothing"), ValueError, "'decode_head.nothing' is not"),
-        (dict(embedding_source="decode_head.loss_decode"), ValueError, r"projector=dict\(in_channels=...\)"),
+        (
+            dict(embedding_source="decode_head.loss_decode"),
+            ValueError,
+            r"projector=dict\(in_channels=...\)",
+        ),
         (
             dict(embedding_source="auxiliary_head.conv_seg"),
             ValueError,
@@ -320,7 +323,7 @@ def test_options_that_cannot_work(options, error, message):
 
 
 @pytest.mark.parametrize(("num_labeled", "num_unlabeled"), [(2, 0), (0, 2)])
-def test_batch_of_one_kind(num_labeled, num_unlabeled):
+def test_batch_must_hold_both_kinds(num_labeled, num_unlabeled):
     message = f"got {num_labeled} labeled and {num_unlabeled} unlabeled"
     with pytest.raises(ValueError, match=message):
         losses_of(tiny_u2pl(), batch(num_labeled, num_unlabeled, num_classes=NUM_CLASSES))

@@ -1,5 +1,5 @@
 _base_ = [
-    "../_base_/models/fcn_unet-s4-half.py",
+    "../_base_/models/deeplabv3plus_efficientnet-lite0-s5.py",
     "../_base_/datasets/builtin.py",
     "../_base_/schedules/schedule_demo.py",
     "mmseg::_base_/default_runtime.py",

@@ -1,0 +1,106 @@
+"""Shows how far a training is, for people who watch it."""
+
+import atexit
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_SMOOTHING = 10  # iterations that a shown loss is the mean of
+_NUM_LINES = 10  # of a training whose output is not a terminal
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Shows iteration, losses and remaining time of a training on the standard output.
+
+    On a terminal it is a live progress bar, elsewhere (a file, a pipe) a plain line about every
+    tenth of the training. Losses are means over the last 10 iterations. The log of MMEngine stays
+    as it is; ``log_level='WARNING'`` keeps it from the screen.
+
+    Args:
+        title: What is trained, in a word or two.
+    """
+
+    # After RuntimeInfoHook, which keeps the losses.
+    priority = "LOW"
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        console = Console()
+        self._live = console.is_terminal
+        self._remaining = TimeRemainingColumn()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("ETA"),
+            self._remaining,
+            TextColumn("{task.fields[text]}", markup=False),
+            console=console,
+            refresh_per_second=4,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task(title, text="")
+        self._losses = ""
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the bar at the iteration the training starts from."""
+        self._progress.reset(self._task, total=runner.max_iters, completed=runner.iter)
+        # The bar hides the cursor; a training that ends by an error or Ctrl-C must give it back.
+        atexit.register(self._progress.stop)
+        self._progress.start()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | Sequence | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Advance the bar, or print a line if it is time for one."""
+        done, total = runner.iter + 1, runner.max_iters
+        self._losses = describe_losses(runner.message_hub, outputs or {})
+        self._progress.update(self._task, completed=done, text=self._losses)
+        if not self._live and done * _NUM_LINES // total > (done - 1) * _NUM_LINES // total:
+            eta = self._remaining.render(self._progress.tasks[0])
+            print(f"{self.title}  {done}/{total}  ETA {eta}  {self._losses}", flush=True)
+
+    def before_val(self, runner: Runner) -> None:
+        """Say why the bar stands still."""
+        self._progress.update(self._task, text="validating")
+
+    def after_val(self, runner: Runner) -> None:
+        """Show the losses again."""
+        self._progress.update(self._task, text=self._losses)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the finished bar on the screen."""
+        self._progress.stop()
+        atexit.unregister(self._progress.stop)
+
+
+def describe_losses(message_hub: MessageHub, outputs: dict) -> str:
+    """The total loss and, if there are several, its parts.
+
+    Args:
+        message_hub: Holds the history of every output as ``train/<name>``.
+        outputs: What the training step returned; its losses are the names that contain ``loss``.
+
+    Returns:
+        For example ``'loss 1.250  sup 1.000  unsup 0.200  contra 0.050'``: a part is the sum of the
+        losses whose names are the same up to the first dot.
+    """
+    parts: dict[str, float] = {}
+    for name in outputs:
+        if "loss" in name:
+            part = name.split(".")[0]
+            mean = float(message_hub.get_scalar(f"train/{name}").mean(_SMOOTHING))
+            parts[part] = parts.get(part, 0.0) + mean
+    if len(parts) == 2 and "loss" in parts:  # the total and its only part, the same number
+        parts = {"loss": parts["loss"]}
+    return "  ".join(f"{part} {value:.3f}" for part, value in parts.items())

@@ -1,0 +1,104 @@
+"""One picture that shows scenes side by side with what models say of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+Colour = Sequence[int]
+Rgb = NDArray[np.uint8]
+
+UNRELIABLE_COLOUR: Colour = (236, 236, 236)
+"""What pixels without a pseudo-label are painted, in RGB."""
+
+_LABEL_OPACITY = 0.6
+_PANEL_WIDTH, _TITLE_HEIGHT, _LEGEND_HEIGHT = 2.6, 0.55, 0.4  # inches
+_DPI = 100
+
+
+def paint_labels(label: NDArray[np.integer], palette: Sequence[Colour]) -> Rgb:
+    """Colour of each pixel's class.
+
+    Args:
+        label: (..., H, W), classes in [0, C).
+        palette: (C, 3), RGB in [0, 255].
+
+    Returns:
+        (..., H, W, 3), RGB.
+    """
+    return np.asarray(palette, dtype=np.uint8)[label]
+
+
+def paint_pseudo_labels(
+    image: Rgb,
+    label: NDArray[np.integer],
+    unreliable: NDArray[np.bool_],
+    palette: Sequence[Colour],
+) -> Rgb:
+    """Labels in transparent colour over the image, and none where they are not trusted.
+
+    Args:
+        image: (..., H, W, 3), RGB.
+        label: (..., H, W), classes in [0, C).
+        unreliable: (..., H, W), True where the pixel is painted :data:`UNRELIABLE_COLOUR`.
+        palette: (C, 3), RGB in [0, 255].
+
+    Returns:
+        (..., H, W, 3), RGB.
+    """
+    colour = paint_labels(label, palette)
+    blended = _LABEL_OPACITY * colour + (1 - _LABEL_OPACITY) * image
+    painted = np.where(unreliable[..., None], UNRELIABLE_COLOUR, blended.round())
+    return painted.astype(np.uint8)
+
+
+def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) -> Figure:
+    """Draw a grid of pictures: a row a scene, a column a way to see it.
+
+    Args:
+        columns: Title of each column, in one or two lines, and its pictures, (N, H, W, 3), RGB.
+        legend: Name and RGB colour of each class.
+
+    Returns:
+        The figure, 260 pixels a column; ``savefig`` writes it at that size.
+
+    Raises:
+        ValueError: If the columns differ in number or size of their pictures.
+    """
+    shapes = {title: pictures.shape for title, pictures in columns.items()}
+    if len(set(shapes.values())) != 1:
+        raise ValueError(f"all columns must have pictures of one shape (N, H, W, 3), got {shapes}")
+    num_rows, height, width = next(iter(shapes.values()))[:3]
+    panel_height = _PANEL_WIDTH * height / width
+    figure = Figure(
+        figsize=(
+            _PANEL_WIDTH * len(columns),
+            panel_height * num_rows + _TITLE_HEIGHT + _LEGEND_HEIGHT,
+        ),
+        dpi=_DPI,
+        layout="constrained",
+    )
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    grid = figure.subplots(num_rows, len(columns), squeeze=False)
+    for axes, (title, pictures) in zip(grid.T, columns.items(), strict=True):
+        axes[0].set_title(title, fontsize=14)
+        for axis, picture in zip(axes, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+            axis.set_axis_off()
+    figure.legend(
+        handles=[
+            Patch(facecolor=np.divide(colour, 255), edgecolor="grey", label=name)
+            for name, colour in legend.items()
+        ],
+        loc="outside lower center",
+        ncols=len(legend),
+        fontsize=13,
+        frameon=False,
+        handlelength=1.0,
+        handleheight=1.0,
+        handletextpad=0.4,
+        columnspacing=1.2,
+    )
+    return figure

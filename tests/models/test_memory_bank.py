@@ -1,0 +1,224 @@
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import HALF_AND_FULL, rngs
+
+from mmseg_u2pl.models import CategoryMemoryBank
+
+UNIT = torch.eye(8)
+"""Embeddings that can be told apart: row i points along axis i."""
+
+
+def queue_of(bank, c):
+    """Embeddings in the queue of a class, the oldest first."""
+    size, fill, cursor = (int(values[c]) for values in (bank.size, bank.fill, bank.cursor))
+    start = int(bank.start[c])
+    ring = bank.keys[start : start + size].double()
+    return ring.roll(-cursor, dims=0) if fill == size else ring[:fill]
+
+
+def axes_in(bank, c):
+    """Which rows of UNIT are in the queue of a class, the oldest first."""
+    return queue_of(bank, c).argmax(dim=1).tolist()
+
+
+def push(bank, pixel, label):
+    bank.enqueue(UNIT, torch.tensor(pixel).long(), torch.tensor(label).long())
+
+
+def draw(bank, classes, num_samples, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return bank.sample(torch.tensor(classes), num_samples, generator)
+
+
+@st.composite
+def pushes(draw):
+    """Sizes of the queues, and steps of pixels (P, 3) with who goes into which queue."""
+    sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    steps = []
+    for count in draw(st.lists(st.integers(0, 20), max_size=6)):
+        rng = draw(rngs())
+        pixels = rng.standard_normal((draw(st.integers(1, 9)), 3)).astype(np.float32)
+        rows = rng.integers(0, len(pixels), count)
+        steps.append((pixels, rows, rng.integers(0, len(sizes), count)))
+    return sizes, steps
+
+
+@given(pushes())
+def test_is_first_in_first_out_for_any_sequence_of_pushes(case):
+    sizes, steps = case
+    bank = CategoryMemoryBank(len(sizes), 3, sizes, dtype="float32")
+    queues = oracles.Queues(sizes)
+    pushed = [0] * len(sizes)
+
+    for pixels, rows, labels in steps:
+        bank.enqueue(*(torch.from_numpy(values) for values in (pixels, rows, labels)))
+        for row, label in zip(rows, labels, strict=True):
+            queues.push(pixels[row], label)
+            pushed[label] += 1
+        for c, size in enumerate(sizes):
+            expected = np.array(queues.of_class[c]).reshape(-1, 3)
+            np.testing.assert_allclose(queue_of(bank, c), expected, atol=1e-6)
+            assert bank.fill[c] == len(expected)
+            assert bank.cursor[c] == pushed[c] % size
+
+
+def test_hand_worked_wrap_around():
+    bank = CategoryMemoryBank(2, 8, [3, 2])
+
+    push(bank, [0, 1], [0, 0])
+    assert (axes_in(bank, 0), axes_in(bank, 1)) == ([0, 1], [])
+    push(bank, [2, 3, 4], [0, 1, 0])
+    assert (axes_in(bank, 0), axes_in(bank, 1)) == ([1, 2, 4], [3])
+    push(bank, [5, 5, 6, 7], [1, 0, 1, 1])
+    assert (axes_in(bank, 0), axes_in(bank, 1)) == ([2, 4, 5], [6, 7])
+    assert bank.fill.tolist() == [3, 2]
+    assert bank.cursor.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("already", [0, 1, 2, 5])
+def test_of_more_than_a_queue_holds_the_last_stay_in_order(already):
+    bank = CategoryMemoryBank(3, 8, [1, 3, 1])
+    push(bank, [0] * already, [1] * already)
+
+    push(bank, [1, 2, 3, 4, 5, 6, 7], [1] * 7)
+
+    assert axes_in(bank, 1) == [5, 6, 7]
+    assert bank.fill.tolist() == [0, 3, 0]
+    assert not bank.keys[[0, 4]].any()
+
+
+def test_one_pixel_may_go_into_several_queues():
+    bank = CategoryMemoryBank(3, 8, 2)
+
+    push(bank, [6, 6], [0, 2])
+
+    assert [axes_in(bank, c) for c in range(3)] == [[6], [], [6]]
+
+
+def test_nothing_to_push_changes_nothing():
+    bank = CategoryMemoryBank(2, 8, 3)
+    push(bank, [1, 2], [0, 1])
+    before = {name: value.clone() for name, value in bank.state_dict().items()}
+
+    push(bank, [], [])
+
+    assert all(torch.equal(bank.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
+def test_embeddings_of_any_dtype_are_normalised(dtype):
+    bank = CategoryMemoryBank(1, 2, 1)
+
+    zero = torch.tensor([0])
+    bank.enqueue(torch.tensor([[3000.0, -4000.0]], dtype=dtype), zero, zero)
+
+    np.testing.assert_allclose(queue_of(bank, 0), [[0.6, -0.8]], atol=2e-3)
+
+
+def test_half_precision_keeps_cosines_within_a_thousandth():
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(500, 256, generator=generator)
+    pixels[:100] **= 5  # a few large components, many small ones
+    everything, label = torch.arange(500), torch.zeros(500).long()
+    bank = CategoryMemoryBank(1, 256, 500, dtype="float16")
+
+    bank.enqueue(pixels, everything, label)
+
+    assert bank.keys.dtype == torch.float16
+    stored, exact = queue_of(bank, 0), torch.nn.functional.normalize(pixels.double())
+    assert (exact @ stored.T - exact @ exact.T).abs().max() < 1e-3
+    torch.testing.assert_close(stored.norm(dim=1), torch.ones(500).double(), atol=1e-3, rtol=0)
+
+
+def test_queues_do_not_hold_the_graph():
+    bank = CategoryMemoryBank(1, 8, 2)
+
+    bank.enqueue(UNIT.clone().requires_grad_(), torch.tensor([0]), torch.tensor([0]))
+
+    assert not bank.keys.requires_grad
+    assert not draw(bank, [0], 3).requires_grad
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_samples_come_from_the_filled_part_of_the_named_queues(dtype):
+    bank = CategoryMemoryBank(4, 8, [5, 5, 1, 9], dtype)
+    push(bank, [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 2, 3, 3, 3])
+
+    samples = draw(bank, [3, 0, 2], 200)
+
+    assert samples.shape == (3, 200, 8)
+    assert samples.dtype == getattr(torch, dtype)
+    found = [set(row.argmax(dim=1).tolist()) for row in samples]
+    assert found == [{5, 6, 7}, {0, 1, 2}, {4}]
+    assert torch.equal(samples.norm(dim=2), torch.ones(3, 200).to(samples.dtype))
+
+
+@pytest.mark.parametrize("pushed", [5, 7, 12])
+def test_samples_are_uniform(pushed):
+    bank = CategoryMemoryBank(2, 8, [3, 7])
+    push(bank, [i % 8 for i in range(pushed)], [1] * pushed)
+
+    counts = torch.bincount(draw(bank, [1], 7000)[0].argmax(dim=1), minlength=8)
+
+    members = axes_in(bank, 1)
+    assert counts.sum() == counts[members].sum() == 7000
+    assert oracles.looks_uniform(counts[members].tolist())
+
+
+def test_all_of_a_queue_of_the_papers_size_is_within_reach():
+    bank = CategoryMemoryBank(1, 1, 30_000, dtype="float32")
+    # Not what enqueue() would store: numbers that tell the slots apart.
+    bank.keys.copy_(torch.arange(30_000)[:, None])
+    bank.fill.fill_(30_000)
+
+    assert len(draw(bank, [0], 600_000).unique()) == 30_000
+
+
+def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch):
+    bank = CategoryMemoryBank(2, 8, 4)
+    push(bank, [1, 2, 3], [0, 0, 1])
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.ones(size))
+
+    assert draw(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
+
+
+def test_no_class_gives_no_sample():
+    bank = CategoryMemoryBank(2, 8, 4)
+
+    assert bank.sample(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5, 8)
+
+
+def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
+    bank, resumed = CategoryMemoryBank(2, 8, [3, 2]), CategoryMemoryBank(2, 8, [3, 2])
+    push(bank, [0, 1, 2, 3, 4], [0, 0, 0, 0, 1])
+
+    resumed.load_state_dict(bank.state_dict())
+    for each in (bank, resumed):
+        push(each, [5, 6, 7], [0, 1, 1])
+
+    for c, axes in enumerate([[2, 3, 5], [6, 7]]):
+        assert axes_in(bank, c) == axes_in(resumed, c) == axes
+    assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
+
+
+def test_one_size_for_all_classes():
+    bank = CategoryMemoryBank(3, 8, 4)
+
+    assert bank.num_classes == 3
+    assert bank.size.tolist() == [4, 4, 4]
+    assert bank.keys.shape == (12, 8)
+
+
+@pytest.mark.parametrize("size", [0, -1, [3], [3, 3, 3], [3, 0], []])
+def test_refuses_sizes_that_do_not_fit(size):
+    with pytest.raises(ValueError, match="queue_size must be a positive number or 2 of them"):
+        CategoryMemoryBank(2, 8, size)
+
+
+def test_refuses_an_unknown_dtype():
+    with pytest.raises(ValueError, match="must be 'float16' or 'float32', got 'int8'"):
+        CategoryMemoryBank(2, 8, 4, dtype="int8")

@@ -1,0 +1,198 @@
+from itertools import combinations
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LAYOUTS, laid_out, rngs
+
+from mmseg_u2pl.ops import MixPlan, cutmix_plan, mix, resize_nearest
+
+CPU = torch.device("cpu")
+SEEDS = st.integers(0, 2**63 - 1)
+SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
+
+
+def plan_of(num_images, size, seed=0):
+    return cutmix_plan(num_images, size, torch.Generator().manual_seed(seed), CPU)
+
+
+def boxes_of(plan):
+    """(top, bottom, left, right) of each image's box, after a check that it is one."""
+    for mask in plan.mask.numpy():
+        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        top, bottom, left, right = rows[0], rows[-1] + 1, cols[0], cols[-1] + 1
+        assert mask[top:bottom, left:right].all()
+        assert mask.sum() == (bottom - top) * (right - left)
+        yield top, bottom, left, right
+
+
+@given(st.integers(1, 4), st.tuples(st.integers(8, 99), st.integers(8, 99)), SEEDS)
+def test_boxes_cover_half_of_the_area(num_images, size, seed):
+    height, width = size
+    plan = plan_of(num_images, size, seed)
+
+    assert plan.mask.shape == (num_images, *size)
+    assert plan.mask.dtype == torch.bool
+    for top, bottom, left, right in boxes_of(plan):
+        # Rounding an edge moves it by half a pixel, so each side is off by one at most.
+        rows, cols = int(bottom - top), int(right - left)
+        assert width / 2 - 1 <= cols <= width
+        assert height / 2 - 1 <= rows <= height
+        half = height * width / 2
+        assert (rows - 1) * (cols - 1) <= half <= (rows + 1) * (cols + 1)
+
+
+def test_half_of_a_large_image_is_half_to_a_pixel():
+    masks = plan_of(8, (1024, 2048)).mask
+
+    np.testing.assert_allclose(masks.sum(dim=(1, 2)) / 1024 / 2048, 0.5, atol=1 / 1024 + 1 / 2048)
+
+
+def test_widths_and_places_are_uniform_and_independent():
+    height, width, margin = 400, 300, 20
+    boxes = [box for seed in range(10) for box in boxes_of(plan_of(200, (height, width), seed))]
+    top, bottom, left, right = np.array(boxes).T
+    down, across = height - (bottom - top), width - (right - left)  # room to move
+    # In boxes that can hardly move the rounding to whole pixels would show.
+    movable = (down >= margin) & (across >= margin)
+    narrowest = width * height / 2 / (height - margin)
+    shares = (right - left - narrowest) / (width - margin - narrowest)
+    places = np.stack([shares, left / np.maximum(across, 1), top / np.maximum(down, 1)])
+
+    counts, _ = np.histogram(right - left, bins=10, range=(width / 2, width))
+    assert counts.sum() == 2000
+    assert oracles.looks_uniform(counts)
+    for first, second in combinations(places[:, movable], 2):
+        counts, _, _ = np.histogram2d(first, second, bins=4, range=((0, 1), (0, 1)))
+        assert counts.sum() > 1500
+        assert oracles.looks_uniform(counts.flatten())
+
+
+def test_boxes_reach_all_places():
+    masks = plan_of(3000, (9, 14)).mask
+
+    assert masks.any(dim=0).all()
+    # A box of half the area is at least half as wide and as high as the image: only its centre
+    # can be in all of them.
+    always = masks.all(dim=0).nonzero()
+    assert always.tolist() in ([], [[4, 6]], [[4, 7]], [[4, 6], [4, 7]])
+
+
+def test_images_of_a_batch_have_boxes_of_their_own():
+    boxes = list(boxes_of(plan_of(8, (100, 100))))
+
+    assert len(set(boxes)) == 8
+
+
+def test_the_next_image_is_pasted_and_the_first_into_the_last():
+    assert plan_of(4, (8, 8)).partner.tolist() == [1, 2, 3, 0]
+
+
+@given(st.integers(1, 4), SIZES, SEEDS)
+def test_the_same_seed_draws_the_same_plan(num_images, size, seed):
+    first, again = plan_of(num_images, size, seed), plan_of(num_images, size, seed)
+
+    assert torch.equal(first.partner, again.partner)
+    assert torch.equal(first.mask, again.mask)
+
+
+def test_another_seed_draws_another_plan():
+    assert not torch.equal(plan_of(2, (64, 64), 0).mask, plan_of(2, (64, 64), 1).mask)
+
+
+def test_the_global_random_state_is_left_alone():
+    state = torch.get_rng_state()
+
+    plan_of(2, (64, 64))
+
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+MAPS = {
+    "images": lambda rng, n, size: torch.from_numpy(rng.random((n, 3, *size))).float(),
+    "half images": lambda rng, n, size: torch.from_numpy(rng.random((n, 3, *size))).half(),
+    "labels": lambda rng, n, size: torch.from_numpy(rng.integers(0, 256, (n, *size))),
+    "masks": lambda rng, n, size: torch.from_numpy(rng.random((n, *size)) < 0.5),
+}
+
+
+@given(st.sampled_from(sorted(MAPS)), rngs(), st.integers(1, 4), SIZES, LAYOUTS)
+def test_each_pixel_is_the_partners_inside_the_box_and_its_own_outside(
+    kind, rng, num_images, size, layout
+):
+    plan = plan_of(num_images, size, int(rng.integers(2**32)))
+    values = MAPS[kind](rng, num_images, size)
+    if values.dim() == 4 or layout != "channels_last":
+        values = laid_out(values, layout)
+
+    mixed = mix(values, plan)
+
+    assert mixed.dtype == values.dtype
+    assert mixed.shape == values.shape
+    for image, row, col in oracles.places_of(values):
+        source = (image + 1) % num_images if plan.mask[image, row, col] else image
+        place = (..., row, col)
+        assert torch.equal(mixed[image][place], values[source][place])
+
+
+@given(rngs(), st.integers(2, 3), SIZES, SIZES)
+def test_coarser_maps_use_the_same_boxes(rng, num_images, size, grid):
+    plan = plan_of(num_images, size, int(rng.integers(2**32)))
+    values = torch.arange(num_images)[:, None, None].expand(num_images, *grid)
+
+    mixed, mask = mix(values, plan).tolist(), plan.mask.tolist()
+
+    for image, row, col in oracles.places_of(values):
+        # A border of the box may run through the centre of a coarse pixel: then both are right.
+        seen = {
+            (image + mask[image][i][j]) % num_images
+            for i in oracles.centre_indices(row, grid[0], size[0])
+            for j in oracles.centre_indices(col, grid[1], size[1])
+        }
+        assert mixed[image][row][col] in seen
+
+
+@given(rngs(), SIZES, SIZES)
+def test_labels_may_be_mixed_before_or_after_they_are_resized(rng, size, grid):
+    plan = plan_of(3, size, int(rng.integers(2**32)))
+    label = torch.from_numpy(rng.integers(0, 256, (3, *size)))
+
+    assert torch.equal(
+        mix(resize_nearest(label, grid), plan), resize_nearest(mix(label, plan), grid)
+    )
+
+
+@given(rngs(), SIZES)
+def test_a_single_image_stays_as_it_is(rng, size):
+    values = torch.from_numpy(rng.random((1, 3, *size)))
+
+    assert torch.equal(mix(values, plan_of(1, size)), values)
+
+
+def test_a_hand_made_plan():
+    plan = MixPlan(torch.tensor([1, 0]), torch.tensor([[[True, False]], [[False, True]]]))
+    values = torch.tensor([[[1, 2]], [[30, 40]]])
+
+    assert mix(values, plan).tolist() == [[[30, 2]], [[30, 2]]]
+
+
+def test_the_input_is_not_changed():
+    values = torch.arange(12).reshape(2, 2, 3)
+    before = values.clone()
+
+    mix(values, plan_of(2, (2, 3)))
+
+    assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_gradient_goes_to_the_pixels_that_were_taken(dtype):
+    values = torch.zeros(2, 1, 1, 2, dtype=dtype, requires_grad=True)
+    plan = MixPlan(torch.tensor([1, 0]), torch.tensor([[[True, False]], [[False, False]]]))
+
+    mix(values, plan).sum().backward()
+
+    assert values.grad.flatten().tolist() == [0.0, 1.0, 2.0, 1.0]

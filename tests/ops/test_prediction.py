@@ -1,0 +1,92 @@
+from math import log
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps
+
+from mmseg_u2pl.ops import class_log_probabilities, predict_pixels
+
+ANY_CHANNELS = st.sampled_from((1, *CLASS_COUNTS))
+
+
+@given(logit_maps(ANY_CHANNELS, may_be_impossible=True))
+def test_matches_the_definitions(logits):
+    prob = oracles.probabilities(logits.double().numpy())
+
+    log_prob = class_log_probabilities(logits)
+    label, entropy = predict_pixels(logits)
+
+    assert log_prob.dtype == entropy.dtype == torch.float32
+    assert label.dtype == torch.int64
+    np.testing.assert_allclose(log_prob.exp().numpy(), prob, atol=1e-6)
+    np.testing.assert_allclose(entropy.numpy(), oracles.entropies(prob), atol=1e-5)
+    assert (entropy >= 0).all()
+    # A tie in the logits is a tie in the probabilities; the oracle sees it exactly in the logits.
+    if logits.shape[1] > 1:
+        prob = logits.double().numpy()
+    assert label.numpy().tolist() == oracles.most_probable(prob).tolist()
+
+
+@pytest.mark.parametrize("num_classes", CLASS_COUNTS)
+def test_entropy_of_equal_logits_is_the_log_of_the_number_of_classes(num_classes):
+    label, entropy = predict_pixels(torch.full((1, num_classes, 1, 1), -3.0))
+
+    assert label.item() == 0
+    assert entropy.item() == pytest.approx(log(num_classes), rel=1e-6)
+
+
+def test_hand_worked_entropy():
+    # p = (1/2, 1/4, 1/4): H = 1/2 log 2 + 2 * 1/4 log 4 = 1.5 log 2
+    logits = torch.tensor([log(0.25), log(0.5), log(0.25)]).reshape(1, 3, 1, 1)
+
+    label, entropy = predict_pixels(logits)
+
+    assert label.item() == 1
+    assert entropy.item() == pytest.approx(1.5 * log(2), rel=1e-6)
+
+
+def test_impossible_classes_do_not_count():
+    logits = torch.tensor([-torch.inf, 2.0, 2.0, -torch.inf]).reshape(1, 4, 1, 1)
+
+    label, entropy = predict_pixels(logits)
+
+    assert label.item() == 1
+    assert entropy.item() == pytest.approx(log(2), rel=1e-6)
+
+
+def test_a_certain_pixel_has_no_entropy():
+    logits = torch.tensor([-torch.inf, 0.0]).reshape(1, 2, 1, 1)
+
+    assert predict_pixels(logits).entropy.item() == 0.0
+
+
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
+def test_one_channel_is_the_logit_of_class_one(dtype):
+    # sigmoid(log 3) = 3/4; equal chances go to class 0, the lower index
+    logits = torch.tensor([log(3), -log(3), 0.0]).reshape(1, 1, 1, 3).to(dtype)
+
+    label, entropy = predict_pixels(logits)
+
+    expected = 0.75 * log(4 / 3) + 0.25 * log(4)
+    assert label.flatten().tolist() == [1, 0, 0]
+    assert entropy.flatten().tolist() == pytest.approx([expected, expected, log(2)], abs=2e-3)
+
+
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
+def test_half_precision_logits_are_worked_on_in_single_precision(dtype):
+    logits = torch.tensor([60000.0, 59968.0, -60000.0]).reshape(1, 3, 1, 1).to(dtype)
+
+    assert torch.equal(class_log_probabilities(logits), class_log_probabilities(logits.float()))
+
+
+def test_double_precision_stays():
+    logits = torch.zeros(1, 3, 1, 1, dtype=torch.float64)
+
+    log_prob = class_log_probabilities(logits)
+
+    assert log_prob.dtype == torch.float64
+    assert log_prob.flatten().tolist() == pytest.approx([-log(3)] * 3, rel=1e-15)

@@ -1,0 +1,84 @@
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LAYOUTS, laid_out, map_shapes, rngs
+
+from mmseg_u2pl.ops import resize_logits, resize_nearest
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+def numbered(source):
+    """A map whose values say where they are: 1000 * row + column."""
+    return (1000 * torch.arange(source[0])[:, None] + torch.arange(source[1]))[None]
+
+
+@given(SIZES, SIZES, st.sampled_from([torch.int64, torch.float32]))
+def test_nearest_takes_the_source_pixel_at_the_centre(source, target, dtype):
+    result = resize_nearest(numbered(source).to(dtype), target)
+
+    assert result.dtype == dtype
+    assert result.shape == (1, *target)
+    for _, row, col in oracles.places_of(result):
+        source_row, source_col = divmod(int(result[0, row, col]), 1000)
+        assert source_row in oracles.centre_indices(row, target[0], source[0])
+        assert source_col in oracles.centre_indices(col, target[1], source[1])
+
+
+@given(rngs(), map_shapes(), SIZES, LAYOUTS.filter(lambda name: name != "channels_last"))
+def test_masks_and_labels_take_the_same_pixels(rng, shape, target, layout):
+    mask = laid_out(torch.from_numpy(rng.random(shape) < 0.5), layout)
+    taken = resize_nearest(numbered(shape[1:]), target)[0]
+
+    result = resize_nearest(mask, target)
+
+    assert result.dtype == torch.bool
+    assert torch.equal(result, mask[:, taken // 1000, taken % 1000])
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [(512, 128), (513, 129), (769, 193), (769, 97), (1024, 171), (33, 321)]
+)
+def test_nearest_at_the_strides_of_networks(source, target):
+    result = resize_nearest(torch.arange(source)[None, None], (1, target))
+
+    for i, index in enumerate(result.flatten().tolist()):
+        assert index in oracles.centre_indices(i, target, source)
+
+
+def test_nearest_of_the_same_size_is_the_same():
+    values = torch.arange(6).reshape(1, 2, 3)
+
+    assert torch.equal(resize_nearest(values, [2, 3]), values)
+
+
+def test_nearest_keeps_all_labels_of_large_label_sets():
+    values = torch.arange(1000)[None, None]
+
+    assert resize_nearest(values, (1, 2000)).unique().tolist() == list(range(1000))
+
+
+def test_logits_of_the_same_size_are_the_same():
+    logits = torch.rand(2, 3, 4, 5)
+
+    assert torch.equal(resize_logits(logits, [4, 5]), logits)
+
+
+def test_hand_worked_logits():
+    logits = torch.tensor([[[[0.0, 4.0]]]])
+
+    assert resize_logits(logits, (1, 4)).flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+    assert resize_logits(logits, [1, 5], align_corners=True).flatten().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_logits_of_a_plane_stay_a_plane():
+    # value = 10 * y + x over the unit square, corners aligned: still that at every resolution
+    def plane(height, width):
+        y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+        return (10 * y + x)[None, None]
+
+    result = resize_logits(plane(3, 5), (7, 4), align_corners=True)
+
+    torch.testing.assert_close(result, plane(7, 4))

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_u2pl.visualization import (
+    UNRELIABLE_COLOUR,
+    draw_comparison,
+    paint_labels,
+    paint_pseudo_labels,
+)
+
+PALETTE = [(0, 0, 0), (200, 100, 50), (10, 20, 30)]
+
+
+def plain(colour, num=2, height=10, width=20):
+    return np.full((num, height, width, 3), colour, dtype=np.uint8)
+
+
+def test_paint_labels_takes_each_class_s_colour():
+    painted = paint_labels(np.array([[[0, 1], [2, 1]]]), PALETTE)
+    expected = [[[[0, 0, 0], [200, 100, 50]], [[10, 20, 30], [200, 100, 50]]]]
+    assert painted.dtype == np.uint8
+    np.testing.assert_array_equal(painted, expected)
+
+
+def test_pseudo_labels_are_blended_and_unreliable_pixels_alone_are_grey():
+    image = np.array([[[100, 100, 100], [100, 200, 0]], [[1, 2, 3], [255, 255, 255]]], np.uint8)
+    label = np.array([[1, 0], [2, 1]])
+    unreliable = np.array([[False, False], [True, False]])
+    painted = paint_pseudo_labels(image, label, unreliable, PALETTE)
+    # 0.6 * colour + 0.4 * image
+    expected = [[[160, 100, 70], [40, 80, 0]], [UNRELIABLE_COLOUR, [222, 162, 132]]]
+    assert painted.dtype == np.uint8
+    np.testing.assert_array_equal(painted, expected)
+    np.testing.assert_array_equal((painted == UNRELIABLE_COLOUR).all(-1), unreliable)
+
+
+def test_a_row_is_a_scene_and_a_column_a_title():
+    columns = {"a": plain((9, 0, 0), 3), "b": plain((0, 9, 0), 3)}
+    columns["b"][2] = 77
+    figure = draw_comparison(columns, {"cat": (255, 0, 0), "dog": (0, 0, 255)})
+    grid = np.reshape(figure.axes, (3, 2))
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", "", "", ""]
+    for col, pictures in enumerate(columns.values()):
+        for row, picture in enumerate(pictures):
+            np.testing.assert_array_equal(grid[row, col].images[0].get_array(), picture)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["cat", "dog"]
+    assert [patch.get_facecolor() for patch in legend.get_patches()] == [(1, 0, 0, 1), (0, 0, 1, 1)]
+
+
+def test_saved_picture_is_260_pixels_a_column_and_its_panels_fill_it(tmp_path):
+    colours = {"a": (250, 10, 10), "b": (10, 250, 10)}
+    columns = {f"{title}\nsecond line": plain(colour, 3) for title, colour in colours.items()}
+    draw_comparison(columns, {"cat": (1, 2, 3)}).savefig(tmp_path / "picture.png")
+    saved = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
+    # 3 panels of 260 x 130 pixels, 55 for the titles, 40 for the legend.
+    assert saved.shape == (3 * 130 + 95, 2 * 260, 3)
+    for colour in colours.values():
+        area = (saved == colour).all(-1).sum()
+        assert 0.85 * 3 * 260 * 130 < area <= 3 * 260 * 130
+
+
+def test_columns_of_different_shapes_are_refused():
+    with pytest.raises(
+        ValueError, match=r"one shape.*'a': \(2, 10, 20, 3\).*'b': \(1, 10, 20, 3\)"
+    ):
+        draw_comparison({"a": plain(0, 2), "b": plain(0, 1)}, {})
