@@ -2,6 +2,7 @@
 
 from .data_check_hook import DataCheckHook
 from .mean_teacher_hook import MeanTeacherHook
+from .progress_hook import ProgressHook
 from .val_loop import TeacherStudentValLoop
 
-__all__ = ["DataCheckHook", "MeanTeacherHook", "TeacherStudentValLoop"]
+__all__ = ["DataCheckHook", "MeanTeacherHook", "ProgressHook", "TeacherStudentValLoop"]
