@@ -58,7 +58,7 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
-        """Take over all parameters and buffers of the student.
+        """Take over what a checkpoint of the student holds: parameters and persistent buffers.
 
         Args:
             student: A model with the same structure.

@@ -131,7 +131,7 @@ class U2PL(SemiSegmentor):
         losses = self.student.supervised_loss(labeled.images, student, labeled.data_samples)
         losses = add_prefix(losses, "sup")
         # The projector stays in the graph: distributed training waits for its gradient.
-        nothing = student.embedding.float().sum() * 0.0
+        nothing = student.embedding.flatten()[:0].sum()
         losses.update({"unsup.loss_ce": nothing.detach(), "contra.loss_nce": nothing})
         return losses
 
