@@ -1,5 +1,6 @@
 """The contrastive loss of U2PL: unreliable pixels as negatives of classes they surely are not."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -178,7 +179,7 @@ def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[
                 f"{num_classes} classes are too few for the paper's low_rank={PAPER_LOW_RANK}; "
                 f"negatives are taken from probability rank {low} on",
                 logger="current",
-                level=30,
+                level=logging.WARNING,
             )
     high = PAPER_HIGH_RANK if high is None else high
     if not 1 <= low <= last:
