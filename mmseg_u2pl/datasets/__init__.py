@@ -5,11 +5,13 @@ from .camvid import CamVidDataset
 from .checks import DataError
 from .sampler import DualStreamSampler
 from .semi_dataset import SemiDataset
+from .transforms import HideGroundTruth
 
 __all__ = [
     "BuiltinDataset",
     "CamVidDataset",
     "DataError",
     "DualStreamSampler",
+    "HideGroundTruth",
     "SemiDataset",
 ]

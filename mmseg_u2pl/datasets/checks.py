@@ -23,6 +23,8 @@ from mmseg.datasets.transforms import GenerateEdge, LoadBiomedicalAnnotation, Ra
 from mmseg.registry import DATASETS
 from rich.progress import track
 
+from .transforms import HideGroundTruth
+
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that read or need ground truth, and so have no place before unlabeled images."""
 
@@ -126,6 +128,8 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
     """Check that no transform of a pipeline, also inside a wrapper, needs ground truth.
 
+    Annotations may be loaded if :class:`HideGroundTruth` hides them.
+
     Args:
         dataset: A data set of the unlabeled stream.
         stream: The name the message begins with.
@@ -133,9 +137,11 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
     Raises:
         DataError: Names the transform, and says what to do about it.
     """
-    for step in _walk(dataset.pipeline.transforms):
+    steps = list(_walk(dataset.pipeline.transforms))
+    hides = any(isinstance(step, HideGroundTruth) for step in steps)
+    for step in steps:
         name = type(step).__name__
-        if isinstance(step, GROUND_TRUTH_TRANSFORMS):
+        if isinstance(step, GROUND_TRUTH_TRANSFORMS) and not hides:
             raise DataError(
                 f"{stream}: the pipeline has {name}, but unlabeled images have no ground truth. "
                 "Remove it from this pipeline."

@@ -3,6 +3,13 @@
 from .data_check_hook import DataCheckHook
 from .mean_teacher_hook import MeanTeacherHook
 from .progress_hook import ProgressHook
+from .statistics_hook import SemiStatisticsHook
 from .val_loop import TeacherStudentValLoop
 
-__all__ = ["DataCheckHook", "MeanTeacherHook", "ProgressHook", "TeacherStudentValLoop"]
+__all__ = [
+    "DataCheckHook",
+    "MeanTeacherHook",
+    "ProgressHook",
+    "SemiStatisticsHook",
+    "TeacherStudentValLoop",
+]

@@ -11,16 +11,18 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..ops import (
+    CONTRASTIVE_LOSSES,
     anchor_mask,
     class_means,
-    info_nce,
     labeled_negative_mask,
     sample_per_class,
     unlabeled_negative_mask,
 )
+from ..ops.selection import IGNORE
 from .memory_bank import CategoryMemoryBank
-from .options import reject_unknown
+from .options import reject_unknown, require_choice, require_share
 
+POSITIVES = ("anchors", "candidates")
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
 
 
@@ -43,10 +45,18 @@ class UnreliableContrastiveHead(nn.Module):
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
         queue_size: Embeddings a class, or one number a class.
         queue_dtype: ``'float16'`` or ``'float32'``.
+        loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
+        positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
+            ``'candidates'``, whatever ``min_prob``, as in the authors' code.
+        negatives_need_label: Whether a pixel must have the label of a class to be its negative, as
+            in the authors' code. Labeled pixels are then negatives of nothing.
 
     Raises:
-        ValueError: If the ranks do not fit the number of classes or a number is out of range.
+        ValueError: If the ranks do not fit the number of classes or a value is out of its range.
         TypeError: On an unknown option.
+
+    Attributes:
+        anchor_counts: (C,), int64, anchor candidates of each class in the last step.
     """
 
     def __init__(
@@ -61,6 +71,9 @@ class UnreliableContrastiveHead(nn.Module):
         high_rank: int | None = None,
         queue_size: int | Sequence[int] = 30000,
         queue_dtype: str = "float16",
+        loss: str = "info_nce",
+        positives: str = "anchors",
+        negatives_need_label: bool = False,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -70,63 +83,64 @@ class UnreliableContrastiveHead(nn.Module):
         ).items():
             if value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value}")
-        if not 0.0 <= min_prob <= 1.0:
-            raise ValueError(f"min_prob must lie in [0, 1], got {min_prob}")
+        require_share("min_prob", min_prob)
+        require_choice("loss", loss, CONTRASTIVE_LOSSES)
+        require_choice("positives", positives, POSITIVES)
         self.num_classes = num_classes
         self.num_anchors = num_anchors
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.min_prob = min_prob
         self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
+        self.loss = CONTRASTIVE_LOSSES[loss]
+        self.positives = positives
+        self.negatives_need_label = negatives_need_label
         self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
+        self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
 
     def forward(
         self,
         student_embedding: Tensor,
         teacher_embedding: Tensor,
         prob: Tensor,
-        target: Tensor,
-        unreliable: Tensor,
+        label: Tensor,
+        anchor_pixels: Tensor,
+        negative_pixels: Tensor,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Push the negatives of this step, then contrast its anchors.
 
-        The first images of the batch are the labeled ones.
+        The first images of the batch are the labeled ones; the last ``N_u`` are not.
 
         Args:
             student_embedding: (N, D, h, w); the only argument that gets a gradient.
             teacher_embedding: (N, D, h, w).
             prob: (N, C, h, w), probabilities of the teacher.
-            target: (N, h, w), int64, ground truth of labeled images and reliable pseudo-labels of
-                unlabeled ones, 255 elsewhere.
-            unreliable: (N_u, h, w), bool, of the last ``N_u`` images, the unlabeled ones.
+            label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
+                ones; 255 where there is none.
+            anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
+            negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
             generator: Random numbers of this step, on the device of the tensors.
 
         Returns:
             ``loss_nce``, and for the log ``anchors``, the number of candidates, and ``queue_fill``,
             the mean fill of the queues in [0, 1].
         """
-        num_labeled = len(prob) - len(unreliable)
+        num_labeled = len(prob) - len(negative_pixels)
         rows = _as_rows(teacher_embedding)
         with torch.no_grad():
-            anchors = anchor_mask(prob, target, self.min_prob)
-            negatives = torch.cat(
-                [
-                    labeled_negative_mask(prob[:num_labeled], target[:num_labeled], self.low_rank),
-                    unlabeled_negative_mask(
-                        prob[num_labeled:], unreliable, self.low_rank, self.high_rank
-                    ),
-                ]
-            )
-            label, pixel = negatives.transpose(0, 1).flatten(1).nonzero(as_tuple=True)
-            self.bank.enqueue(rows, pixel, label)
-            positives, has_positive = self._positives(rows, anchors.flatten(), target.flatten())
+            pixel, negative_of = self._negatives(prob, label, negative_pixels)
+            self.bank.enqueue(rows, pixel, negative_of)
+            trusted = label.clone()
+            trusted[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
+            anchors = anchor_mask(prob, trusted, self.min_prob)
+            positives, has_positive = self._positives(rows, anchors, trusted)
 
         classes, anchor_embedding = self._draw_anchors(
-            student_embedding, anchors, target, has_positive & (self.bank.fill > 0), generator
+            student_embedding, anchors, label, has_positive & (self.bank.fill > 0), generator
         )
         drawn = self.bank.sample(classes, self.num_anchors * self.num_negatives, generator)
-        loss = info_nce(
+        loss = self.loss(
             anchor_embedding,
             positives[classes],
             drawn.unflatten(1, (self.num_anchors, self.num_negatives)),
@@ -134,13 +148,35 @@ class UnreliableContrastiveHead(nn.Module):
         )
         return {
             "loss_nce": loss,
-            "anchors": anchors.sum().float(),
-            "queue_fill": (self.bank.fill / self.bank.size).mean(),
+            "anchors": self.anchor_counts.sum().float(),
+            "queue_fill": self.queue_fill.mean(),
         }
 
-    def _positives(self, rows: Tensor, anchors: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean embedding of all candidate anchors of each class, over all processes (Eq. 12)."""
-        sums, counts = class_means(rows[anchors], target[anchors], self.num_classes)
+    @property
+    def queue_fill(self) -> Tensor:
+        """(C,), float32, fill of each queue in [0, 1]."""
+        return self.bank.fill / self.bank.size
+
+    def _negatives(
+        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Pixels to push and the class that each is a negative of, sorted by class."""
+        num_labeled = len(prob) - len(negative_pixels)
+        labeled = labeled_negative_mask(prob[:num_labeled], label[:num_labeled], self.low_rank)
+        unlabeled = unlabeled_negative_mask(
+            prob[num_labeled:], negative_pixels, self.low_rank, self.high_rank
+        )
+        negatives = torch.cat([labeled, unlabeled])
+        if self.negatives_need_label:
+            classes = torch.arange(self.num_classes, device=label.device)[:, None, None]
+            negatives &= label[:, None] == classes
+        negative_of, pixel = negatives.transpose(0, 1).flatten(1).nonzero(as_tuple=True)
+        return pixel, negative_of
+
+    def _positives(self, rows: Tensor, anchors: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
+        pixels = anchors if self.positives == "anchors" else trusted != IGNORE
+        sums, counts = class_means(rows[pixels.flatten()], trusted[pixels], self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
         return sums / counts.clamp(min=1.0)[:, None], counts > 0
@@ -149,15 +185,15 @@ class UnreliableContrastiveHead(nn.Module):
         self,
         embedding: Tensor,
         anchors: Tensor,
-        target: Tensor,
+        label: Tensor,
         contrastable: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
-        drawn, counts = sample_per_class(
-            target[anchors], self.num_classes, self.num_anchors, generator
+        drawn, self.anchor_counts = sample_per_class(
+            label[anchors], self.num_classes, self.num_anchors, generator
         )
-        classes = ((counts > 0) & contrastable).nonzero()[:, 0]
+        classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
         return classes, embedding.permute(0, 2, 3, 1)[image, row, col]
 
