@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from ..ops import (
     CONTRASTIVE_LOSSES,
+    Negatives,
     anchor_mask,
-    class_means,
-    labeled_negative_mask,
+    class_sums,
+    labeled_negatives,
+    pieces_of,
     sample_per_class,
-    unlabeled_negative_mask,
+    sum_with_gradient,
+    unlabeled_negatives,
 )
 from ..ops.selection import IGNORE
 from .memory_bank import CategoryMemoryBank
@@ -127,27 +130,18 @@ class UnreliableContrastiveHead(nn.Module):
             the mean fill of the queues in [0, 1].
         """
         num_labeled = len(prob) - len(negative_pixels)
-        rows = _as_rows(teacher_embedding)
         with torch.no_grad():
-            pixel, negative_of = self._negatives(prob, label, negative_pixels)
-            self.bank.enqueue(rows, pixel, negative_of)
-            trusted = label.clone()
-            trusted[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
-            anchors = anchor_mask(prob, trusted, self.min_prob)
-            positives, has_positive = self._positives(rows, anchors, trusted)
+            self.bank.enqueue(teacher_embedding, *self._negatives(prob, label, negative_pixels))
+            target = label.clone()
+            target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
+            anchors = anchor_mask(prob, target, self.min_prob)
+            positives, has_positive = self._positives(teacher_embedding, anchors, target)
 
         classes, anchor_embedding = self._draw_anchors(
             student_embedding, anchors, label, has_positive & (self.bank.fill > 0), generator
         )
-        drawn = self.bank.sample(classes, self.num_anchors * self.num_negatives, generator)
-        loss = self.loss(
-            anchor_embedding,
-            positives[classes],
-            drawn.unflatten(1, (self.num_anchors, self.num_negatives)),
-            self.temperature,
-        )
         return {
-            "loss_nce": loss,
+            "loss_nce": self._contrast(classes, anchor_embedding, positives, generator),
             "anchors": self.anchor_counts.sum().float(),
             "queue_fill": self.queue_fill.mean(),
         }
@@ -157,29 +151,46 @@ class UnreliableContrastiveHead(nn.Module):
         """(C,), float32, fill of each queue in [0, 1]."""
         return self.bank.fill / self.bank.size
 
-    def _negatives(
-        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Pixels to push and the class that each is a negative of, sorted by class."""
+    def _negatives(self, prob: Tensor, label: Tensor, negative_pixels: Tensor) -> Negatives:
+        """Negatives of the step, labeled images first."""
         num_labeled = len(prob) - len(negative_pixels)
-        labeled = labeled_negative_mask(prob[:num_labeled], label[:num_labeled], self.low_rank)
-        unlabeled = unlabeled_negative_mask(
+        labeled = labeled_negatives(prob[:num_labeled], label[:num_labeled], self.low_rank)
+        unlabeled = unlabeled_negatives(
             prob[num_labeled:], negative_pixels, self.low_rank, self.high_rank
         )
-        negatives = torch.cat([labeled, unlabeled])
+        pixel = torch.cat([labeled.pixel, unlabeled.pixel + label[:num_labeled].numel()])
+        negative_of = torch.cat([labeled.label, unlabeled.label])
         if self.negatives_need_label:
-            classes = torch.arange(self.num_classes, device=label.device)[:, None, None]
-            negatives &= label[:, None] == classes
-        negative_of, pixel = negatives.transpose(0, 1).flatten(1).nonzero(as_tuple=True)
-        return pixel, negative_of
+            kept = label.flatten()[pixel] == negative_of
+            return Negatives(pixel[kept], negative_of[kept])
+        return Negatives(pixel, negative_of)
 
-    def _positives(self, rows: Tensor, anchors: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
+    def _positives(
+        self, embedding: Tensor, anchors: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
-        pixels = anchors if self.positives == "anchors" else trusted != IGNORE
-        sums, counts = class_means(rows[pixels.flatten()], trusted[pixels], self.num_classes)
+        if self.positives == "anchors":
+            target = target.masked_fill(~anchors, IGNORE)
+        sums, counts = class_sums(embedding, target, self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
         return sums / counts.clamp(min=1.0)[:, None], counts > 0
+
+    def _contrast(
+        self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Mean loss of the classes (K,) with the anchors (K, M, D); 0 without any."""
+        num_classes, num_anchors, dims = anchors.shape
+        slots = self.bank.draw(classes, num_anchors * self.num_negatives, generator)
+
+        def loss(anchors: Tensor, some: slice) -> Tensor:
+            drawn = self.bank.keys.index_select(0, slots[some].flatten())
+            negatives = drawn.view(len(anchors), num_anchors, self.num_negatives, dims)
+            mean = self.loss(anchors, positives[classes[some]], negatives, self.temperature)
+            return mean * len(anchors)
+
+        some = pieces_of(num_classes, slots.shape[1] * dims, anchors.device)
+        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(num_classes, 1)
 
     def _draw_anchors(
         self,
@@ -195,12 +206,7 @@ class UnreliableContrastiveHead(nn.Module):
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding.permute(0, 2, 3, 1)[image, row, col]
-
-
-def _as_rows(embedding: Tensor) -> Tensor:
-    """(N, D, h, w) -> (N * h * w, D), contiguous, for rows are read many times."""
-    return embedding.permute(0, 2, 3, 1).flatten(0, 2)
+        return classes, embedding[image, :, row, col]
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

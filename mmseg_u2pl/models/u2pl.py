@@ -13,7 +13,7 @@ from ..ops import (
     MixPlan,
     Partition,
     PixelPrediction,
-    class_log_probabilities,
+    class_probabilities,
     draw_plan,
     mix,
     partition,
@@ -145,7 +145,7 @@ class U2PL(SemiSegmentor):
         """One pass of the teacher."""
         output = self.teacher(torch.cat([labeled, unlabeled]))
         grid = output.embedding.shape[-2:]
-        prob = class_log_probabilities(self._resize(output.logits, grid)).exp()
+        prob = class_probabilities(self._resize(output.logits, grid))
         logits = self._resize(output.logits[len(labeled) :], unlabeled.shape[-2:])
         return TeacherView(prob, output.embedding, predict_pixels(logits))
 

@@ -539,7 +539,7 @@ def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
     batch.student_embedding[0, :, 0, 0] = batch.teacher_embedding[0, :, 0, 0] = own
     batch.teacher_embedding[1, :, 0, 0] = other
     wrong = torch.tensor([[-0.6, -0.8, 0.0, 0.0]])
-    head.bank.enqueue(wrong, torch.tensor([0]), torch.tensor([0]))
+    head.bank.enqueue(wrong.T[None, :, :, None], torch.tensor([0]), torch.tensor([0]))
 
     loss = run(head, batch)["loss_nce"].item()
 
