@@ -70,7 +70,7 @@ def sum_with_gradient(
         (), 0 if there is no piece; can be differentiated once.
     """
     needs_gradient = values.requires_grad and torch.is_grad_enabled()
-    # Not in the dtype of the values: half precision would lose small gradients before a loss scale can save them.
+    # Half precision would lose small gradients before a loss scale can save them.
     dtype = at_least_float32(values.new_empty(0)).dtype
     gradient = torch.zeros_like(values, dtype=dtype) if needs_gradient else None
     total = torch.zeros((), dtype=dtype, device=values.device)
