@@ -16,6 +16,10 @@ PAIRS = [
         "suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin-1of16-128x128.py",
     ),
     (
+        "u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb16-demo_builtin-foreground-1of16-128x128.py",
+        "suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin-foreground-1of16-128x128.py",
+    ),
+    (
         "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192.py",
         "suponly_deeplabv3plus_efficientnet-lite0-d16_1xb4-1k_camvid-1of8-192x192.py",
     ),

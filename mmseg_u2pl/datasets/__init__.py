@@ -1,6 +1,6 @@
 """Labeled and unlabeled streams, and data sets that MMSegmentation lacks."""
 
-from .builtin import BuiltinDataset
+from .builtin import BuiltinDataset, BuiltinForegroundDataset
 from .camvid import CamVidDataset
 from .checks import DataError
 from .sampler import DualStreamSampler
@@ -9,6 +9,7 @@ from .transforms import HideGroundTruth
 
 __all__ = [
     "BuiltinDataset",
+    "BuiltinForegroundDataset",
     "CamVidDataset",
     "DataError",
     "DualStreamSampler",
