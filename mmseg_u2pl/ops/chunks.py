@@ -75,7 +75,7 @@ def sum_with_gradient(
     gradient = torch.zeros_like(values, dtype=dtype) if needs_gradient else None
     total = torch.zeros((), dtype=dtype, device=values.device)
     for piece, given in pieces:
-        part = at_least_float32(values.detach()[piece])
+        part = at_least_float32(values.detach()[piece]).contiguous()
         if gradient is None:
             total += function(part, given)
             continue

@@ -49,7 +49,7 @@ def predict_pixels(logits: Tensor) -> PixelPrediction:
     label = torch.empty(n * h * w, dtype=torch.int64, device=logits.device)
     entropy = torch.empty(n * h * w, device=logits.device)
     for piece, place in pixel_pieces(pixels):
-        logit = pixels[piece].float()
+        logit = pixels[piece].float().contiguous()
         largest, label[place] = logit.max(dim=0)
         # Below -200 a weight is zero, and zero times minus infinity would be nan.
         logit = (logit - largest).clamp_(min=-200.0)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .chunks import pixel_pieces
+from .chunks import pieces_of, pixel_pieces
 
 IGNORE = 255
 """Target of pixels without a label, MMSegmentation's ``ignore_index``."""
@@ -62,12 +62,16 @@ def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
     Returns:
         (P, min(R, C)), int64.
     """
-    num_classes = prob.shape[1]
-    # The bits of floats that are not negative order as the floats do. The class below them makes
-    # equals differ, for topk promises nothing about equals.
+    num_pixels, num_classes = prob.shape
+    num_ranks = min(num_ranks, num_classes)
+    by_rank = torch.empty(num_pixels, num_ranks, dtype=torch.int64, device=prob.device)
     tie = torch.arange(num_classes - 1, -1, -1, device=prob.device)
-    key = (prob.float().contiguous().view(torch.int32).long() << 32) | tie
-    return key.topk(min(num_ranks, num_classes), dim=1).indices
+    for part in pieces_of(num_pixels, num_classes, prob.device):
+        # The bits of floats that are not negative order as the floats do. The class below them
+        # makes equals differ, for topk promises nothing about equals.
+        bits = prob[part].float().contiguous().view(torch.int32).long()
+        by_rank[part] = (bits << 32 | tie).topk(num_ranks, dim=1).indices
+    return by_rank
 
 
 def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
