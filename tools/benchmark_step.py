@@ -24,6 +24,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -186,7 +187,8 @@ def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dic
 
 def load_model(args: argparse.Namespace, preset: Preset) -> tuple[U2PL, Config]:
     """Model of the config, without pretrained weights; a plain one is wrapped."""
-    cfg = Config.fromfile(args.config or preset.config)
+    path = args.config or preset.config
+    cfg = get_config(path) if "::" in path else Config.fromfile(path)
     if cfg.model.type != "U2PL":
         head = dict(queue_size=preset.queue_size)
         cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=head)
