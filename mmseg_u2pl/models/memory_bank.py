@@ -1,6 +1,7 @@
 """Category-wise first-in-first-out queues of negatives."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
@@ -54,10 +55,22 @@ class CategoryMemoryBank(nn.Module):
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
         )
-        self.register_buffer("size", size, persistent=False)
+        self.register_buffer("size", size)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
         self.register_buffer("fill", torch.zeros_like(size))
         self.register_buffer("cursor", torch.zeros_like(size))
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse queues of other sizes: embeddings would silently change their class."""
+        saved = state_dict.get(f"{prefix}size")
+        if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
+            raise ValueError(
+                f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
+                f"this model {self.size.tolist()}; set queue_size as it was"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @property
     def num_classes(self) -> int:

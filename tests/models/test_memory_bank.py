@@ -211,6 +211,13 @@ def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
     assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
 
 
+def test_refuses_queues_of_other_sizes_even_if_they_are_as_long_together():
+    state = CategoryMemoryBank(2, 8, [3, 2]).state_dict()
+
+    with pytest.raises(ValueError, match=r"hold \[3, 2\] .* \[2, 3\]; set queue_size as it was"):
+        CategoryMemoryBank(2, 8, [2, 3]).load_state_dict(state)
+
+
 def test_one_size_for_all_classes():
     bank = CategoryMemoryBank(3, 8, 4)
 
