@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from mmcv.transforms import LoadAnnotations
@@ -234,6 +235,21 @@ def check_num_classes(metainfo: Mapping[str, Any], model_num_classes: int | None
             "model, or other classes in the data set's metainfo."
         )
     return len(classes)
+
+
+def check_layout(root: Path, names: Iterable[str], advice: str) -> None:
+    """Check that a folder holds what its data set is made of.
+
+    Args:
+        root: The folder.
+        names: Files or folders that must be there, relative to ``root``.
+        advice: What to do otherwise.
+
+    Raises:
+        DataError: Names what is missing.
+    """
+    missing = [name for name in names if not (root / name).exists()]
+    raise_if_any(f"'{root}' lacks {len(missing)} files or folders", missing, [advice])
 
 
 def describe(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> str:

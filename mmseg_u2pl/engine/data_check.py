@@ -54,7 +54,7 @@ class DataReport:
         """Call a check and keep what it finds."""
         try:
             return check(*args, **kwargs)
-        except DataError as error:
+        except ValueError as error:  # a DataError, or what check_batch_size raises
             self.problems.append(str(error))
             return None
 
