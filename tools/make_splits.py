@@ -116,9 +116,9 @@ def draw_splits(
     """Draw the labeled images of each size.
 
     Returns:
-        Name of the size's folder to indices of masks.
+        Name of the split's folder to indices of masks.
     """
-    counts = {folder_name(size): count_labeled(size, num_images) for size in sizes}
+    counts = {f"{folder_name(size)}/seed{seed}": count_labeled(size, num_images) for size in sizes}
     if max(counts.values()) > len(masks.indices):
         raise DataError(
             f"{max(counts.values())} labeled images are asked for, but only {len(masks.indices)} "
@@ -149,22 +149,19 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
     dataset = open_folder(args, args.ann_file, args.classes)
     names = np.array(image_names(dataset))
     masks = read_folder_masks(dataset, args.mask_dir)
+    if args.labeled:
+        draws = [draw_splits(masks, len(names), args.labeled, seed) for seed in args.seeds]
+    else:
+        draws = [{".": np.arange(len(masks.indices))}]
     splits: dict[Path, Split] = {}
-    for seed in args.seeds if args.labeled else [None]:
-        if args.labeled:
-            drawn = draw_splits(masks, len(names), args.labeled, seed)
-            folders = {args.out / name / f"seed{seed}": chosen for name, chosen in drawn.items()}
-        else:
-            folders = {args.out: np.arange(len(masks.indices))}
-        for folder, chosen in folders.items():
+    for drawn in draws:
+        for name, chosen in drawn.items():
             labeled = np.isin(np.arange(len(names)), masks.indices[chosen])
-            splits[folder] = (names[labeled].tolist(), names[~labeled].tolist())
-            warn_of_missing_classes(masks, chosen, folder)
+            splits[args.out / name] = (names[labeled].tolist(), names[~labeled].tolist())
+            warn_of_missing_classes(masks, chosen, args.out / name)
         if args.mask_dir:
-            sets = {"all masks": masks.pixels} | {
-                str(folder.relative_to(args.out)): masks.pixels[chosen]
-                for folder, chosen in folders.items()
-            }
+            sets = {name: masks.pixels[chosen] for name, chosen in drawn.items() if name != "."}
+            sets = {"all masks": masks.pixels} | sets
             print_table(class_table("Labeled images and pixels", masks.classes, sets))
     return splits
 

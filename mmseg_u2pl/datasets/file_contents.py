@@ -68,11 +68,11 @@ def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]
     images = []
     for dataset in datasets:
         infos = [info for info in data_infos(dataset) if not is_missing(info["img_path"], dataset)]
-        loader = dataset.pipeline.transforms[0]
+        loader = next(iter(dataset.pipeline.transforms), None)
         contents = read_cached(
             partial(_read_image, infos, loader),
             [[info["img_path"]] for info in infos],
-            f"image {loader}",
+            _cache_key("image", loader),
             f"Reading {stream} images",
         )
         images += [
@@ -121,7 +121,7 @@ def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
         contents = read_cached(
             partial(_read_mask, infos, steps),
             [[info["img_path"], info["seg_map_path"]] for info in infos],
-            f"mask {steps} {changes}",
+            _cache_key("mask", steps, changes),
             f"Reading {stream} masks",
         )
         ignore_index = getattr(dataset, "ignore_index", 255)
@@ -130,6 +130,12 @@ def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
             for info, content in zip(infos, contents, strict=True)
         ]
     return masks
+
+
+def _cache_key(*parts: Any) -> str | None:
+    """Describe how files are read; None if a transform of one's own does not say what it does."""
+    description = repr(parts)
+    return None if " at 0x" in description else description
 
 
 def loads_masks(dataset: BaseDataset) -> bool:

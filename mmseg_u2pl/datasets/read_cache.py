@@ -26,7 +26,7 @@ def cache_dir() -> Path:
 def read_cached(
     read: Callable[[int], dict[str, Any]],
     files: Sequence[Sequence[str]],
-    key: str,
+    key: str | None,
     description: str,
 ) -> list[dict[str, Any]]:
     """Read items in parallel, except those whose files are as they were when last read.
@@ -38,12 +38,15 @@ def read_cached(
     Args:
         read: Reads the item of an index; the result must survive JSON.
         files: For each item, the paths it is read from.
-        key: How the files are read. What was read under one key is not used for another.
+        key: How the files are read. What was read under one key is not used for another. With
+            None, all is read and nothing kept.
         description: What the progress bar says.
 
     Returns:
         What ``read`` returned, now or then, for each item.
     """
+    if key is None:
+        return map_parallel(read, range(len(files)), description)
     path = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
     kept = _load(path)
     names = ["|".join(map(os.path.abspath, paths)) for paths in files]

@@ -94,6 +94,14 @@ def test_another_key_is_another_reading(folder):
     assert first.calls == second.calls == []
 
 
+def test_without_a_key_nothing_is_kept(folder):
+    reader = Reader([write(folder / "a", "a")], key=None)
+    for _ in range(2):
+        assert reader() == ["a"]
+        assert reader.calls == [0]
+    assert not cache_dir().exists()
+
+
 def test_more_files_are_added_to_what_is_kept(folder):
     a, b = write(folder / "a", "a"), write(folder / "b", "b")
     Reader([a])()
