@@ -111,6 +111,11 @@ def test_images_with_masks_are_labeled_if_no_size_is_given(folder):
     assert len(names(folder / "splits/unlabeled.txt")) == 17
 
 
+def test_a_size_is_needed_if_all_images_have_masks(folder, capsys):
+    assert with_masks(folder) == 2
+    assert "All 32 images have a mask, so none would be unlabeled" in capsys.readouterr().err
+
+
 def test_few_masks(folder, capsys):
     for path in folder.glob("masks/a/*"):
         path.unlink()
@@ -149,6 +154,7 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
         ([], "give --labeled, or --mask-dir to label the images that have a mask"),
         (["--labeled", "2/1.5"], "argument --labeled: '2/1.5' is neither a share"),
         (["--labeled", "32"], "32 labeled images leave none of 32 unlabeled"),
+        (["--labeled", "2", "--seeds", "-1"], "expected non-negative integer"),
         (["--labeled", "2", "--img-suffix", ".png"], "holds no file that ends in '.png'"),
         (["--labeled", "2", "--ann-file", "gone.txt"], "'gone.txt' does not exist"),
         (["--labeled", "2", "--mask-dir", "gone"], "The mask directory 'gone' does not exist"),
@@ -176,6 +182,9 @@ def test_data_errors(folder, capsys):
     fails("images: 1 listed files are not on disk", "--ann-file", folder / "list.txt")
     write_list(folder / "list.txt", ["a/00", "b/01", "b/01"])
     fails("images: 1 images are listed more than once", "--ann-file", folder / "list.txt")
+    (folder / "splits").write_text("a file where a folder should be")
+    fails("Not a directory")
+    (folder / "splits").unlink()
     (folder / "splits/2/seed0").mkdir(parents=True)
     (folder / "splits/2/seed0/labeled.txt").write_text("mine\n")
     fails("1 lists are there already")

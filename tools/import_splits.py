@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         splits, problems = import_splits(args)
         if not args.dry_run:
             write_splits(splits, args.overwrite)
-    except DataError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     for folder, (labeled, unlabeled) in splits.items():
         print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")

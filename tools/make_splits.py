@@ -151,6 +151,10 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
     masks = read_folder_masks(dataset, args.mask_dir)
     if args.labeled:
         draws = [draw_splits(masks, len(names), args.labeled, seed) for seed in args.seeds]
+    elif len(masks.indices) == len(names):
+        raise DataError(
+            f"All {len(names)} images have a mask, so none would be unlabeled. Give --labeled."
+        )
     else:
         draws = [{".": np.arange(len(masks.indices))}]
     splits: dict[Path, Split] = {}
@@ -176,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         splits = make_splits(args)
         if not args.dry_run:
             write_splits(splits, args.overwrite)
-    except DataError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     if not args.mask_dir:
         print("There are no masks (--mask-dir), so the labeled images are drawn at random.")
