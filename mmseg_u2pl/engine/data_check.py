@@ -81,7 +81,9 @@ def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> Da
     for name, datasets in streams.items():
         for dataset in datasets:
             report.note(checks.check_split, dataset, name)
-        report.note(checks.check_files, datasets, name, masks=name != "unlabeled")
+        # Masks of unlabeled images are read where pseudo-labels are scored with them.
+        masks = name != "unlabeled" or all(map(file_contents.loads_masks, datasets))
+        report.note(checks.check_files, datasets, name, masks=masks)
     report.note(checks.check_overlap, streams)
     for name, datasets in streams.items():
         report.streams[name] = _read_stream(report, name, datasets)

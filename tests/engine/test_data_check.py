@@ -112,3 +112,17 @@ def test_no_warning_where_no_mask_is_left(root):
     assert problem.startswith("training: 2 listed files are not on disk")
     assert report.warnings == []
     assert np.array_equal(report.streams["training"].pixels, np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_masks_of_unlabeled_images_must_be_there_to_score_pseudo_labels_only(root, scored):
+    (root / "labels/d.png").unlink()
+    steps = [*LOADING, {"type": "PackSegInputs"}]
+    train = {"labeled": config(root, "ab", pipeline=steps)}
+    train["unlabeled"] = {"ann_file": "cd.txt", "score_pseudo_labels": scored}
+    write_list(root / "cd.txt", "cd")
+    report = check_data(DATASETS.build({"type": "SemiDataset", **train}), None, 3)
+    assert bool(report.problems) == scored
+    for problem in report.problems:
+        assert "unlabeled: 1 listed files are not on disk" in problem
+        assert "labels/d.png" in problem
