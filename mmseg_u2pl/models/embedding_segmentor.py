@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import torch
 from mmcv.cnn import ConvModule
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
@@ -12,6 +13,8 @@ from mmseg.models import BaseSegmentor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
+
+from .decode_heads import check_segmentor, classifier_name, main_output, refines_points
 
 
 class SegmentorOutput(NamedTuple):
@@ -21,7 +24,7 @@ class SegmentorOutput(NamedTuple):
         logits: (N, C, h, w), at the stride of the decode head.
         embedding: (N, D, h', w'), at the stride of the tapped feature map.
         features: What the segmentor's ``extract_feat`` returned.
-        head_outputs: What the ``forward`` of each decode head returned, in order.
+        head_outputs: What the ``forward`` of each head in ``dense_heads`` returned, in order.
     """
 
     logits: Tensor
@@ -85,29 +88,36 @@ class EmbeddingSegmentor(BaseModule):
     """Any MMSegmentation segmentor with an embedding of its pixels.
 
     The embedding is tapped: the input of the module at ``embedding_source`` goes through the
-    projector. The segmentor itself stays as it is, so its weights are those of a plain one.
+    projector. The segmentor itself stays as it is, so its weights are those of a plain one. What
+    its decode head may be is in ``decode_heads.py``.
 
     Args:
         segmentor: Model config of a segmentor with a ``decode_head``.
         embedding_source: Dotted name of a module of the segmentor, for example
-            ``'decode_head.sep_bottleneck'``. By default the classifier of the (last) decode head.
+            ``'decode_head.sep_bottleneck'``, that sees a feature map or a sequence of one token a
+            pixel. By default the classifier of the (last) decode head.
         projector: Options of :class:`Projector` besides ``in_channels``, which is read from the
             tapped module unless it is given here.
 
     Raises:
-        ValueError: If the tap does not exist or its width cannot be read.
+        ValueError: If the tap does not exist, its width cannot be read, or the decode head gives
+            no scores of classes for each pixel.
+        ImportError: If the segmentor needs a package that cannot be imported.
     """
 
     def __init__(
         self, segmentor: dict, embedding_source: str | None = None, projector: dict | None = None
     ) -> None:
         super().__init__()
+        check_segmentor(segmentor)
         self.segmentor: BaseSegmentor = MODELS.build(ConfigDict(segmentor))
+        if not getattr(self.segmentor, "with_decode_head", False):
+            raise ValueError(f"the segmentor {type(self.segmentor).__name__} has no decode_head")
         self.embedding_source = embedding_source or self._default_source()
         options = dict(projector or {})
         if "in_channels" not in options:
             options["in_channels"] = self._tap_channels()
-        options.setdefault("norm_cfg", getattr(self.decode_heads[-1], "norm_cfg", None))
+        options.setdefault("norm_cfg", self._norm_cfg())
         self.projector = Projector(**options)
 
     @property
@@ -117,9 +127,14 @@ class EmbeddingSegmentor(BaseModule):
         return list(head) if isinstance(head, nn.ModuleList) else [head]
 
     @property
+    def dense_heads(self) -> list[nn.Module]:
+        """The decode heads whose output is a map of logits; the last one's are the model's."""
+        return [head for head in self.decode_heads if not refines_points(head)]
+
+    @property
     def ignore_index(self) -> int:
         """Ground truth value of pixels without a label."""
-        return int(self.decode_heads[-1].ignore_index)  # type: ignore[arg-type]
+        return int(self.dense_heads[-1].ignore_index)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> SegmentorOutput:
         """Backbone, neck, decode head and projector.
@@ -132,11 +147,20 @@ class EmbeddingSegmentor(BaseModule):
         """
         features: list[Any] = []
         head_outputs: list[Any] = []
+        classified: list[Tensor] = []
         tapped: list[Tensor] = []
+        last_head = self.dense_heads[-1]
         with ExitStack() as stack:
             stack.enter_context(_recorded(self.segmentor, "extract_feat", features))
             for head in self.decode_heads:
-                stack.enter_context(_recorded(head, "forward", head_outputs))
+                stack.enter_context(
+                    _replaced(head, "forward", lambda _, coarse: coarse)
+                    if refines_points(head)
+                    else _recorded(head, "forward", head_outputs)
+                )
+            classifier = getattr(last_head, "conv_seg", None)
+            if classifier is not None:
+                stack.enter_context(_recorded(classifier, "forward", classified))
             stack.enter_context(
                 self._tap().register_forward_pre_hook(lambda _, args: tapped.append(args[0]))
             )
@@ -146,8 +170,9 @@ class EmbeddingSegmentor(BaseModule):
                 f"embedding_source {self.embedding_source!r} did not run in the forward pass of "
                 f"{type(self.segmentor).__name__}; name a module that does"
             )
-        logits = _main_output(head_outputs[-1])
-        return SegmentorOutput(logits, self.projector(tapped[-1]), features[-1], head_outputs)
+        logits = main_output(last_head, head_outputs[-1], classified)
+        embedding = self.projector(self._as_map(tapped[-1], logits.shape[-2:]))
+        return SegmentorOutput(logits, embedding, features[-1], head_outputs)
 
     def supervised_loss(
         self, images: Tensor, output: SegmentorOutput, data_samples: list
@@ -174,17 +199,22 @@ class EmbeddingSegmentor(BaseModule):
             stack.enter_context(
                 _replaced(self.segmentor, "extract_feat", lambda *_: labeled_part(output.features))
             )
-            for head, head_output in zip(self.decode_heads, output.head_outputs, strict=True):
+            for head, head_output in zip(self.dense_heads, output.head_outputs, strict=True):
                 stack.enter_context(
                     _replaced(head, "forward", lambda *_, out=head_output: labeled_part(out))
                 )
             return self.segmentor.loss(images[:num_labeled], data_samples)
 
     def _default_source(self) -> str:
-        prefix = "decode_head"
-        if isinstance(self.segmentor.decode_head, nn.ModuleList):
-            prefix += f".{len(self.segmentor.decode_head) - 1}"
-        return f"{prefix}.conv_seg"
+        head = self.dense_heads[-1]
+        prefix = next(name for name, module in self.segmentor.named_modules() if module is head)
+        return f"{prefix}.{classifier_name(head)}"
+
+    def _norm_cfg(self) -> dict | None:
+        """Norm layer of the module that holds the tap, or else of the decode head."""
+        owner = self.segmentor.get_submodule(self.embedding_source.rpartition(".")[0])
+        head = self.dense_heads[-1]
+        return getattr(owner, "norm_cfg", None) or getattr(head, "norm_cfg", None)
 
     def _tap(self) -> nn.Module:
         try:
@@ -196,23 +226,31 @@ class EmbeddingSegmentor(BaseModule):
                 "whose input is the feature map to contrast"
             ) from None
 
+    def _as_map(self, features: Tensor, size: torch.Size) -> Tensor:
+        """(N, D, h, w) from itself or from (N, h * w, D), the tokens of the logits' grid."""
+        if features.dim() == 3 and features.shape[1] == size.numel():
+            return features.transpose(1, 2).unflatten(2, size)
+        if features.dim() == 4:
+            return features
+        raise ValueError(
+            f"what enters embedding_source {self.embedding_source!r} has the shape "
+            f"{tuple(features.shape)}; it must be (N, D, h, w), or (N, L, D) with one token for "
+            f"each of the {size[0]} x {size[1]} logits"
+        )
+
     def _tap_channels(self) -> int:
         module: nn.Module = self._tap()
         while isinstance(module, nn.Sequential):
             module = module[0]
         for candidate in (module, *module.children()):
-            channels = getattr(candidate, "in_channels", None)
-            if isinstance(channels, int):
-                return channels
+            for attribute in ("in_channels", "in_features"):
+                channels = getattr(candidate, attribute, None)
+                if isinstance(channels, int):
+                    return channels
         raise ValueError(
             f"cannot read how many channels enter embedding_source {self.embedding_source!r} "
             f"({type(module).__name__}); give it as projector=dict(in_channels=...)"
         )
-
-
-def _main_output(head_output: Any) -> Tensor:
-    """Logits of the main output: heads that return several put them first."""
-    return head_output if isinstance(head_output, Tensor) else head_output[0]
 
 
 @contextmanager

@@ -23,7 +23,8 @@ class MeanTeacher(nn.Module):
 
     Statistics of the student's batch norm belong to other weights; ``docs/design.md`` has what
     borrowing them costs. So by default the teacher has its own: :meth:`forward` normalises with
-    those of its batch and moves the running ones, which serve prediction.
+    those of its batch and moves the running ones, which serve prediction. All other buffers (the
+    bases of EMANet are learned ones) follow the student as the parameters do.
 
     Args:
         student: The model to average; it is deep-copied.
@@ -104,8 +105,11 @@ class MeanTeacher(nn.Module):
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
         averages: list[Tensor] = list(self.module.parameters())
         sources: list[Tensor] = list(student.parameters())
-        if self.statistics != "own" or not has_run:
-            for average, source in zip(self.module.buffers(), student.buffers(), strict=True):
+        for own, other in zip(self.module.modules(), student.modules(), strict=True):
+            if isinstance(own, _BatchNorm) and self.statistics == "own" and has_run:
+                continue
+            buffers = own.buffers(recurse=False), other.buffers(recurse=False)
+            for average, source in zip(*buffers, strict=True):
                 if average.is_floating_point() and self.statistics != "copied":
                     averages.append(average)
                     sources.append(source)

@@ -83,15 +83,22 @@ def test_the_first_update_copies_the_student_exactly():
     assert torch.equal(teacher.module.weight, student.weight)
 
 
-def test_buffers_stay_as_they_are():
-    student = Scalar()
+def test_buffers_follow_the_student_but_for_batch_norm():
+    student = nn.ModuleList([Scalar(), nn.BatchNorm1d(1)])
     teacher = MeanTeacher(student)
 
-    follow(student, teacher, [4, 8])
+    for value in (4, 8):
+        student[0].set_to(value)
+        student[1].running_mean.fill_(value)
+        teacher.update(student)
 
-    for name in ("statistic", "unsaved", "count"):
-        assert getattr(teacher.module, name).item() == 100, name
-    assert teacher.module.flag.item() is False
+    scalar, norm = teacher.module
+    # Floats are averaged as the weights are, others copied.
+    assert scalar.statistic.item() == scalar.unsaved.item() == 6.0
+    assert scalar.count.item() == 8
+    assert scalar.flag.item() is True
+    assert norm.running_mean.item() == 0.0
+    assert norm.num_batches_tracked.item() == 0
 
 
 def test_without_a_pass_floats_are_averaged_and_others_copied():

@@ -1,0 +1,141 @@
+"""What U2PL knows of MMSegmentation's decode heads; the one place with special cases.
+
+A head is recognised by its class or a base of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+# Names of the module that turns the feature map of a head into logits, or, in Segmenter's mask
+# head, into what is compared with the class embeddings.
+CLASSIFIERS = ("conv_seg", "patch_proj")
+
+_UNSUPPORTED = {
+    "MaskFormerHead": "it classifies masks, not pixels",
+    "Mask2FormerHead": "it classifies masks, not pixels",
+    "SideAdapterCLIPHead": "it classifies masks, not pixels",
+    "VPDDepthHead": "it estimates depth, not classes",
+}
+
+
+def check_segmentor(config: Mapping[str, Any]) -> None:
+    """Refuse a segmentor that cannot be built or trained, before it is built.
+
+    Args:
+        config: Model config of the segmentor.
+
+    Raises:
+        ValueError: If a decode head gives no scores of classes for each pixel.
+        ImportError: If a component comes from a package that cannot be imported.
+    """
+    heads = config.get("decode_head")
+    for head in heads if isinstance(heads, Sequence) else [heads or {}]:
+        kind = head.get("type")
+        cls = MODELS.get(kind) if isinstance(kind, str) else kind
+        for base in getattr(cls, "__mro__", ()):
+            if base.__name__ in _UNSUPPORTED:
+                raise ValueError(
+                    f"decode_head {kind} cannot be trained with U2PL: "
+                    f"{_UNSUPPORTED[base.__name__]}. Pseudo-labels and their entropy need one "
+                    "score a class at each pixel"
+                )
+    _check_packages("segmentor", config)
+
+
+def _check_packages(path: str, config: Any) -> None:
+    """Import the package of each ``type='package.Class'`` below a config."""
+    if isinstance(config, Mapping):
+        kind = config.get("type")
+        package, dot, _ = kind.partition(".") if isinstance(kind, str) else ("", "", "")
+        if dot:
+            try:
+                import_module(package)
+            except Exception as error:
+                raise ImportError(
+                    f"{path} is a {kind}, which needs the package {package}, and that cannot be "
+                    f"imported: {error}"
+                ) from error
+        for key, value in config.items():
+            _check_packages(f"{path}.{key}", value)
+    elif isinstance(config, (list, tuple)):
+        for index, value in enumerate(config):
+            _check_packages(f"{path}.{index}", value)
+
+
+def refines_points(head: nn.Module) -> bool:
+    """Whether a head of a cascade makes no map, but corrects single points of the one before.
+
+    PointRend's head does so: in training it sees a few points only. U2PL works on the map that
+    comes before it.
+    """
+    return any(base.__name__ == "PointHead" for base in type(head).__mro__)
+
+
+def classifier_name(head: nn.Module) -> str:
+    """Name, within a head, of the module that the pixel features enter last.
+
+    It is the head's own classifier, or that of the head inside it (K-Net).
+
+    Args:
+        head: A decode head.
+
+    Returns:
+        Dotted name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    names = [name for name, _ in head.named_modules() if name.rpartition(".")[2] in CLASSIFIERS]
+    if not names:
+        raise ValueError(
+            f"{type(head).__name__} has no classifier ({' or '.join(CLASSIFIERS)}) to tap the "
+            "embedding at; set embedding_source to the dotted name of the module whose input is "
+            "the feature map to contrast"
+        )
+    return min(names, key=lambda name: name.count("."))
+
+
+def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> Tensor:
+    """The logits that the head predicts with, among all that its ``forward`` returned.
+
+    In training mode many heads return several outputs. The main one is that which the head's
+    ``conv_seg`` made. A head without one refines its output in stages, and the last one is it.
+
+    Args:
+        head: A decode head.
+        output: What its ``forward`` returned.
+        classified: What its ``conv_seg`` returned, empty if it has none.
+
+    Returns:
+        (N, C, h, w).
+
+    Raises:
+        ValueError: If no or several outputs qualify, or the one that does is no map of logits.
+    """
+    candidates = [output]
+    if isinstance(output, (list, tuple)):
+        candidates = list(output[-1:])
+        if hasattr(head, "conv_seg"):
+            candidates = [part for part in output if any(part is one for one in classified)]
+    if len(candidates) == 1:
+        logits = candidates[0]
+        if isinstance(logits, Tensor) and logits.dim() == 4 and len(logits[0]) == head.out_channels:
+            return logits
+    raise ValueError(
+        f"cannot tell the logits among what {type(head).__name__}.forward returned: "
+        f"{_describe(output)}. It must return (N, {head.out_channels}, h, w), or several outputs "
+        "of which one is what its conv_seg returned"
+    )
+
+
+def _describe(output: Any) -> str:
+    """Types and shapes for an error message."""
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, (list, tuple)):
+        return f"{type(output).__name__} of [{', '.join(map(_describe, output))}]"
+    return type(output).__name__
