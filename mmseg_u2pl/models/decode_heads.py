@@ -35,7 +35,7 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
     heads = config.get("decode_head")
     for head in heads if isinstance(heads, Sequence) else [heads or {}]:
         kind = head.get("type")
-        cls = MODELS.get(kind) if isinstance(kind, str) else kind
+        cls = _component("segmentor.decode_head", kind) if isinstance(kind, str) else kind
         for base in getattr(cls, "__mro__", ()):
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
@@ -47,23 +47,30 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
 
 
 def _check_packages(path: str, config: Any) -> None:
-    """Import the package of each ``type='package.Class'`` below a config."""
+    """Look for the package of each ``type='package.Class'`` below a config."""
     if isinstance(config, Mapping):
-        kind = config.get("type")
-        package, dot, _ = kind.partition(".") if isinstance(kind, str) else ("", "", "")
-        if dot:
-            try:
-                import_module(package)
-            except Exception as error:
-                raise ImportError(
-                    f"{path} is a {kind}, which needs the package {package}, and that cannot be "
-                    f"imported: {error}"
-                ) from error
+        if isinstance(config.get("type"), str) and "." in config["type"]:
+            _component(path, config["type"])
         for key, value in config.items():
             _check_packages(f"{path}.{key}", value)
     elif isinstance(config, (list, tuple)):
         for index, value in enumerate(config):
             _check_packages(f"{path}.{index}", value)
+
+
+def _component(path: str, kind: str) -> Any:
+    """What a ``type`` is registered as; None if its package is there but does not know it."""
+    package, dot, _ = kind.partition(".")
+    try:
+        cls = MODELS.get(kind)
+        if cls is None and dot:
+            import_module(package)
+    except Exception as error:
+        raise ImportError(
+            f"{path} is a {kind}, which needs the package {package}, and that cannot be "
+            f"imported: {error}"
+        ) from error
+    return cls
 
 
 def refines_points(head: nn.Module) -> bool:

@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.registry import Registry
 from mmseg.models.decode_heads import CCHead, FCNHead, Mask2FormerHead, point_head
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
-from tiny import NUM_CLASSES, batch, tiny_segmentor, tiny_u2pl
+from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
 from mmseg_u2pl.models import EmbeddingSegmentor
@@ -100,6 +101,7 @@ def test_main_output_is_what_the_classifier_made(training):
     torch.testing.assert_close(output.logits, expected)
     assert not torch.equal(output.logits, head.first(output.features[1]))
     assert isinstance(output.head_outputs[0], tuple) == training
+    assert "forward" not in vars(head.conv_seg)
 
 
 @pytest.mark.parametrize("teacher", [dict(), dict(dropout=True)])
@@ -214,6 +216,13 @@ def test_package_that_fails_on_import_is_named(tmp_path, monkeypatch):
     message = "segmentor.backbone is a broken_package.Net.*: made for another torch"
     with pytest.raises(ImportError, match=message):
         EmbeddingSegmentor(segmentor)
+
+
+def test_scope_need_not_be_a_package():
+    backbones = Registry("backbones of this test", parent=MODELS.parent, scope="no_package")
+    backbones.register_module(module=TinyBackbone)
+    segmentor = segmentor_with("FCNHead") | dict(backbone=dict(type="no_package.TinyBackbone"))
+    assert EmbeddingSegmentor(segmentor)(images()).logits.shape == (2, NUM_CLASSES, 8, 8)
 
 
 def test_missing_operator_is_named(monkeypatch):
