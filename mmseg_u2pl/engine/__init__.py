@@ -1,8 +1,15 @@
-"""What MMEngine's runner needs: hooks and loops."""
+"""What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
 
 from .data_check_hook import DataCheckHook
 from .mean_teacher_hook import MeanTeacherHook
+from .optim_constructor import StudentOptimWrapperConstructor
 from .progress_hook import ProgressHook
 from .val_loop import TeacherStudentValLoop
 
-__all__ = ["DataCheckHook", "MeanTeacherHook", "ProgressHook", "TeacherStudentValLoop"]
+__all__ = [
+    "DataCheckHook",
+    "MeanTeacherHook",
+    "ProgressHook",
+    "StudentOptimWrapperConstructor",
+    "TeacherStudentValLoop",
+]
