@@ -122,12 +122,30 @@ def anchor_loss(
     return -log(near / (near + far))
 
 
-def info_nce(
-    anchors: np.ndarray, positives: np.ndarray, negatives: np.ndarray, temperature: float
+def binary_anchor_loss(
+    anchor: Sequence[float],
+    positive: Sequence[float],
+    negatives: Sequence[Sequence[float]],
+    temperature: float,
 ) -> float:
-    """Eq. 4 over anchors (C, M, D), positives (C, D) and negatives (C, M, N, D)."""
+    """The term of one anchor in Eq. A1: the mean of a two-way loss with each negative."""
+    near = exp(cosine(anchor, positive) / temperature)
+    losses = []
+    for negative in negatives:
+        far = exp(cosine(anchor, negative) / temperature)
+        losses.append(-log(near / (near + far)))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+ANCHOR_LOSSES = {"info_nce": anchor_loss, "binary": binary_anchor_loss}
+
+
+def contrastive_loss(
+    name: str, anchors: np.ndarray, positives: np.ndarray, negatives: np.ndarray, temperature: float
+) -> float:
+    """Eq. 4 or A1 over anchors (C, M, D), positives (C, D) and negatives (C, M, N, D)."""
     losses = [
-        anchor_loss(anchors[c, m], positives[c], negatives[c, m], temperature)
+        ANCHOR_LOSSES[name](anchors[c, m], positives[c], negatives[c, m], temperature)
         for c in range(anchors.shape[0])
         for m in range(anchors.shape[1])
     ]

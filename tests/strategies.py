@@ -1,10 +1,16 @@
 """Random maps for hypothesis: odd sizes, ties, absent classes, every dtype and memory layout."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
 from oracles import IGNORE
 from torch import Tensor
+
+from mmseg_u2pl.ops import chunks
 
 CLASS_COUNTS = (2, 3, 5, 19, 21, 171)
 HALF_AND_FULL = (torch.float32, torch.float16, torch.bfloat16)
@@ -77,3 +83,10 @@ def masks_like(draw: st.DrawFn, values: Tensor) -> Tensor:
     """Masks (N, H, W): everything, nothing or something in between."""
     shape = (values.shape[0], *values.shape[-2:])
     return torch.from_numpy(draw(rngs()).random(shape) < draw(st.sampled_from([0.0, 0.5, 1.0])))
+
+
+@contextmanager
+def pieces_of_size(elements: int) -> Iterator[None]:
+    """Let large tensors be worked on in pieces of so many elements."""
+    with mock.patch.object(chunks, "ELEMENTS_ON_CPU", elements):
+        yield

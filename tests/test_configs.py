@@ -16,6 +16,10 @@ PAIRS = [
         "suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin-1of16-128x128.py",
     ),
     (
+        "u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb16-demo_builtin-foreground-1of16-128x128.py",
+        "suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin-foreground-1of16-128x128.py",
+    ),
+    (
         "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192.py",
         "suponly_deeplabv3plus_efficientnet-lite0-d16_1xb4-1k_camvid-1of8-192x192.py",
     ),
@@ -53,7 +57,7 @@ def test_semi_config_builds(semi):
     assert model.num_classes == model.contrastive_head.num_classes == len(classes)
     assert LOOPS.get(cfg.val_cfg.type).__name__ == "TeacherStudentValLoop"
     hooks = [HOOKS.get(hook.type).__name__ for hook in cfg.custom_hooks]
-    assert hooks == ["DataCheckHook", "MeanTeacherHook"]
+    assert hooks == ["DataCheckHook", "MeanTeacherHook", "SemiStatisticsHook"]
 
 
 def test_readme_config_wraps_the_config_of_mmsegmentation(tmp_path):

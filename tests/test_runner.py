@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
 
-from mmseg_u2pl.datasets.builtin import write_builtin_dataset
+from mmseg_u2pl.datasets.builtin import BuiltinDataset, write_builtin_dataset
 
 ROOT = Path(__file__).parents[1]
 CONFIG = next((ROOT / "configs/u2pl").glob("*builtin-1of16*.py"))
@@ -38,7 +38,9 @@ def small_options(data: Path, max_iters: int = 4) -> dict:
         "test_dataloader.persistent_workers": False,
         "model.segmentor.data_preprocessor.size": "(64,64)",
         "model.contrastive_head.queue_size": 100,
+        "model.contrastive_head.min_prob": 0.0,  # so few steps make no class likely
         "custom_hooks.1.sup_only_iters": 0,
+        "custom_hooks.2.interval": 2,
         "train_cfg.max_iters": max_iters,
         "train_cfg.val_interval": max_iters,
         "default_hooks.checkpoint.interval": 2,
@@ -80,6 +82,21 @@ def test_log_has_losses_statistics_and_both_scores(trained):
     assert train[-1]["alpha_t"] < train[0]["alpha_t"] == pytest.approx(0.2)
     val = next(line for line in scalars(trained) if "mIoU" in line)
     assert {"mIoU", "aAcc", "mAcc", "student/mIoU", "student/aAcc", "student/mAcc"} <= set(val)
+
+
+def test_log_has_each_class_and_the_distance_of_the_teacher(trained):
+    records = [line for line in scalars(trained) if "teacher_distance" in line]
+    assert [record["step"] for record in records] == [2, 4]
+    # Student and teacher are the same after the first update and part from then on.
+    assert 0 < records[0]["teacher_distance"] < records[1]["teacher_distance"] < 1
+    filled = [records[1][f"queue_fill/{name}"] for name in BuiltinDataset.METAINFO["classes"]]
+    assert all(0 < fill <= 1 for fill in filled)
+    assert sum(records[1][f"anchors/{name}"] for name in BuiltinDataset.METAINFO["classes"]) > 0
+
+
+def test_log_has_the_accuracy_of_pseudo_labels_whose_truth_is_hidden(trained):
+    train = [line for line in scalars(trained) if "loss" in line]
+    assert all(0 <= line["pseudo_label_accuracy"] <= 1 for line in train)
 
 
 def test_test_tool_reproduces_the_validation_score(trained, data, tmp_path):

@@ -10,10 +10,12 @@ model = dict(
     type="U2PL",
     segmentor=_base_.model,
     projector=dict(embed_dims=64),
-    **dict(_base_.u2pl, ema_decay=0.98),  # of 0.99 the teacher would lag by a seventh of the run
+    teacher=dict(decay=0.98),  # with 0.99 it would lag by a seventh of the run
+    **_base_.u2pl,
 )
 val_cfg = dict(type="TeacherStudentValLoop")
 custom_hooks = [
     dict(type="DataCheckHook"),
     dict(type="MeanTeacherHook", sup_only_iters=350),
+    dict(type="SemiStatisticsHook"),
 ]

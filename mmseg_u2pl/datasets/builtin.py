@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +76,27 @@ class BuiltinDataset(BaseSegDataset):
                 f"`python tools/make_builtin_data.py {root}`, or correct data_root and ann_file"
             )
         return super().load_data_list()
+
+
+@DATASETS.register_module()
+class BuiltinForegroundDataset(BuiltinDataset):
+    """The same images and masks with two classes: background, and all objects as one."""
+
+    METAINFO = dict(  # noqa: RUF012
+        classes=("background", "object"), palette=[[0, 0, 0], [255, 255, 255]]
+    )
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int]:
+        """Class of each index in the masks.
+
+        Args:
+            new_classes: Not used: there is one way to have two classes.
+
+        Returns:
+            Index to class.
+        """
+        return {index: min(index, 1) for index in range(len(CLASSES))}
 
 
 def write_builtin_dataset(

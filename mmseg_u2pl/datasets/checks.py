@@ -1,8 +1,8 @@
-"""Checks that find bad input before the first training step; they need no Runner.
+"""Checks of lists and configs, which open no image; they need no Runner.
 
 Every finding is a :class:`DataError` that names the stream, the files or values, and what to do. A
 check collects all offenders and prints the first ten, so that one run is enough to see the whole
-problem.
+problem. What images and masks hold is checked in :mod:`mmseg_u2pl.datasets.file_contents`.
 """
 
 import inspect
@@ -10,18 +10,17 @@ import os.path as osp
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmcv.transforms import LoadAnnotations
 from mmengine import fileio
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.datasets.transforms import GenerateEdge, LoadBiomedicalAnnotation, RandomCrop
 from mmseg.registry import DATASETS
-from rich.progress import track
+
+from .transforms import HideGroundTruth
 
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that read or need ground truth, and so have no place before unlabeled images."""
@@ -64,7 +63,7 @@ def check_split_file(path: str, stream: str) -> None:
         )
     # MMSegmentation takes a blank line for an image whose whole name is '.jpg'.
     blank = [f"line {number}" for number, name in enumerate(names, 1) if not name]
-    _raise_if_any(f"{stream}: the split list '{path}' has blank lines", blank, ["Remove them."])
+    raise_if_any(f"{stream}: the split list '{path}' has blank lines", blank, ["Remove them."])
 
 
 def check_split(dataset: BaseDataset, stream: str) -> None:
@@ -126,6 +125,8 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
     """Check that no transform of a pipeline, also inside a wrapper, needs ground truth.
 
+    Annotations may be loaded if :class:`HideGroundTruth` hides them.
+
     Args:
         dataset: A data set of the unlabeled stream.
         stream: The name the message begins with.
@@ -133,9 +134,11 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
     Raises:
         DataError: Names the transform, and says what to do about it.
     """
-    for step in _walk(dataset.pipeline.transforms):
+    steps = list(_walk(dataset.pipeline.transforms))
+    hides = any(isinstance(step, HideGroundTruth) for step in steps)
+    for step in steps:
         name = type(step).__name__
-        if isinstance(step, GROUND_TRUTH_TRANSFORMS):
+        if isinstance(step, GROUND_TRUTH_TRANSFORMS) and not hides:
             raise DataError(
                 f"{stream}: the pipeline has {name}, but unlabeled images have no ground truth. "
                 "Remove it from this pipeline."
@@ -163,18 +166,14 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
     keys = ("img_path", "seg_map_path") if masks else ("img_path",)
     missing = []
     for dataset in datasets:
-        for info in _infos(dataset):
+        for info in data_infos(dataset):
             if masks and "seg_map_path" not in info:
                 raise DataError(
                     f"{stream}: the data set has images and no masks. "
                     "Set data_prefix=dict(img_path=..., seg_map_path=...)."
                 )
             paths = (info[key] for key in keys)
-            missing += [
-                path
-                for path in paths
-                if _is_local(path, getattr(dataset, "backend_args", None)) and not osp.isfile(path)
-            ]
+            missing += [path for path in paths if is_missing(path, dataset)]
     advice = [
         "Check data_root, data_prefix, img_suffix and seg_map_suffix against what is on disk."
     ]
@@ -183,7 +182,7 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
             "The names in the list seem to end in a file suffix; the data set appends img_suffix "
             "and seg_map_suffix itself, so write the names without one."
         )
-    _raise_if_any(f"{stream}: {len(missing)} listed files are not on disk", missing, advice)
+    raise_if_any(f"{stream}: {len(missing)} listed files are not on disk", missing, advice)
 
 
 def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
@@ -195,24 +194,26 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         streams: Name of the stream (labeled, unlabeled, validation) to its data sets.
 
     Raises:
-        DataError: Names the streams and the images.
+        DataError: Names the streams and the images, of all streams and pairs of streams.
     """
     paths = {
-        name: [_identity(info["img_path"]) for dataset in datasets for info in _infos(dataset)]
+        name: [_identity(info["img_path"]) for dataset in datasets for info in data_infos(dataset)]
         for name, datasets in streams.items()
     }
+    findings = []
     for name, listed in paths.items():
         twice = sorted(path for path, count in Counter(listed).items() if count > 1)
-        _raise_if_any(
-            f"{name}: {len(twice)} images are listed more than once", twice, ["List them once."]
-        )
+        if twice:
+            problem = f"{name}: {len(twice)} images are listed more than once"
+            findings.append(describe(problem, twice, ["List them once."]))
     for (first, listed), (second, other) in combinations(paths.items(), 2):
         both = sorted(set(listed) & set(other))
-        _raise_if_any(
-            f"{len(both)} images are both in {first} and in {second}",
-            both,
-            [f"Take them out of one of the two lists; {first} and {second} must not share images."],
-        )
+        if both:
+            problem = f"{len(both)} images are both in {first} and in {second}"
+            advice = "Take them out of one of the two lists; the two must not share images."
+            findings.append(describe(problem, both, [advice]))
+    if findings:
+        raise DataError("\n\n".join(findings))
 
 
 def check_num_classes(metainfo: Mapping[str, Any], model_num_classes: int | None) -> int:
@@ -242,105 +243,49 @@ def check_num_classes(metainfo: Mapping[str, Any], model_num_classes: int | None
     return len(classes)
 
 
-def check_masks(datasets: Sequence[BaseDataset], num_classes: int, stream: str = "labeled") -> None:
-    """Read all masks, as the pipeline loads them, and check their values, channels and sizes.
-
-    The pipeline is run up to its ``LoadAnnotations``, so ``reduce_zero_label``, ``label_map`` and
-    the reading backends have acted and the check sees what training sees. Files are read in a
-    thread pool.
+def check_layout(root: Path, names: Iterable[str], advice: str) -> None:
+    """Check that a folder holds what its data set is made of.
 
     Args:
-        datasets: The data sets of the labeled stream.
-        num_classes: Values 0 to ``num_classes - 1`` and the data set's ``ignore_index`` are good.
-        stream: The name the message begins with.
+        root: The folder.
+        names: Files or folders that must be there, relative to ``root``.
+        advice: What to do otherwise.
 
     Raises:
-        DataError: A pipeline has no ``LoadAnnotations``, or masks are unreadable, have several
-            channels, are not as large as their image, or hold other values.
+        DataError: Names what is missing.
     """
-    tasks = []
-    for dataset in datasets:
-        loading = _loading_steps(dataset, stream)
-        tasks += [
-            partial(_mask_problem, dataset, loading, index, num_classes)
-            for index in range(len(dataset))
-        ]
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda task: task(), tasks)
-        progress = track(results, description=f"Checking {stream} masks", total=len(tasks))
-        found = [problem for problem in progress if problem]
-    _raise_if_any(
-        f"{stream}: {len(found)} of {len(tasks)} masks cannot be trained on",
-        [problem for problem, _ in found],
-        [advice for _, advice in found],
-    )
+    missing = [name for name in names if not (root / name).exists()]
+    raise_if_any(f"'{root}' lacks {len(missing)} files or folders", missing, [advice])
 
 
-def _loading_steps(dataset: BaseDataset, stream: str) -> list[Any]:
-    """Return the pipeline's transforms up to and including ``LoadAnnotations``."""
-    steps = dataset.pipeline.transforms
-    for number, step in enumerate(steps, 1):
-        if isinstance(step, LoadAnnotations):
-            return steps[:number]
-    raise DataError(
-        f"{stream}: the pipeline has no LoadAnnotations, so its samples would carry no ground "
-        "truth. Add dict(type='LoadAnnotations') after the image is loaded; a loader of your own "
-        "must derive from mmcv.transforms.LoadAnnotations."
-    )
+def describe(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> str:
+    """Word a finding: the problem, the first ten offenders, and what to do about them.
 
-
-def _mask_problem(
-    dataset: BaseDataset, loading: Sequence[Any], index: int, num_classes: int
-) -> tuple[str, str] | None:
-    """Return what is wrong with one mask and what to do about it, or None."""
-    results = dataset.get_data_info(index)
-    path = results["seg_map_path"]
-    try:
-        for step in loading:
-            results = step(results)
-        image, mask = results["img"], results["gt_seg_map"]
-    except Exception as error:  # whatever a reader raises is a finding about this file
-        image_path = dataset.get_data_info(index)["img_path"]
-        return (
-            f"{path}: it or its image {image_path} cannot be read "
-            f"({type(error).__name__}: {error})",
-            "Replace files that cannot be read.",
-        )
-    if mask.ndim != 2:
-        return (
-            f"{path}: shape {mask.shape}, not one channel",
-            "Convert colour masks to PNGs with one channel that holds the class index.",
-        )
-    if mask.shape != image.shape[:2]:
-        return (
-            f"{path}: {mask.shape[0]}x{mask.shape[1]} pixels (height x width), "
-            f"its image {image.shape[0]}x{image.shape[1]}",
-            "Give masks the size of their images.",
-        )
-    ignore_index = getattr(dataset, "ignore_index", 255)
-    values = np.unique(mask).tolist()
-    bad = [value for value in values if value >= num_classes and value != ignore_index]
-    if bad:
-        return (
-            f"{path}: values {bad}",
-            f"Values must be 0 to {num_classes - 1}, or {ignore_index} to be ignored (as loaded, "
-            "so after reduce_zero_label and label_map). Correct the masks, the classes, or "
-            "reduce_zero_label.",
-        )
-    return None
-
-
-def _raise_if_any(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> None:
-    if not offenders:
-        return
+    Args:
+        problem: What is wrong, without a full stop.
+        offenders: Files or values.
+        advice: Sentences; one that is given twice is told once.
+    """
     lines = [f"{problem}:", *(f"  {offender}" for offender in offenders[:_SHOWN])]
     if len(offenders) > _SHOWN:
         lines.append(f"  and {len(offenders) - _SHOWN} more")
-    raise DataError("\n".join([*lines, *dict.fromkeys(advice)]))
+    return "\n".join([*lines, *dict.fromkeys(advice)])
 
 
-def _infos(dataset: BaseDataset) -> Iterator[dict[str, Any]]:
+def raise_if_any(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> None:
+    """Raise a :class:`DataError` worded by :func:`describe` if there are offenders."""
+    if offenders:
+        raise DataError(describe(problem, offenders, advice))
+
+
+def data_infos(dataset: BaseDataset) -> Iterator[dict[str, Any]]:
+    """Yield what a data set knows of each image: ``img_path``, ``seg_map_path`` and more."""
     return (dataset.get_data_info(index) for index in range(len(dataset)))
+
+
+def is_missing(path: str, dataset: BaseDataset) -> bool:
+    """Whether a data set's file should be on a local disk and is not."""
+    return _is_local(path, getattr(dataset, "backend_args", None)) and not osp.isfile(path)
 
 
 def _walk(steps: Iterable[Any]) -> Iterator[Any]:

@@ -15,7 +15,8 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
 
     A config with a ``type`` is complete. One without takes the keys it lacks from the labeled
     config; masks are left out of ``data_prefix`` and, by :func:`strip_ground_truth`, out of the
-    pipeline.
+    pipeline. With ``score_pseudo_labels=True`` masks are read and hidden, see
+    :class:`HideGroundTruth`.
 
     Args:
         labeled: Config of the labeled data set.
@@ -35,15 +36,19 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
             "no pipeline of its own to derive one from. Give unlabeled as a whole, with its type."
         )
     config = deepcopy(dict(labeled))
-    if "data_prefix" in config:
-        config["data_prefix"] = {
-            key: value for key, value in config["data_prefix"].items() if key != "seg_map_path"
-        }
-    config["pipeline"] = strip_ground_truth(config["pipeline"])
-    return config | dict(unlabeled)
+    unlabeled = dict(unlabeled)
+    hide = unlabeled.pop("score_pseudo_labels", False)
+    if "data_prefix" in config and not hide:
+        config["data_prefix"].pop("seg_map_path", None)
+    config["pipeline"] = strip_ground_truth(config["pipeline"], keep_annotations=hide)
+    if hide:
+        config["pipeline"].append(dict(type="HideGroundTruth"))
+    return config | unlabeled
 
 
-def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def strip_ground_truth(
+    pipeline: Iterable[Mapping[str, Any]], keep_annotations: bool = False
+) -> list[dict[str, Any]]:
     """A training pipeline without what needs ground truth.
 
     Transforms that load or derive annotations are dropped, also inside wrappers such as
@@ -51,6 +56,7 @@ def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, 
 
     Args:
         pipeline: Transform configs, as in a data set's config.
+        keep_annotations: Whether annotations are still loaded, to be hidden in the end.
 
     Returns:
         Transform configs for unlabeled images.
@@ -58,21 +64,22 @@ def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, 
     stripped = []
     for step in pipeline:
         kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
-        if isinstance(kind, type) and issubclass(kind, GROUND_TRUTH_TRANSFORMS):
+        needs_truth = isinstance(kind, type) and issubclass(kind, GROUND_TRUTH_TRANSFORMS)
+        if needs_truth and not keep_annotations:
             continue
         changed = dict(step)
         if isinstance(kind, type) and issubclass(kind, RandomCrop):
             changed.pop("cat_max_ratio", None)
         if "transforms" in changed:
-            changed["transforms"] = _strip_nested(changed["transforms"])
+            changed["transforms"] = _strip_nested(changed["transforms"], keep_annotations)
         stripped.append(changed)
     return stripped
 
 
-def _strip_nested(transforms: Any) -> Any:
+def _strip_nested(transforms: Any, keep_annotations: bool) -> Any:
     """Strip the transforms of a wrapper: one, a list of them, or a list of lists."""
     if isinstance(transforms, Mapping):
-        return strip_ground_truth([transforms])
+        return strip_ground_truth([transforms], keep_annotations)
     if transforms and isinstance(transforms[0], (list, tuple)):
-        return [_strip_nested(inner) for inner in transforms]
-    return strip_ground_truth(transforms)
+        return [_strip_nested(inner, keep_annotations) for inner in transforms]
+    return strip_ground_truth(transforms, keep_annotations)

@@ -4,12 +4,14 @@ from .data_check_hook import DataCheckHook
 from .mean_teacher_hook import MeanTeacherHook
 from .optim_constructor import StudentOptimWrapperConstructor
 from .progress_hook import ProgressHook
+from .statistics_hook import SemiStatisticsHook
 from .val_loop import TeacherStudentValLoop
 
 __all__ = [
     "DataCheckHook",
     "MeanTeacherHook",
     "ProgressHook",
+    "SemiStatisticsHook",
     "StudentOptimWrapperConstructor",
     "TeacherStudentValLoop",
 ]

@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: their common flags and the config."""
+"""What the tools that take a config share: their common flags and the config."""
 
 from __future__ import annotations
 
@@ -15,20 +15,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The parser to extend; :func:`load_config` reads what it parses.
     """
-    parser.add_argument("config", help="config file")
+    add_config_arguments(parser)
     parser.add_argument(
         "--work-dir",
         help="folder of logs and results (default: work_dir of the config, "
         "else work_dirs/<name of the config>)",
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="change config values, e.g. train_cfg.max_iters=100 model.queue_size=512; "
-        'a list is written key=a,b or key="[a,b]", without spaces',
     )
     parser.add_argument(
         "--launcher",
@@ -38,6 +29,25 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torch.distributed.launch passes the rank with a hyphen or an underscore, by its version.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config file and ``--cfg-options``, for tools that start no run.
+
+    Args:
+        parser: The parser to extend; :func:`load_config` reads what it parses.
+    """
+    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="change config values, e.g. train_cfg.max_iters=100 model.queue_size=512; "
+        'a list is written key=a,b or key="[a,b]", without spaces',
+    )
+    parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -1,29 +1,28 @@
 """Runs the checks of the data once, before the first training step."""
 
-from typing import Any
+import logging
 
-from mmengine.dataset import BaseDataset
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch.utils.data import DataLoader
 
-from mmseg_u2pl.datasets import checks
 from mmseg_u2pl.datasets.checks import DataError
-from mmseg_u2pl.datasets.sampler import DualStreamSampler, check_batch_size
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl.engine.data_check import check_data, check_sampler
+from mmseg_u2pl.models.semi_segmentor import SemiSegmentor
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Stops a run whose data, sampler or class counts do not fit, before it costs time.
 
-    It looks at the training data set (a :class:`SemiDataset`), its sampler, and the validation data
-    set if there is one: split lists, files on disk, images listed twice or in two of labeled,
-    unlabeled and validation, the number of classes, and every labeled mask (see
-    :mod:`mmseg_u2pl.datasets.checks`).
+    It runs :func:`~mmseg_u2pl.engine.data_check.check_data` on the training data set, with or
+    without unlabeled images, and on the validation data set if there is one; with unlabeled images
+    it looks at the sampler too. ``tools/check_data.py`` does the same without a training. What it
+    read of files is kept between runs, see :mod:`mmseg_u2pl.datasets.read_cache`.
 
     Rank 0 reads the files; what it finds stops all ranks. Without the hook nothing is checked.
     """
@@ -58,50 +57,15 @@ def check_run(runner: Runner) -> None:
         runner: The runner.
 
     Raises:
-        ValueError: The first check that fails; its message says what to do.
+        ValueError: Something does not fit; the message tells all that was found.
     """
-    dataset = runner.train_dataloader.dataset
-    if not isinstance(dataset, SemiDataset):
-        raise DataError(
-            f"DataCheckHook: train_dataloader.dataset is a {type(dataset).__name__}. "
-            "Set dict(type='SemiDataset', labeled=..., unlabeled=...), or remove the hook."
-        )
-    _check_sampler(runner.train_dataloader, runner.train_loop)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    num_classes = checks.check_num_classes(dataset.metainfo, getattr(model, "num_classes", None))
-
-    streams = {"labeled": dataset.labeled_datasets, "unlabeled": dataset.unlabeled_datasets}
-    if runner.val_loop is not None:
-        leaves = checks.leaf_datasets(runner.val_dataloader.dataset)
-        # Other kinds, such as the slice that num_batch_per_epoch makes, have no list to compare.
-        streams["validation"] = [leaf for leaf in leaves if isinstance(leaf, BaseDataset)]
-        for leaf in streams["validation"]:
-            checks.check_split(leaf, "validation")
-    for name, datasets in streams.items():
-        checks.check_files(datasets, name, masks=name != "unlabeled")
-    checks.check_overlap(streams)
-    checks.check_masks(dataset.labeled_datasets, num_classes)
-
-
-def _check_sampler(dataloader: DataLoader, loop: BaseLoop) -> None:
-    """Check that sampler, batch size and loop fit together."""
-    # A DataLoader's own `sampler` is not the one in use when a batch sampler is configured.
-    batch_sampler: Any = dataloader.batch_sampler
-    sampler = batch_sampler.sampler
-    if not isinstance(sampler, DualStreamSampler):
-        raise DataError(
-            f"train_dataloader.sampler is a {type(sampler).__name__}, which draws labeled and "
-            "unlabeled images in no fixed proportion. Set sampler=dict(type='DualStreamSampler')."
-        )
-    check_batch_size(batch_sampler.batch_size, sampler.ratio)
-    if isinstance(loop, EpochBasedTrainLoop) and sampler.infinite:
-        raise DataError(
-            "With EpochBasedTrainLoop an epoch of this sampler never ends. "
-            "Set sampler=dict(type='DualStreamSampler', infinite=False)."
-        )
-    if isinstance(loop, IterBasedTrainLoop) and not sampler.infinite:
-        raise DataError(
-            "With IterBasedTrainLoop a sampler that ends restarts the workers each time, and a "
-            "resumed run draws other images. "
-            "Set sampler=dict(type='DualStreamSampler', infinite=True)."
-        )
+    train = runner.train_dataloader.dataset
+    if isinstance(model, SemiSegmentor) or isinstance(train, SemiDataset):
+        check_sampler(runner.train_dataloader, type(runner.train_loop))
+    val = None if runner.val_loop is None else runner.val_dataloader.dataset
+    report = check_data(train, val, getattr(model, "num_classes", None))
+    for warning in report.warnings:
+        print_log(warning, "current", logging.WARNING)
+    if report.problems:
+        raise DataError("\n\n".join(report.problems))

@@ -11,16 +11,21 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..ops import (
+    CONTRASTIVE_LOSSES,
+    Negatives,
     anchor_mask,
-    class_means,
-    info_nce,
-    labeled_negative_mask,
+    class_sums,
+    labeled_negatives,
+    pieces_of,
     sample_per_class,
-    unlabeled_negative_mask,
+    sum_with_gradient,
+    unlabeled_negatives,
 )
+from ..ops.selection import IGNORE
 from .memory_bank import CategoryMemoryBank
-from .options import reject_unknown
+from .options import reject_unknown, require_choice, require_share
 
+POSITIVES = ("anchors", "candidates")
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
 
 
@@ -43,10 +48,18 @@ class UnreliableContrastiveHead(nn.Module):
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
         queue_size: Embeddings a class, or one number a class.
         queue_dtype: ``'float16'`` or ``'float32'``.
+        loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
+        positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
+            ``'candidates'``, whatever ``min_prob``, as in the authors' code.
+        negatives_need_label: Whether a pixel must have the label of a class to be its negative, as
+            in the authors' code. Labeled pixels are then negatives of nothing.
 
     Raises:
-        ValueError: If the ranks do not fit the number of classes or a number is out of range.
+        ValueError: If the ranks do not fit the number of classes or a value is out of its range.
         TypeError: On an unknown option.
+
+    Attributes:
+        anchor_counts: (C,), int64, anchor candidates of each class in the last step.
     """
 
     def __init__(
@@ -61,6 +74,9 @@ class UnreliableContrastiveHead(nn.Module):
         high_rank: int | None = None,
         queue_size: int | Sequence[int] = 30000,
         queue_dtype: str = "float16",
+        loss: str = "info_nce",
+        positives: str = "anchors",
+        negatives_need_label: bool = False,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -70,101 +86,127 @@ class UnreliableContrastiveHead(nn.Module):
         ).items():
             if value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value}")
-        if not 0.0 <= min_prob <= 1.0:
-            raise ValueError(f"min_prob must lie in [0, 1], got {min_prob}")
+        require_share("min_prob", min_prob)
+        require_choice("loss", loss, CONTRASTIVE_LOSSES)
+        require_choice("positives", positives, POSITIVES)
         self.num_classes = num_classes
         self.num_anchors = num_anchors
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.min_prob = min_prob
         self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
+        self.loss = CONTRASTIVE_LOSSES[loss]
+        self.positives = positives
+        self.negatives_need_label = negatives_need_label
         self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
+        self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
 
     def forward(
         self,
         student_embedding: Tensor,
         teacher_embedding: Tensor,
         prob: Tensor,
-        target: Tensor,
-        unreliable: Tensor,
+        label: Tensor,
+        anchor_pixels: Tensor,
+        negative_pixels: Tensor,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Push the negatives of this step, then contrast its anchors.
 
-        The first images of the batch are the labeled ones.
+        The first images of the batch are the labeled ones; the last ``N_u`` are not.
 
         Args:
             student_embedding: (N, D, h, w); the only argument that gets a gradient.
             teacher_embedding: (N, D, h, w).
             prob: (N, C, h, w), probabilities of the teacher.
-            target: (N, h, w), int64, ground truth of labeled images and reliable pseudo-labels of
-                unlabeled ones, 255 elsewhere.
-            unreliable: (N_u, h, w), bool, of the last ``N_u`` images, the unlabeled ones.
+            label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
+                ones; 255 where there is none.
+            anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
+            negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
             generator: Random numbers of this step, on the device of the tensors.
 
         Returns:
             ``loss_nce``, and for the log ``anchors``, the number of candidates, and ``queue_fill``,
             the mean fill of the queues in [0, 1].
         """
-        num_labeled = len(prob) - len(unreliable)
-        rows = _as_rows(teacher_embedding)
+        num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
+            self.bank.enqueue(teacher_embedding, *self._negatives(prob, label, negative_pixels))
+            target = label.clone()
+            target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
             anchors = anchor_mask(prob, target, self.min_prob)
-            negatives = torch.cat(
-                [
-                    labeled_negative_mask(prob[:num_labeled], target[:num_labeled], self.low_rank),
-                    unlabeled_negative_mask(
-                        prob[num_labeled:], unreliable, self.low_rank, self.high_rank
-                    ),
-                ]
-            )
-            label, pixel = negatives.transpose(0, 1).flatten(1).nonzero(as_tuple=True)
-            self.bank.enqueue(rows, pixel, label)
-            positives, has_positive = self._positives(rows, anchors.flatten(), target.flatten())
+            positives, has_positive = self._positives(teacher_embedding, anchors, target)
 
         classes, anchor_embedding = self._draw_anchors(
-            student_embedding, anchors, target, has_positive & (self.bank.fill > 0), generator
-        )
-        drawn = self.bank.sample(classes, self.num_anchors * self.num_negatives, generator)
-        loss = info_nce(
-            anchor_embedding,
-            positives[classes],
-            drawn.unflatten(1, (self.num_anchors, self.num_negatives)),
-            self.temperature,
+            student_embedding, anchors, label, has_positive & (self.bank.fill > 0), generator
         )
         return {
-            "loss_nce": loss,
-            "anchors": anchors.sum().float(),
-            "queue_fill": (self.bank.fill / self.bank.size).mean(),
+            "loss_nce": self._contrast(classes, anchor_embedding, positives, generator),
+            "anchors": self.anchor_counts.sum().float(),
+            "queue_fill": self.queue_fill.mean(),
         }
 
-    def _positives(self, rows: Tensor, anchors: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean embedding of all candidate anchors of each class, over all processes (Eq. 12)."""
-        sums, counts = class_means(rows[anchors], target[anchors], self.num_classes)
+    @property
+    def queue_fill(self) -> Tensor:
+        """(C,), float32, fill of each queue in [0, 1]."""
+        return self.bank.fill / self.bank.size
+
+    def _negatives(self, prob: Tensor, label: Tensor, negative_pixels: Tensor) -> Negatives:
+        """Negatives of the step, labeled images first."""
+        num_labeled = len(prob) - len(negative_pixels)
+        labeled = labeled_negatives(prob[:num_labeled], label[:num_labeled], self.low_rank)
+        unlabeled = unlabeled_negatives(
+            prob[num_labeled:], negative_pixels, self.low_rank, self.high_rank
+        )
+        pixel = torch.cat([labeled.pixel, unlabeled.pixel + label[:num_labeled].numel()])
+        negative_of = torch.cat([labeled.label, unlabeled.label])
+        if self.negatives_need_label:
+            kept = label.flatten()[pixel] == negative_of
+            return Negatives(pixel[kept], negative_of[kept])
+        return Negatives(pixel, negative_of)
+
+    def _positives(
+        self, embedding: Tensor, anchors: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
+        if self.positives == "anchors":
+            target = target.masked_fill(~anchors, IGNORE)
+        sums, counts = class_sums(embedding, target, self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
         return sums / counts.clamp(min=1.0)[:, None], counts > 0
+
+    def _contrast(
+        self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Mean loss of the classes (K,) with the anchors (K, M, D); 0 without any."""
+        num_classes, num_anchors, dims = anchors.shape
+        slots = self.bank.draw(classes, num_anchors * self.num_negatives, generator)
+
+        def loss(anchors: Tensor, some: slice) -> Tensor:
+            drawn = self.bank.keys.index_select(0, slots[some].flatten())
+            negatives = drawn.view(len(anchors), num_anchors, self.num_negatives, dims)
+            mean = self.loss(anchors, positives[classes[some]], negatives, self.temperature)
+            return mean * len(anchors)
+
+        some = pieces_of(num_classes, slots.shape[1] * dims, anchors.device)
+        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(num_classes, 1)
 
     def _draw_anchors(
         self,
         embedding: Tensor,
         anchors: Tensor,
-        target: Tensor,
+        label: Tensor,
         contrastable: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
-        drawn, counts = sample_per_class(
-            target[anchors], self.num_classes, self.num_anchors, generator
+        drawn, self.anchor_counts = sample_per_class(
+            label[anchors], self.num_classes, self.num_anchors, generator
         )
-        classes = ((counts > 0) & contrastable).nonzero()[:, 0]
+        classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding.permute(0, 2, 3, 1)[image, row, col]
-
-
-def _as_rows(embedding: Tensor) -> Tensor:
-    """(N, D, h, w) -> (N * h * w, D), contiguous, for rows are read many times."""
-    return embedding.permute(0, 2, 3, 1).flatten(0, 2)
+        return classes, embedding[image, :, row, col]
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

@@ -1,11 +1,13 @@
 """Category-wise first-in-first-out queues of negatives."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from mmengine.dist import all_gather, get_world_size
+from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
+
+from ..ops import normalized_rows
 
 
 class CategoryMemoryBank(nn.Module):
@@ -53,10 +55,22 @@ class CategoryMemoryBank(nn.Module):
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
         )
-        self.register_buffer("size", size, persistent=False)
+        self.register_buffer("size", size)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
         self.register_buffer("fill", torch.zeros_like(size))
         self.register_buffer("cursor", torch.zeros_like(size))
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse queues of other sizes: embeddings would silently change their class."""
+        saved = state_dict.get(f"{prefix}size")
+        if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
+            raise ValueError(
+                f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
+                f"this model {self.size.tolist()}; set queue_size as it was"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @property
     def num_classes(self) -> int:
@@ -71,31 +85,25 @@ class CategoryMemoryBank(nn.Module):
         training push the embeddings of all ranks, in the order of the ranks.
 
         Args:
-            embedding: (P, D), embeddings of pixels, any floating dtype.
-            pixel: (K,), int64, rows of ``embedding`` to push; a pixel may be a negative of several
+            embedding: (N, D, h, w), embeddings of pixels, any floating dtype.
+            pixel: (K,), int64, pixels to push, in [0, N * h * w); one may be a negative of several
                 classes.
             label: (K,), int64, in [0, C), the queue that each goes into.
         """
-        keys = F.normalize(embedding.float(), dim=1).to(self.keys.dtype)
+        keys = normalized_rows(embedding, self.keys.dtype)
         if get_world_size() > 1:
-            keys, label = _gather_rows(keys[pixel]), _gather_rows(label)
-            pixel = torch.arange(len(label), device=label.device)
+            keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = torch.bincount(label, minlength=self.num_classes)
-        by_class = label.argsort(stable=True)
-        label = label[by_class]
-        position = (
-            torch.arange(len(label), device=label.device) - (counts.cumsum(0) - counts)[label]
-        )
-        stays = position >= (counts - self.size)[label]
-        label, position, pixel = label[stays], position[stays], pixel[by_class[stays]]
-        slot = self.start[label] + (self.cursor[label] + position) % self.size[label]
-        self.keys[slot] = keys[pixel]
+        by_class = pixel[label.argsort(stable=True)].split(counts.tolist())
+        rings = self.keys.split(self.size.tolist())
+        for ring, rows, cursor in zip(rings, by_class, self.cursor.tolist(), strict=True):
+            _write(ring, keys, rows, cursor)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))
 
     @torch.no_grad()
-    def sample(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
-        """Draw embeddings from queues, uniformly, with replacement.
+    def draw(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Draw rows of :attr:`keys` from queues, uniformly, with replacement.
 
         Args:
             classes: (K,), int64, classes whose queues are not empty.
@@ -103,7 +111,7 @@ class CategoryMemoryBank(nn.Module):
             generator: On the device of the queues.
 
         Returns:
-            (K, num_samples, D), L2-normalised, in the dtype of the queues.
+            (K, num_samples), int64.
         """
         fill = self.fill[classes, None]
         uniform = torch.rand(
@@ -111,7 +119,25 @@ class CategoryMemoryBank(nn.Module):
         )
         # rand() < 1, but the product may round up to the fill itself in float32.
         offset = torch.minimum((uniform * fill).long(), fill - 1)
-        return self.keys[self.start[classes, None] + offset]
+        return self.start[classes, None] + offset
+
+
+def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:
+    """Copy rows of ``keys`` into a ring from the cursor on, the last ones if not all fit."""
+    size = len(ring)
+    cursor = (cursor + max(len(rows) - size, 0)) % size
+    before_end, from_start = rows[-size:].tensor_split([size - cursor])
+    for part, first in ((before_end, cursor), (from_start, 0)):
+        # Straight into the ring: a copy on the way would cost several times as much.
+        torch.index_select(keys, 0, part, out=ring[first : first + len(part)])
+
+
+def _gather_negatives(keys: Tensor, pixel: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys, pixels and labels of all ranks; a key travels once, however many queues it enters."""
+    used, pixel = pixel.unique(return_inverse=True)
+    counts = torch.stack(all_gather(torch.tensor(len(used), device=pixel.device)))
+    first = (counts.cumsum(0) - counts)[get_rank()]
+    return _gather_rows(keys[used]), _gather_rows(pixel + first), _gather_rows(label)
 
 
 def _gather_rows(rows: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Clear errors for misspelt options."""
+"""Clear errors for options that are misspelt or out of range."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,7 +11,7 @@ def reject_unknown(owner: type, unknown: Mapping[str, Any]) -> None:
 
     Args:
         owner: A class whose ``__init__`` hands unknown options on in ``**keywords`` to the base
-            class that collects them.
+            class that collects them. Names that it takes out of them are in its ``OPTIONS``.
         unknown: What was collected.
 
     Raises:
@@ -29,10 +29,40 @@ def reject_unknown(owner: type, unknown: Mapping[str, Any]) -> None:
     )
 
 
+def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise if an option has none of the values it can have.
+
+    Args:
+        name: Of the option.
+        value: That was given.
+        choices: That there are.
+
+    Raises:
+        ValueError: Names the option and all its values.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def require_share(name: str, value: float) -> None:
+    """Raise if an option is not between 0 and 1.
+
+    Args:
+        name: Of the option.
+        value: That was given.
+
+    Raises:
+        ValueError: Names the option and its value.
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+
+
 def _option_names(owner: type) -> list[str]:
     """Named arguments of the initialisers of a class and of those bases that have keywords too."""
     names: set[str] = set()
     for cls in owner.__mro__:
+        names |= set(vars(cls).get("OPTIONS", ()))
         if "__init__" not in vars(cls):
             continue
         parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]

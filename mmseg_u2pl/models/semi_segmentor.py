@@ -5,17 +5,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmseg.models import BaseSegmentor
+from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
+from ..ops import MixPlan, mix
 from .embedding_segmentor import EmbeddingSegmentor
 from .options import reject_unknown
 from .step_counter import StepCounter
 from .teacher import MeanTeacher
 
 ROLES = ("teacher", "student")
+
+HIDDEN_TRUTH = "hidden_sem_seg"
+"""Field of an unlabeled data sample whose ground truth is known but must not be trained with."""
 
 
 class LabeledBatch(NamedTuple):
@@ -38,10 +44,18 @@ class UnlabeledBatch(NamedTuple):
     Attributes:
         images: (N_u, 3, H, W).
         valid: (N_u, H, W), bool, False where the image was padded.
+        truth: (N_u, H, W), int64, what :class:`HideGroundTruth` keeps to score pseudo-labels with;
+            None if it is not known of all images.
     """
 
     images: Tensor
     valid: Tensor
+    truth: Tensor | None
+
+    def mixed(self, plan: MixPlan) -> "UnlabeledBatch":
+        """The batch after mixing; what is erased is not valid."""
+        truth = None if self.truth is None else mix(self.truth, plan)
+        return UnlabeledBatch(mix(self.images, plan), mix(self.valid, plan), truth)
 
 
 class SemiSegmentor(BaseSegmentor):
@@ -51,7 +65,7 @@ class SemiSegmentor(BaseSegmentor):
         segmentor: Config of a plain segmentor. Its ``data_preprocessor`` becomes this model's.
         embedding_source: See :class:`EmbeddingSegmentor`.
         projector: See :class:`EmbeddingSegmentor`.
-        ema_decay: See :class:`MeanTeacher`.
+        teacher: Options of :class:`MeanTeacher`.
         data_preprocessor: Used if the segmentor's config has none; MMEngine passes the one at the
             top level of the config file.
         train_cfg: Must be None; belongs into the segmentor's config. Here because
@@ -74,7 +88,7 @@ class SemiSegmentor(BaseSegmentor):
         segmentor: dict,
         embedding_source: str | None = None,
         projector: dict | None = None,
-        ema_decay: float = 0.99,
+        teacher: dict | None = None,
         data_preprocessor: dict | None = None,
         train_cfg: None = None,
         pretrained: None = None,
@@ -90,7 +104,7 @@ class SemiSegmentor(BaseSegmentor):
         segmentor = deepcopy(segmentor)
         super().__init__(segmentor.pop("data_preprocessor", None) or data_preprocessor, init_cfg)
         self.student = EmbeddingSegmentor(segmentor, embedding_source, projector)
-        self.teacher = MeanTeacher(self.student, ema_decay)
+        self.teacher = MeanTeacher(self.student, **(teacher or {}))
         self.progress = 0.0
         self.sup_only = False
         self.predict_with = "teacher"
@@ -133,8 +147,7 @@ class SemiSegmentor(BaseSegmentor):
 
     def update_teacher(self) -> None:
         """Move the teacher; call after each step of the optimizer."""
-        # In the supervised-only start the teacher makes no pass that would move its statistics.
-        self.teacher.update(self.student, with_buffers=self.sup_only)
+        self.teacher.update(self.student, has_run=not self.sup_only)
 
     def split_batch(
         self, inputs: Tensor, data_samples: SampleList
@@ -160,11 +173,15 @@ class SemiSegmentor(BaseSegmentor):
                 "batch_size that is a multiple of the sum of its ratio"
             )
         samples = [data_samples[i] for i in labeled]
+        others = [data_samples[i] for i in unlabeled]
         label = torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()
-        valid = _valid_mask([data_samples[i] for i in unlabeled], inputs)
         return (
             LabeledBatch(inputs[labeled], samples, label),
-            UnlabeledBatch(inputs[unlabeled], valid),
+            UnlabeledBatch(
+                inputs[unlabeled],
+                _valid_mask(others, inputs),
+                _hidden_truth(others, self.student.ignore_index),
+            ),
         )
 
     def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
@@ -213,6 +230,23 @@ def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     valid = torch.zeros(len(data_samples), height, width, dtype=torch.bool, device=images.device)
     for mask, sample in zip(valid, data_samples, strict=True):
-        left, right, top, bottom = sample.metainfo.get("padding_size", (0, 0, 0, 0))
+        left, right, top, bottom = _padding(sample)
         mask[top : height - bottom, left : width - right] = True
     return valid
+
+
+def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
+    """(N, H, W), int64, hidden ground truth, padded as the images are; None if some lack it."""
+    if not all(HIDDEN_TRUTH in sample for sample in data_samples):
+        return None
+    # The preprocessor pads the fields it knows, and this one it does not.
+    padded = [
+        F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=ignore_index)
+        for sample in data_samples
+    ]
+    return torch.stack(padded)
+
+
+def _padding(data_sample: SegDataSample) -> tuple[int, int, int, int]:
+    """What the preprocessor added left, right, at the top and at the bottom, in pixels."""
+    return data_sample.metainfo.get("padding_size", (0, 0, 0, 0))

@@ -1,6 +1,7 @@
 """U2PL: semi-supervised segmentation using unreliable pseudo-labels (Wang et al., CVPR 2022)."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +13,8 @@ from ..ops import (
     MixPlan,
     Partition,
     PixelPrediction,
-    class_log_probabilities,
-    cutmix_plan,
+    class_probabilities,
+    draw_plan,
     mix,
     partition,
     predict_pixels,
@@ -23,7 +24,8 @@ from ..ops import (
     unsupervised_loss,
 )
 from ..ops.selection import IGNORE
-from .semi_segmentor import LabeledBatch, SemiSegmentor
+from .rules import Rules, with_preset
+from .semi_segmentor import LabeledBatch, SemiSegmentor, UnlabeledBatch
 
 
 class TeacherView(NamedTuple):
@@ -44,46 +46,44 @@ class TeacherView(NamedTuple):
 class U2PL(SemiSegmentor):
     """Trains any MMSegmentation segmentor with U2PL.
 
-    The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1). Defaults are the
-    paper's. The teacher looks at every image once, unmixed: its label, entropy, probabilities and
-    embedding of a pixel come from the same prediction, as in the paper, and are mixed with the
-    masks that mix the images.
+    The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1).
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
-        unsup_weight: ``eta``, weight of the unsupervised loss.
-        contra_weight: ``lambda_c``, weight of the contrastive loss.
+        variant: Preset: ``'paper'``, or ``'reference'`` for the authors' released code where that
+            differs. Any other option replaces the preset's value.
         contrastive_head: Options of :class:`UnreliableContrastiveHead`.
-        **base_options: ``embedding_source``, ``projector``, ``ema_decay``, ``data_preprocessor``
-            and ``init_cfg`` of :class:`SemiSegmentor`.
+        **options: Those of :class:`Rules`, and ``embedding_source``, ``projector``, ``teacher``,
+            ``data_preprocessor`` and ``init_cfg`` of :class:`SemiSegmentor`.
 
     Raises:
         ValueError: If an option is out of its range.
         TypeError: On an unknown option.
+
+    Attributes:
+        rules: The switches of the step.
     """
+
+    OPTIONS = tuple(field.name for field in fields(Rules))
 
     def __init__(
         self,
         segmentor: dict,
-        alpha_0: float = 0.2,
-        unsup_weight: float = 1.0,
-        contra_weight: float = 0.1,
+        variant: str = "paper",
         contrastive_head: dict | None = None,
-        **base_options: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(segmentor, **base_options)
-        if not 0.0 <= alpha_0 <= 1.0:
-            raise ValueError(f"alpha_0 must lie in [0, 1], got {alpha_0}")
-        self.alpha_0 = alpha_0
-        self.unsup_weight = unsup_weight
-        self.contra_weight = contra_weight
-        options = dict(
+        options = with_preset(variant, options | dict(contrastive_head=contrastive_head or {}))
+        head = options.pop("contrastive_head")
+        rules = Rules(**{name: options.pop(name) for name in self.OPTIONS if name in options})
+        super().__init__(segmentor, **options)
+        self.rules = rules
+        defaults = dict(
             type="UnreliableContrastiveHead",
             num_classes=max(self.num_classes, 2),
             embed_dims=self.student.projector.embed_dims,
         )
-        self.contrastive_head = MODELS.build(options | (contrastive_head or {}))
+        self.contrastive_head = MODELS.build(defaults | head)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
         """Losses of one training step.
@@ -101,29 +101,20 @@ class U2PL(SemiSegmentor):
             return self._supervised_step(labeled)
         plan_generator, generator = self.next_generators(inputs.device)
 
-        clean = self._teach(labeled.images, unlabeled.images)
-        plan = cutmix_plan(len(unlabeled.images), inputs.shape[-2:], plan_generator, inputs.device)
-        teacher = _mix_view(clean, plan)
-        valid = mix(unlabeled.valid, plan)
-
-        images = torch.cat([labeled.images, mix(unlabeled.images, plan)])
+        teacher, mixed = self._teach(labeled.images, unlabeled, plan_generator)
+        images = torch.cat([labeled.images, mixed.images])
         student = self.student(images)
+        split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
 
-        alpha = unreliable_share(self.progress, self.alpha_0)
-        split = partition(teacher.pseudo.entropy, valid, alpha)
-
-        losses = self.student.supervised_loss(images, student, labeled.data_samples)
-        losses = add_prefix(losses, "sup")
-        losses["unsup.loss_ce"] = self.unsup_weight * unsupervised_loss(
-            self._resize(student.logits[len(labeled.images) :], valid.shape[-2:]),
-            teacher.pseudo.label,
-            split.reliable,
-            valid,
-        )
+        supervised = self.student.supervised_loss(images, student, labeled.data_samples)
+        unsupervised = self._unsupervised(student.logits[len(labeled.images) :], teacher, split)
         contra = self._contrast(student.embedding, teacher, labeled.label, split, generator)
-        losses.update(add_prefix(contra, "contra"))
-        losses.update(_statistics(alpha, split, valid))
-        return losses
+        return {
+            **add_prefix(supervised, "sup"),
+            "unsup.loss_ce": self.rules.unsup_weight * unsupervised,
+            **add_prefix(contra, "contra"),
+            **self._statistics(teacher.pseudo.label, mixed.truth, split),
+        }
 
     def _supervised_step(self, labeled: LabeledBatch) -> dict[str, Tensor]:
         """Losses of a step of the supervised-only start, under the same names."""
@@ -135,13 +126,42 @@ class U2PL(SemiSegmentor):
         losses.update({"unsup.loss_ce": nothing.detach(), "contra.loss_nce": nothing})
         return losses
 
-    def _teach(self, labeled: Tensor, unlabeled: Tensor) -> TeacherView:
-        """One pass of the teacher over the images as they are."""
+    def _teach(
+        self, labeled: Tensor, unlabeled: UnlabeledBatch, generator: torch.Generator
+    ) -> tuple[TeacherView, UnlabeledBatch]:
+        """Mix the unlabeled images; what the teacher says of them and of the labeled ones."""
+        if self.rules.teacher_passes == 1:
+            clean = self._view(labeled, unlabeled.images)
+            plan = self._draw_plan(clean.pseudo.label, generator)
+            return _mix_view(clean, plan), unlabeled.mixed(plan)
+        logits = self.teacher.predict(unlabeled.images).logits
+        label = predict_pixels(self._resize(logits, unlabeled.images.shape[-2:])).label
+        plan = self._draw_plan(label, generator)
+        mixed = unlabeled.mixed(plan)
+        view = self._view(labeled, mixed.images)
+        return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), mixed
+
+    def _view(self, labeled: Tensor, unlabeled: Tensor) -> TeacherView:
+        """One pass of the teacher."""
         output = self.teacher(torch.cat([labeled, unlabeled]))
         grid = output.embedding.shape[-2:]
-        prob = class_log_probabilities(self._resize(output.logits, grid)).exp()
+        prob = class_probabilities(self._resize(output.logits, grid))
         logits = self._resize(output.logits[len(labeled) :], unlabeled.shape[-2:])
         return TeacherView(prob, output.embedding, predict_pixels(logits))
+
+    def _draw_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
+        return draw_plan(self.rules.mixing, self.rules.mixing_prob, label, generator)
+
+    def _unreliable_share(self) -> float:
+        if self.rules.dynamic_partition:
+            return unreliable_share(self.progress, self.rules.alpha_0)
+        return self.rules.alpha_0
+
+    def _unsupervised(self, logits: Tensor, teacher: TeacherView, split: Partition) -> Tensor:
+        """Unsupervised loss at the resolution of the images."""
+        label, valid = teacher.pseudo.label, split.valid
+        kept = split.reliable if self.rules.entropy_filter else valid
+        return unsupervised_loss(self._resize(logits, label.shape[-2:]), label, kept, valid)
 
     def _contrast(
         self,
@@ -152,19 +172,46 @@ class U2PL(SemiSegmentor):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Weighted contrastive loss at the resolution of the embedding."""
+        anchor_pixels, negative_pixels = self._candidates(teacher.pseudo.entropy, split)
         label = label.masked_fill(label == self.student.ignore_index, IGNORE)
-        pseudo_label = teacher.pseudo.label.masked_fill(~split.reliable, IGNORE)
+        pseudo_label = teacher.pseudo.label.masked_fill(~split.valid, IGNORE)
         grid = embedding.shape[-2:]
         result = self.contrastive_head(
             student_embedding=embedding,
             teacher_embedding=teacher.embedding,
             prob=teacher.prob,
-            target=resize_nearest(torch.cat([label, pseudo_label]), grid),
-            unreliable=resize_nearest(split.unreliable, grid),
+            label=resize_nearest(torch.cat([label, pseudo_label]), grid),
+            anchor_pixels=resize_nearest(anchor_pixels, grid),
+            negative_pixels=resize_nearest(negative_pixels, grid),
             generator=generator,
         )
-        result["loss_nce"] = self.contra_weight * result["loss_nce"]
+        result["loss_nce"] = self.rules.contra_weight * result["loss_nce"]
         return result
+
+    def _candidates(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
+        """Unlabeled pixels that may give anchors, and those that may give negatives."""
+        anchors = split.reliable
+        if self.rules.anchor_pixels == "lowest_alpha_t":
+            anchors = partition(entropy, split.valid, 1.0 - split.alpha).reliable
+        pixels = dict(unreliable=split.unreliable, reliable=split.reliable, all=split.valid)
+        return anchors, pixels[self.rules.negative_pixels]
+
+    def _statistics(
+        self, pseudo_label: Tensor, truth: Tensor | None, split: Partition
+    ) -> dict[str, Tensor]:
+        """Scalars for the log; no name contains 'loss', MMEngine would add it to the total."""
+        num_valid = split.valid.sum().clamp(min=1)
+        statistics = dict(
+            alpha_t=split.threshold.new_tensor(split.alpha),
+            gamma_t=split.threshold,
+            reliable_share=split.reliable.sum() / num_valid,
+            unreliable_share=split.unreliable.sum() / num_valid,
+        )
+        if truth is not None:
+            known = split.reliable & (truth != self.student.ignore_index)
+            num_right = (known & (pseudo_label == truth)).sum()
+            statistics["pseudo_label_accuracy"] = num_right / known.sum().clamp(min=1)
+        return statistics
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         return resize_logits(logits, size, self.align_corners)
@@ -172,19 +219,10 @@ class U2PL(SemiSegmentor):
 
 def _mix_view(view: TeacherView, plan: MixPlan) -> TeacherView:
     """Mix what the teacher said of the unlabeled images as the images are mixed."""
-    num_labeled = len(view.prob) - len(plan.partner)
+    num_labeled = len(view.prob) - len(plan.mask)
 
     def mix_unlabeled(values: Tensor) -> Tensor:
         return torch.cat([values[:num_labeled], mix(values[num_labeled:], plan)])
 
     pseudo = PixelPrediction(*(mix(values, plan) for values in view.pseudo))
     return TeacherView(mix_unlabeled(view.prob), mix_unlabeled(view.embedding), pseudo)
-
-
-def _statistics(alpha: float, split: Partition, valid: Tensor) -> dict[str, Tensor]:
-    """Scalars for the log; no name contains 'loss', MMEngine would add it to the total."""
-    return dict(
-        alpha_t=split.threshold.new_tensor(alpha),
-        gamma_t=split.threshold,
-        reliable_share=split.reliable.sum() / valid.sum().clamp(min=1),
-    )

@@ -1,40 +1,63 @@
 """The method as pure functions on tensors: no state, no config, no import from the project."""
 
-from .contrastive import info_nce
-from .mixing import MixPlan, cutmix_plan, mix
-from .prediction import PixelPrediction, class_log_probabilities, predict_pixels
+from .chunks import pieces_of, sum_with_gradient
+from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from .mixing import (
+    MIXINGS,
+    MixPlan,
+    classmix_plan,
+    cutmix_plan,
+    cutout_plan,
+    draw_plan,
+    identity_plan,
+    mix,
+)
+from .prediction import PixelPrediction, class_probabilities, predict_pixels
 from .reliability import Partition, partition, quantile
 from .resample import resize_logits, resize_nearest
 from .schedule import unreliable_share
 from .selection import (
+    Negatives,
     anchor_mask,
-    class_means,
-    labeled_negative_mask,
-    rank_mask,
+    class_sums,
+    classes_by_rank,
+    labeled_negatives,
+    normalized_rows,
     sample_per_class,
-    unlabeled_negative_mask,
+    unlabeled_negatives,
 )
 from .unsupervised import unsupervised_loss
 
 __all__ = [
+    "CONTRASTIVE_LOSSES",
+    "MIXINGS",
     "MixPlan",
+    "Negatives",
     "Partition",
     "PixelPrediction",
     "anchor_mask",
-    "class_log_probabilities",
-    "class_means",
+    "binary_nce",
+    "class_probabilities",
+    "class_sums",
+    "classes_by_rank",
+    "classmix_plan",
     "cutmix_plan",
+    "cutout_plan",
+    "draw_plan",
+    "identity_plan",
     "info_nce",
-    "labeled_negative_mask",
+    "labeled_negatives",
     "mix",
+    "normalized_rows",
     "partition",
+    "pieces_of",
     "predict_pixels",
     "quantile",
-    "rank_mask",
     "resize_logits",
     "resize_nearest",
     "sample_per_class",
-    "unlabeled_negative_mask",
+    "sum_with_gradient",
+    "unlabeled_negatives",
     "unreliable_share",
     "unsupervised_loss",
 ]

@@ -24,12 +24,50 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature:
     Returns:
         (), float32; 0 if there is no class or no anchor.
     """
+    near, far = _similarities(anchors, positives, negatives, temperature)
+    per_anchor = -F.log_softmax(torch.cat([near, far], dim=-1), dim=-1)[..., 0]
+    return _mean(per_anchor)
+
+
+def binary_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Two-way contrast of the positive with each negative by itself.
+
+    Implements, over the classes that are given (U2PL, Eq. A1)::
+
+        -1 / (C M N) sum_c sum_i sum_j log( e^(<z_ci, z_ci+> / tau)
+                                            / (e^(<z_ci, z_ci+> / tau) + e^(<z_ci, z_cij-> / tau)) )
+
+    Args:
+        anchors: (C, M, D), embeddings of the student.
+        positives: (C, D), one for all anchors of a class.
+        negatives: (C, M, N, D), L2-normalised already, for they are many and do not change.
+        temperature: ``tau``, above 0.
+
+    Returns:
+        (), float32; 0 if there is no class, no anchor or no negative.
+    """
+    near, far = _similarities(anchors, positives, negatives, temperature)
+    # -log(e^a / (e^a + e^b)) = log(1 + e^(b - a))
+    return _mean(F.softplus(far - near))
+
+
+CONTRASTIVE_LOSSES = {"info_nce": info_nce, "binary": binary_nce}
+"""Contrastive losses by name."""
+
+
+def _similarities(
+    anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Cosines over ``tau`` with the positive (C, M, 1) and the negatives (C, M, N)."""
     anchors = F.normalize(at_least_float32(anchors), dim=-1)
     positives = F.normalize(positives.to(anchors.dtype), dim=-1)
     # Autocast would multiply in half precision: a cosine of it divided by tau is off by percents.
     with torch.autocast(anchors.device.type, enabled=False):
-        positive_logits = torch.einsum("cmd,cd->cm", anchors, positives)
-        negative_logits = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
-    logits = torch.cat([positive_logits[..., None], negative_logits], dim=-1) / temperature
-    per_anchor = -F.log_softmax(logits, dim=-1)[..., 0]
-    return per_anchor.sum() / max(per_anchor.numel(), 1)
+        near = torch.einsum("cmd,cd->cm", anchors, positives)
+        far = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
+    return near[..., None] / temperature, far / temperature
+
+
+def _mean(losses: Tensor) -> Tensor:
+    """Mean; 0, with a graph, of nothing."""
+    return losses.sum() / max(losses.numel(), 1)

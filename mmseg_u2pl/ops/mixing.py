@@ -1,10 +1,10 @@
-"""Mixing of unlabeled images: what is pasted from which image, decided once, applied to many maps.
+"""Mixing of unlabeled images: which pixels are replaced by what, decided once for many maps.
 
 A :class:`MixPlan` is drawn once a step and applied to images, pseudo-labels, entropies, valid masks
 and feature maps alike, so that all of them show the same scene.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,54 +12,114 @@ from torch import Tensor
 
 from .resample import resize_nearest
 
-CUTMIX_AREA = 0.5
-"""Share of the image that the pasted box covers (French et al., BMVC 2020)."""
+BOX_AREA = 0.5
+"""Share of the image that the box of CutMix and CutOut covers (French et al., BMVC 2020)."""
 
 
 class MixPlan(NamedTuple):
-    """Where each image takes its pixels from.
+    """Which pixels of each image are replaced, and by what.
 
     Attributes:
-        partner: (N,), int64, index of the image that is pasted into image ``i``.
-        mask: (N, H, W), bool, True where the pixel comes from the partner.
+        mask: (N, H, W), bool, True where a pixel is replaced.
+        partner: (N,), int64, index of the image whose pixels are pasted into image ``i``; None if
+            replaced pixels are erased.
     """
 
-    partner: Tensor
     mask: Tensor
+    partner: Tensor | None
 
 
-def cutmix_plan(
-    num_images: int, size: Sequence[int], generator: torch.Generator, device: torch.device
-) -> MixPlan:
+def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     """Paste one random box that covers half of the area from the next image of the batch.
 
-    CutMix (Yun et al., ICCV 2019) for segmentation (French et al., BMVC 2020). The width of the
-    box is uniform between half of and the full image width; its height follows from the area; its
-    place is uniform. A single image has no partner but itself and stays as it is.
+    CutMix (Yun et al., ICCV 2019) for segmentation (French et al., BMVC 2020). A single image has
+    no partner but itself and stays as it is.
 
     Args:
-        num_images: N.
-        size: (H, W) in pixels.
-        generator: CPU generator of the boxes.
-        device: Where the plan is used.
+        label: (N, H, W), pseudo-labels, for their shape alone.
+        generator: CPU generator.
 
     Returns:
-        The plan.
+        The plan, on the device of ``label``.
     """
-    height, width = size
-    uniform = torch.rand(num_images, 3, generator=generator)
-    box_w = width * (CUTMIX_AREA + (1 - CUTMIX_AREA) * uniform[:, 0])
-    box_h = CUTMIX_AREA * height * width / box_w
-    left = uniform[:, 1] * (width - box_w)
-    top = uniform[:, 2] * (height - box_h)
-    edges = torch.stack([top, top + box_h, left, left + box_w]).round().to(device)
-    row = torch.arange(height, device=device)
-    col = torch.arange(width, device=device)
-    top, bottom, left, right = edges[:, :, None]
-    inside_rows = (row >= top) & (row < bottom)
-    inside_cols = (col >= left) & (col < right)
-    mask = inside_rows[:, :, None] & inside_cols[:, None, :]
-    return MixPlan(partner=torch.arange(num_images, device=device).roll(-1), mask=mask)
+    return MixPlan(_boxes(label, generator), _next_image(label))
+
+
+def cutout_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
+    """Erase one random box that covers half of the area (DeVries and Taylor, 2017).
+
+    Args:
+        label: (N, H, W), pseudo-labels, for their shape alone.
+        generator: CPU generator.
+
+    Returns:
+        The plan, on the device of ``label``.
+    """
+    return MixPlan(_boxes(label, generator), None)
+
+
+def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
+    """Paste what the next image of the batch shows of a random half of its classes.
+
+    ClassMix (Olsson et al., WACV 2021). Of an odd number of classes the larger half is pasted.
+
+    Args:
+        label: (N, H, W), int64, pseudo-labels, at least 0.
+        generator: CPU generator.
+
+    Returns:
+        The plan, on the device of ``label``.
+    """
+    num_images, num_classes = len(label), int(label.max()) + 1
+    present = torch.zeros(num_images, num_classes, dtype=torch.bool, device=label.device)
+    present.scatter_(1, label.flatten(1), True)
+    score = torch.rand(num_images, num_classes, generator=generator).to(label.device)
+    order = score.masked_fill(~present, -1.0).argsort(dim=1, descending=True)
+    half = (present.sum(dim=1, keepdim=True) + 1) // 2
+    pasted = torch.zeros_like(present)
+    pasted.scatter_(1, order, torch.arange(num_classes, device=label.device) < half)
+    mask = pasted.gather(1, label.flatten(1)).view_as(label)
+    partner = _next_image(label)
+    return MixPlan(mask[partner], partner)
+
+
+def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
+    """Leave the images as they are.
+
+    Args:
+        label: (N, H, W), pseudo-labels, for their shape alone.
+        generator: Not used.
+
+    Returns:
+        The plan, on the device of ``label``.
+    """
+    return MixPlan(torch.zeros_like(label, dtype=torch.bool), None)
+
+
+MIXINGS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
+    "cutmix": cutmix_plan,
+    "cutout": cutout_plan,
+    "classmix": classmix_plan,
+    "none": identity_plan,
+}
+"""How to draw a plan from the pseudo-labels, by name."""
+
+
+def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
+    """Draw a plan, or with probability ``1 - prob`` the one that changes nothing.
+
+    Args:
+        mixing: Name in :data:`MIXINGS`.
+        prob: In [0, 1], one draw for all images of the batch.
+        label: (N, H, W), int64, pseudo-labels, at least 0.
+        generator: CPU generator.
+
+    Returns:
+        The plan, on the device of ``label``.
+    """
+    plan = MIXINGS[mixing](label, generator)
+    mixes = float(torch.rand((), generator=generator)) < prob
+    return plan if mixes else identity_plan(label, generator)
 
 
 def mix(values: Tensor, plan: MixPlan) -> Tensor:
@@ -70,9 +130,36 @@ def mix(values: Tensor, plan: MixPlan) -> Tensor:
         plan: The plan; its mask is resized to the map where they differ.
 
     Returns:
-        The mixed map, same shape and dtype.
+        The mixed map, same shape and dtype; erased pixels are 0 or False.
     """
     mask = resize_nearest(plan.mask, (values.shape[-2], values.shape[-1]))
     if values.dim() == 4:
         mask = mask[:, None]
+    if plan.partner is None:
+        return values.masked_fill(mask, 0)
     return torch.where(mask, values[plan.partner], values)
+
+
+def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
+    """One box an image, (N, H, W), bool.
+
+    Its width is uniform between half of and the full image width; its height follows from the area;
+    its place is uniform.
+    """
+    num_images, height, width = label.shape
+    uniform = torch.rand(num_images, 3, generator=generator)
+    box_w = width * (BOX_AREA + (1 - BOX_AREA) * uniform[:, 0])
+    box_h = BOX_AREA * height * width / box_w
+    left = uniform[:, 1] * (width - box_w)
+    top = uniform[:, 2] * (height - box_h)
+    edges = torch.stack([top, top + box_h, left, left + box_w]).round().to(label.device)
+    row = torch.arange(height, device=label.device)
+    col = torch.arange(width, device=label.device)
+    top, bottom, left, right = edges[:, :, None]
+    inside_rows = (row >= top) & (row < bottom)
+    inside_cols = (col >= left) & (col < right)
+    return inside_rows[:, :, None] & inside_cols[:, None, :]
+
+
+def _next_image(label: Tensor) -> Tensor:
+    return torch.arange(len(label), device=label.device).roll(-1)

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from .chunks import pixel_pieces
 from .precision import at_least_float32
 
 
@@ -21,22 +21,16 @@ class PixelPrediction(NamedTuple):
     entropy: Tensor
 
 
-def class_log_probabilities(logits: Tensor) -> Tensor:
-    """Log-probabilities of the classes, in float32 or better.
-
-    One channel is MMSegmentation's binary form (``out_channels=1``): the logit of class 1 against
-    a logit of zero for class 0, so that ``softmax([0, x]) = [1 - sigmoid(x), sigmoid(x)]``.
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Probabilities of the classes, in float32 or better.
 
     Args:
-        logits: (N, C, H, W), any floating dtype.
+        logits: (N, C, H, W), any floating dtype; one channel as in :func:`with_both_classes`.
 
     Returns:
         (N, max(C, 2), H, W), float32, or float64 if the logits are.
     """
-    logits = at_least_float32(logits)
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    return F.log_softmax(logits, dim=1)
+    return with_both_classes(at_least_float32(logits)).softmax(dim=1)
 
 
 def predict_pixels(logits: Tensor) -> PixelPrediction:
@@ -50,7 +44,34 @@ def predict_pixels(logits: Tensor) -> PixelPrediction:
     Returns:
         The prediction, (N, H, W) each.
     """
-    log_prob = class_log_probabilities(logits)
-    # exp(-inf) * -inf would be nan: a class of probability zero adds nothing to the entropy.
-    entropy = torch.special.entr(log_prob.exp()).sum(dim=1)
-    return PixelPrediction(label=log_prob.max(dim=1).indices, entropy=entropy)
+    n, _, h, w = logits.shape
+    pixels = with_both_classes(logits).flatten(2)
+    label = torch.empty(n * h * w, dtype=torch.int64, device=logits.device)
+    entropy = torch.empty(n * h * w, device=logits.device)
+    for piece, place in pixel_pieces(pixels):
+        logit = pixels[piece].float().contiguous()
+        largest, label[place] = logit.max(dim=0)
+        # Below -200 a weight is zero, and zero times minus infinity would be nan.
+        logit = (logit - largest).clamp_(min=-200.0)
+        weight = logit.exp()
+        total = weight.sum(dim=0)
+        # H = log sum_c e^x_c - sum_c p_c x_c
+        entropy[place] = total.log() - weight.mul_(logit).sum(dim=0) / total
+    return PixelPrediction(label.view(n, h, w), entropy.view(n, h, w))
+
+
+def with_both_classes(logits: Tensor) -> Tensor:
+    """Logits with a channel for each class.
+
+    One channel is MMSegmentation's binary form (``out_channels=1``): the logit of class 1 against
+    a logit of zero for class 0, so that ``softmax([0, x]) = [1 - sigmoid(x), sigmoid(x)]``.
+
+    Args:
+        logits: (N, C, H, W), any floating dtype.
+
+    Returns:
+        (N, max(C, 2), H, W), the same dtype.
+    """
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)

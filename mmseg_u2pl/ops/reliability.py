@@ -15,11 +15,18 @@ class Partition(NamedTuple):
         reliable: (N, H, W), bool, ``H <= gamma_t``.
         unreliable: (N, H, W), bool, ``H > gamma_t``.
         threshold: (), float32, ``gamma_t`` in nats; 0 if no pixel is valid.
+        alpha: ``alpha_t``, the share of unreliable pixels that was asked for.
     """
 
     reliable: Tensor
     unreliable: Tensor
     threshold: Tensor
+    alpha: float
+
+    @property
+    def valid(self) -> Tensor:
+        """(N, H, W), bool, pixels that are in one of the masks."""
+        return self.reliable | self.unreliable
 
 
 def quantile(values: Tensor, q: float) -> Tensor:
@@ -69,4 +76,4 @@ def partition(entropy: Tensor, valid: Tensor, alpha: float) -> Partition:
     values = entropy[valid]
     threshold = quantile(values, 1.0 - alpha) if values.numel() else entropy.new_zeros(())
     reliable = (entropy <= threshold) & valid
-    return Partition(reliable=reliable, unreliable=valid & ~reliable, threshold=threshold)
+    return Partition(reliable, valid & ~reliable, threshold, alpha)

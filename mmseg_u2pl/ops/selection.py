@@ -5,8 +5,13 @@ All functions work on all classes at once. Maps are at the resolution of the emb
 labeled image, the pseudo-label of a reliable pixel of an unlabeled image.
 """
 
+from typing import NamedTuple
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from .chunks import pieces_of, pixel_pieces
 
 IGNORE = 255
 """Target of pixels without a label, MMSegmentation's ``ignore_index``."""
@@ -32,26 +37,44 @@ def anchor_mask(prob: Tensor, target: Tensor, min_prob: float) -> Tensor:
     return has_target & (own_prob > min_prob)
 
 
-def rank_mask(prob: Tensor, low: int, high: int) -> Tensor:
-    """Classes whose probability rank at a pixel lies in ``[low, high)``.
+class Negatives(NamedTuple):
+    """Pixels and what they are negatives of; a pixel may be one of several classes.
 
-    Implements ``low <= O_ij(c) < high`` with ``O_ij = argsort(p_ij)``, descending (U2PL, sec. 3.3):
-    rank 0 is the most likely class. Of equally likely classes the one with the lower index has
-    the lower rank.
+    Attributes:
+        pixel: (K,), int64, index among the N * h * w pixels of a map, ascending.
+        label: (K,), int64, the class.
+    """
+
+    pixel: Tensor
+    label: Tensor
+
+
+def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
+    """The most likely classes of each pixel, in order.
+
+    Column ``r`` has the class with ``O(c) = r``, where ``O = argsort(p)``, descending (U2PL, sec.
+    3.3). Of equally likely classes the one with the lower index has the lower rank.
 
     Args:
-        prob: (N, C, h, w).
-        low: First rank, in [0, C].
-        high: Rank after the last one; may exceed C.
+        prob: (P, C), at least 0; compared in float32.
+        num_ranks: R.
 
     Returns:
-        (N, C, h, w), bool.
+        (P, min(R, C)), int64.
     """
-    by_rank = prob.argsort(dim=1, descending=True, stable=True)
-    return torch.zeros_like(prob, dtype=torch.bool).scatter_(1, by_rank[:, low:high], True)
+    num_pixels, num_classes = prob.shape
+    num_ranks = min(num_ranks, num_classes)
+    by_rank = torch.empty(num_pixels, num_ranks, dtype=torch.int64, device=prob.device)
+    tie = torch.arange(num_classes - 1, -1, -1, device=prob.device)
+    for part in pieces_of(num_pixels, num_classes, prob.device):
+        # The bits of floats that are not negative order as the floats do. The class below them
+        # makes equals differ, for topk promises nothing about equals.
+        bits = prob[part].float().contiguous().view(torch.int32).long()
+        by_rank[part] = (bits << 32 | tie).topk(num_ranks, dim=1).indices
+    return by_rank
 
 
-def labeled_negative_mask(prob: Tensor, target: Tensor, low_rank: int) -> Tensor:
+def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
     """Classes that the teacher finds likely at a labeled pixel of another class.
 
     Implements ``y_ij != c and 0 <= O_ij(c) < r_l`` (U2PL, Eq. 14).
@@ -62,16 +85,18 @@ def labeled_negative_mask(prob: Tensor, target: Tensor, low_rank: int) -> Tensor
         low_rank: ``r_l``.
 
     Returns:
-        (N, C, h, w), bool, True where the pixel is a negative of the class.
+        The pixels and classes.
     """
-    classes = torch.arange(prob.shape[1], device=prob.device)[:, None, None]
-    other_class = (target[:, None] != classes) & (target[:, None] != IGNORE)
-    return other_class & rank_mask(prob, 0, low_rank)
+    target = target.flatten()
+    pixel = (target != IGNORE).nonzero()[:, 0]
+    label = classes_by_rank(_rows(prob)[pixel], low_rank)
+    other = label != target[pixel, None]
+    return Negatives(pixel[:, None].expand_as(label)[other], label[other])
 
 
-def unlabeled_negative_mask(
+def unlabeled_negatives(
     prob: Tensor, unreliable: Tensor, low_rank: int, high_rank: int
-) -> Tensor:
+) -> Negatives:
     """Classes that an unreliable pixel surely does not belong to.
 
     Implements ``H_ij > gamma_t and r_l <= O_ij(c) < r_h`` (U2PL, Eq. 15).
@@ -80,31 +105,57 @@ def unlabeled_negative_mask(
         prob: (N, C, h, w), probabilities of the teacher.
         unreliable: (N, h, w), bool.
         low_rank: ``r_l``.
-        high_rank: ``r_h``.
+        high_rank: ``r_h``; may exceed C.
 
     Returns:
-        (N, C, h, w), bool, True where the pixel is a negative of the class.
+        The pixels and classes.
     """
-    return unreliable[:, None] & rank_mask(prob, low_rank, high_rank)
+    pixel = unreliable.flatten().nonzero()[:, 0]
+    label = classes_by_rank(_rows(prob)[pixel], high_rank)[:, low_rank:]
+    return Negatives(pixel[:, None].expand_as(label).flatten(), label.flatten())
 
 
-def class_means(embedding: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def class_sums(embedding: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Sum of the embeddings and number of pixels of each class, whose ratio is the mean.
 
     The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12); sums are what
     several processes can add up.
 
     Args:
-        embedding: (P, D), embeddings of the pixels.
-        label: (P,), int64, in [0, C).
+        embedding: (N, D, h, w).
+        target: (N, h, w), int64, in [0, C), or ``IGNORE`` for pixels that do not count.
         num_classes: C.
 
     Returns:
         Sums (C, D) and counts (C,), both float32.
     """
-    sums = embedding.new_zeros(num_classes, embedding.shape[1], dtype=torch.float32)
-    sums.index_add_(0, label, embedding.float())
-    return sums, torch.bincount(label, minlength=num_classes).float()
+    pixels = embedding.flatten(2)
+    target = target.flatten()
+    # A row more, for the pixels that do not count.
+    target = target.masked_fill(target == IGNORE, num_classes)
+    sums = torch.zeros(num_classes + 1, embedding.shape[1], device=embedding.device)
+    for piece, place in pixel_pieces(pixels):
+        sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
+    counts = torch.bincount(target, minlength=num_classes + 1)
+    return sums[:-1], counts[:-1].float()
+
+
+def normalized_rows(embedding: Tensor, dtype: torch.dtype) -> Tensor:
+    """L2-normalised embeddings of all pixels.
+
+    Args:
+        embedding: (N, D, h, w), any floating dtype.
+        dtype: Of the result; computed in float32.
+
+    Returns:
+        (N * h * w, D).
+    """
+    n, dims, h, w = embedding.shape
+    pixels = embedding.flatten(2)
+    rows = torch.empty(n * h * w, dims, dtype=dtype, device=embedding.device)
+    for piece, place in pixel_pieces(pixels):
+        rows[place] = F.normalize(pixels[piece].T.contiguous().float(), dim=1)
+    return rows
 
 
 def sample_per_class(
@@ -132,3 +183,8 @@ def sample_per_class(
         return torch.zeros_like(offset), counts
     position = (first[:, None] + offset).clamp(max=label.numel() - 1)
     return by_class[position], counts
+
+
+def _rows(values: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N * h * w, C)."""
+    return values.permute(0, 2, 3, 1).flatten(0, 2)

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from .prediction import class_log_probabilities
+from .chunks import pixel_pieces, sum_with_gradient
+from .prediction import with_both_classes
 
 
 def unsupervised_loss(logits: Tensor, label: Tensor, reliable: Tensor, valid: Tensor) -> Tensor:
@@ -21,7 +22,13 @@ def unsupervised_loss(logits: Tensor, label: Tensor, reliable: Tensor, valid: Te
     Returns:
         (), float32; 0 if no pixel is kept.
     """
-    log_prob = class_log_probabilities(logits)
-    total = F.nll_loss(log_prob, label.masked_fill(~reliable, -100), reduction="sum")
+    pixels = with_both_classes(logits).flatten(2)
+    target = label.masked_fill(~reliable, -100).flatten()
+
+    def cross_entropy(piece: Tensor, place: slice) -> Tensor:
+        # With the classes before the pixels: as rows they would be copied.
+        return F.cross_entropy(piece[None], target[None, place], reduction="sum")
+
+    total = sum_with_gradient(cross_entropy, pixels, pixel_pieces(pixels))
     num_kept = reliable.sum().clamp(min=1)
     return total / num_kept * (valid.sum() / num_kept)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 
@@ -280,6 +281,23 @@ def test_dataset_reads_images_and_class_indices(root):
     assert sample["img"].shape == (64, 64, 3)
     with Image.open(root / "SegmentationClass" / f"{names(root, 'labeled')[0]}.png") as mask:
         assert np.array_equal(sample["gt_seg_map"], np.asarray(mask))
+
+
+def test_foreground_data_set_has_two_classes(root):
+    init_default_scope("mmseg")
+    options = dict(
+        data_root=str(root),
+        ann_file="ImageSets/Segmentation/train.txt",
+        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
+        pipeline=[dict(type="LoadAnnotations")],
+    )
+    dataset = DATASETS.build(dict(type="BuiltinForegroundDataset", **options))
+    objects = DATASETS.build(dict(type="BuiltinDataset", **options))
+
+    assert dataset.metainfo["classes"] == ("background", "object")
+    for index in range(len(dataset)):
+        mask = dataset[index]["gt_seg_map"]
+        assert np.array_equal(mask, objects[index]["gt_seg_map"] > 0)
 
 
 def test_missing_list_says_how_to_make_the_data(tmp_path):

@@ -9,7 +9,7 @@ from mmseg_u2pl.datasets.camvid import CamVidDataset
 from mmseg_u2pl.datasets.checks import (
     DataError,
     check_files,
-    check_masks,
+    check_layout,
     check_num_classes,
     check_overlap,
     check_split,
@@ -52,13 +52,6 @@ def listed(root, names, list_name="list.txt", **changes):
         "serialize_data": False,  # serializing collects garbage, which is slow
     }
     return DATASETS.build({**config, **changes})
-
-
-def filled(value, size=(4, 6)):
-    """A mask of zeros with one pixel of `value`."""
-    mask = np.zeros(size, np.uint8)
-    mask[1, 2] = value
-    return mask
 
 
 def test_leaf_datasets_takes_concatenations_apart(root):
@@ -190,6 +183,21 @@ class TestOverlap:
         with pytest.raises(DataError, match=match):
             check_overlap(built)
 
+    def test_all_findings_are_told(self, root):
+        streams = {
+            "labeled": [listed(root, ["a", "b", "b"])],
+            "unlabeled": [listed(root, ["a", "c"])],
+            "validation": [listed(root, ["c"])],
+        }
+        with pytest.raises(DataError) as caught:
+            check_overlap(streams)
+        findings = str(caught.value).split("\n\n")
+        assert [finding.split(":")[0] for finding in findings] == [
+            "labeled",
+            "1 images are both in labeled and in unlabeled",
+            "1 images are both in unlabeled and in validation",
+        ]
+
     def test_two_paths_of_one_file(self, root):
         add(root, "a")
         (root / "images" / "linked.jpg").symlink_to(root / "images" / "a.jpg")
@@ -209,6 +217,14 @@ class TestOverlap:
             check_overlap({"labeled": [dataset], "validation": [dataset]})
 
 
+def test_layout(tmp_path):
+    (tmp_path / "there").mkdir()
+    check_layout(tmp_path, ["there"], "Unpack it.")
+    match = r"'.*' lacks 2 files or folders:\n  gone\n  there/too\nUnpack it\.$"
+    with pytest.raises(DataError, match=match):
+        check_layout(tmp_path, ["there", "gone", "there/too"], "Unpack it.")
+
+
 class TestNumClasses:
     def test_returns_the_number_the_data_set_names(self):
         assert check_num_classes({"classes": ("road", "car")}, None) == 2
@@ -222,86 +238,3 @@ class TestNumClasses:
         match = r"num_classes=19, the labeled data set 2 classes \(road, car\). Set num_classes=2"
         with pytest.raises(DataError, match=match):
             check_num_classes({"classes": ("road", "car")}, 19)
-
-
-class TestMasks:
-    @pytest.mark.parametrize("value", [0, 10, 255])
-    def test_good_values(self, root, value):
-        add(root, "a", filled(value))
-        check_masks([listed(root, ["a"])], 11)
-
-    def test_palette_images_hold_indices(self, root):
-        mask = Image.fromarray(filled(10)).convert("P")
-        mask.putpalette(list(range(256)) * 3)
-        add(root, "a", mask)
-        assert Image.open(root / "labels" / "a.png").mode == "P"
-        check_masks([listed(root, ["a"])], 11)
-
-    def test_all_bad_values_of_all_masks_are_named(self, root):
-        add(root, "a", filled(11))
-        add(root, "b", filled(10))
-        mask = filled(254)
-        mask[0, 0] = 30
-        add(root, "c", mask)
-        match = (
-            r"labeled: 2 of 3 masks cannot be trained on:\n  .*a\.png: values \[11\]\n"
-            r"  .*c\.png: values \[30, 254\]\nValues must be 0 to 10, or 255"
-        )
-        with pytest.raises(DataError, match=match):
-            check_masks([listed(root, ["a", "b"]), listed(root, ["c"])], 11)
-
-    def test_own_ignore_index(self, root):
-        add(root, "a", filled(254))
-        check_masks([listed(root, ["a"], ignore_index=254)], 11)
-        add(root, "a", filled(255))
-        with pytest.raises(DataError, match=r"values \[255\]\nValues must be 0 to 10, or 254 to"):
-            check_masks([listed(root, ["a"], ignore_index=254)], 11)
-
-    def test_values_are_those_after_reduce_zero_label(self, root):
-        add(root, "a", filled(11))  # 0 -> 255, 11 -> 10
-        check_masks([listed(root, ["a"], reduce_zero_label=True)], 11)
-        add(root, "a", filled(12))
-        with pytest.raises(DataError, match=r"values \[11\]"):
-            check_masks([listed(root, ["a"], reduce_zero_label=True)], 11)
-
-    def test_values_are_those_after_label_map(self, root):
-        add(root, "a", filled(3))  # sky -> 1, road -> 0, any other class is ignored
-        dataset = listed(root, ["a"], metainfo={"classes": ("road", "sky")})
-        check_masks([dataset], 2)
-        add(root, "a", filled(11))
-        with pytest.raises(DataError, match=r"values \[11\]"):
-            check_masks([dataset], 2)
-
-    def test_colour_mask(self, root):
-        add(root, "a", np.zeros((4, 6, 3), np.uint8))
-        with pytest.raises(
-            DataError, match=r"a\.png: shape \(4, 6, 3\), not one.*\nConvert colour"
-        ):
-            check_masks([listed(root, ["a"])], 11)
-
-    def test_size_of_the_image(self, root):
-        add(root, "a", np.zeros((6, 4), np.uint8), size=(4, 6))
-        with pytest.raises(DataError, match=r"6x4 pixels \(height x width\), its image 4x6\nGive"):
-            check_masks([listed(root, ["a"])], 11)
-
-    @pytest.mark.parametrize("broken", ["labels/a.png", "images/a.jpg"])
-    def test_unreadable_file(self, root, broken):
-        add(root, "a")
-        (root / broken).write_bytes(b"no image")
-        with pytest.raises(DataError, match=r"a\.png: it or its image .*a\.jpg cannot be read \("):
-            check_masks([listed(root, ["a"])], 11)
-
-    def test_different_problems_are_told_together_with_their_advice(self, root):
-        add(root, "a", filled(40))
-        add(root, "b", np.zeros((6, 4), np.uint8))
-        add(root, "c", filled(41))
-        with pytest.raises(DataError, match="3 of 3 masks") as caught:
-            check_masks([listed(root, ["a", "b", "c"])], 11)
-        assert str(caught.value).count("Values must be") == 1
-        assert str(caught.value).count("Give masks the size") == 1
-
-    def test_pipeline_without_annotations(self, root):
-        add(root, "a")
-        dataset = listed(root, ["a"], pipeline=LOADING[:1])
-        with pytest.raises(DataError, match="labeled: the pipeline has no LoadAnnotations"):
-            check_masks([dataset], 11)

@@ -72,6 +72,18 @@ def test_labeled_images_come_first_and_only_they_have_ground_truth(root):
     assert samples[1].gt_sem_seg.data.unique().tolist() == [1]
 
 
+def test_hidden_masks_of_unlabeled_images_are_no_ground_truth(root):
+    for name in "cdefg":
+        Image.fromarray(np.ones((6, 8), np.uint8)).save(root / "labels" / f"{name}.png")
+    more = dict(ann_file="unlabeled.txt", score_pseudo_labels=True)
+    dataset = SemiDataset(labeled(root), more)
+    first, last = dataset[0]["data_samples"], dataset[len(dataset) - 1]["data_samples"]
+    assert "gt_sem_seg" in first
+    assert "hidden_sem_seg" not in first
+    assert "gt_sem_seg" not in last
+    assert last.hidden_sem_seg.data.shape == first.gt_sem_seg.data.shape
+
+
 def test_streams_may_be_built_data_sets(root):
     streams = DATASETS.build(labeled(root)), DATASETS.build(unlabeled(root))
     dataset = SemiDataset(*streams)

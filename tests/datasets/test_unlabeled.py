@@ -64,3 +64,20 @@ def test_wrapped_transforms_are_stripped_too():
 def test_nothing_to_derive_from():
     with pytest.raises(DataError, match=r"Give unlabeled as a whole, with its type"):
         complete_unlabeled(dict(type="ConcatDataset", datasets=[LABELED]), dict(ann_file="u.txt"))
+
+
+def test_masks_are_kept_but_hidden_to_score_pseudo_labels():
+    unlabeled = dict(ann_file="unlabeled.txt", score_pseudo_labels=True)
+    completed = complete_unlabeled(LABELED, unlabeled)
+    assert completed == LABELED | dict(
+        ann_file="unlabeled.txt",
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="LoadAnnotations", reduce_zero_label=True),
+            # Where to crop must not depend on masks.
+            dict(type="RandomCrop", crop_size=(8, 8)),
+            dict(type="PackSegInputs"),
+            dict(type="HideGroundTruth"),
+        ],
+    )
+    assert unlabeled["score_pseudo_labels"]

@@ -1,3 +1,4 @@
+import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS, MODELS
 from PIL import Image
+from tiny import tiny_u2pl
 from torch.utils.data import BatchSampler
 
 from mmseg_u2pl.datasets import camvid, sampler, semi_dataset  # noqa: F401 (register)
@@ -203,12 +205,63 @@ class TestFindings:
         with pytest.raises(DataError, match="num_classes=19"):
             check_run(runner)
 
-    def test_plain_data_set(self, root):
-        changes = {
+
+def plain_config(root, **changes):
+    """A run in which all images are labeled."""
+    return run_config(
+        root,
+        **{
             "train_dataloader.dataset": {"_delete_": True, **dataset(root, "labeled")},
             "train_dataloader.sampler": {"_delete_": True, "type": "InfiniteSampler"},
-        }
-        fails(run_config(root, **changes), "dataset is a CamVidDataset. Set dict.type='SemiD")
+            **changes,
+        },
+    )
+
+
+class TestWithoutUnlabeledImages:
+    def test_a_good_run_trains(self, root):
+        runner = Runner.from_cfg(plain_config(root))
+        runner.train()
+        assert runner.model.steps == 2
+
+    def test_findings(self, root):
+        write_mask(root, "b", 11)
+        fails(plain_config(root), r"^training: 1 of 2 masks .*\n.*b\.png: values \[11\]")
+
+    def test_a_model_for_both_kinds_needs_both(self, root):
+        runner = built(plain_config(root))
+        runner.model = tiny_u2pl()
+        match = "dataset is a CamVidDataset, and the model .* Set dict.type='SemiDataset'"
+        with pytest.raises(DataError, match=match):
+            check_run(runner)
+
+
+def test_all_problems_are_told_at_once(root):
+    write_mask(root, "b", 11)
+    write_mask(root, "g", 12)
+    (root / "images/c.jpg").unlink()
+    write_list(root, "val", "fga")
+    with pytest.raises(DataError) as caught:
+        check_run(built(run_config(root, num_classes=19)))
+    assert [problem.split(":")[0] for problem in str(caught.value).split("\n\n")] == [
+        "The model has num_classes=19, the labeled data set 11 classes (sky, building, pole, road, "
+        "sidewalk, tree, sign-symbol, fence, car, pedestrian, bicyclist). Set num_classes=11 in "
+        "every head of the model, or other classes in the data set's metainfo.",
+        "unlabeled",
+        "1 images are both in labeled and in validation",
+        "labeled",
+        "validation",
+    ]
+
+
+def test_classes_without_a_pixel_are_warned_of(root, monkeypatch):
+    said = []
+    monkeypatch.setattr(data_check_hook, "print_log", lambda *args: said.append(args))
+    check_run(built(run_config(root)))
+    ((text, logger, level),) = said
+    assert text.startswith("labeled: no mask has a pixel of sky, building,")
+    assert "bicyclist" not in text  # the one that all masks show
+    assert (logger, level) == ("current", logging.WARNING)
 
 
 class TestSampler:

@@ -75,7 +75,7 @@ def test_teacher_moves_with_the_optimizer_not_with_the_iterations(tmp_path):
 
 
 def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
-    model, weights = tiny_u2pl(ema_decay=0.6), []
+    model, weights = tiny_u2pl(teacher=dict(decay=0.6)), []
 
     class Snapshot(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):

@@ -24,8 +24,16 @@ class Batch(NamedTuple):
     student_embedding: torch.Tensor
     teacher_embedding: torch.Tensor
     prob: torch.Tensor
-    target: torch.Tensor
-    unreliable: torch.Tensor
+    label: torch.Tensor
+    anchor_pixels: torch.Tensor
+    negative_pixels: torch.Tensor
+
+    @property
+    def target(self):
+        """Labels of the pixels that may be anchors, the others ignored."""
+        target = self.label.clone()
+        target[len(target) - len(self.anchor_pixels) :][~self.anchor_pixels] = IGNORE
+        return target
 
 
 def random_batch(rng, num_classes, labeled, unlabeled, grid, dims=4):
@@ -36,12 +44,13 @@ def random_batch(rng, num_classes, labeled, unlabeled, grid, dims=4):
     truth = rng.choice([*present, IGNORE], (labeled, *grid))
     # An unlabeled pixel is reliable, unreliable or neither (padding).
     kind = rng.integers(0, 3, (unlabeled, *grid))
-    pseudo = np.where(kind == 0, oracles.most_probable(prob[labeled:].numpy()), IGNORE)
+    pseudo = np.where(kind < 2, oracles.most_probable(prob[labeled:].numpy()), IGNORE)
     embeddings = torch.from_numpy(rng.standard_normal((2, len(prob), dims, *grid))).float()
     return Batch(
         *embeddings,
         prob,
         torch.from_numpy(np.concatenate([truth, pseudo])).long(),
+        torch.from_numpy(kind == 0),
         torch.from_numpy(kind == 1),
     )
 
@@ -53,22 +62,30 @@ def run(head, batch, seed=0):
 class SlowHead:
     """The rules of the head, class by class and pixel by pixel."""
 
-    def __init__(self, sizes, low_rank, high_rank, min_prob):
+    def __init__(
+        self, sizes, low_rank, high_rank, min_prob, positives="anchors", negatives_need_label=False
+    ):
         self.queues = oracles.Queues(sizes)
         self.low_rank, self.high_rank, self.min_prob = low_rank, high_rank, min_prob
+        self.positive_min_prob = min_prob if positives == "anchors" else -1.0
+        self.negatives_need_label = negatives_need_label
 
     def negatives(self, batch):
         """Places of the negatives of each class: labeled images first."""
         prob, target = batch.prob.double().numpy(), batch.target.numpy()
-        labeled = len(prob) - len(batch.unreliable)
+        labeled = len(prob) - len(batch.negative_pixels)
         first = oracles.labeled_negative_places(prob[:labeled], target[:labeled], self.low_rank)
         second = oracles.unlabeled_negative_places(
-            prob[labeled:], batch.unreliable.numpy(), self.low_rank, self.high_rank
+            prob[labeled:], batch.negative_pixels.numpy(), self.low_rank, self.high_rank
         )
-        return [
+        of_class = [
             places + [(image + labeled, row, col) for image, row, col in more]
             for places, more in zip(first, second, strict=True)
         ]
+        if self.negatives_need_label:
+            label = batch.label.numpy()
+            return [[p for p in places if label[p] == c] for c, places in enumerate(of_class)]
+        return of_class
 
     def step(self, batch):
         """Anchors and, where there are some, positive of each class; pushes the negatives."""
@@ -76,14 +93,13 @@ class SlowHead:
         for c, places in enumerate(self.negatives(batch)):
             for place in places:
                 self.queues.push(oracles.vector_at(teacher, place), c)
-        anchors = oracles.anchor_places(
-            batch.prob.double().numpy(), batch.target.numpy(), self.min_prob
-        )
+        prob, target = batch.prob.double().numpy(), batch.target.numpy()
+        anchors = oracles.anchor_places(prob, target, self.min_prob)
         positives = [
             oracles.mean_vector([oracles.vector_at(teacher, place) for place in places])
             if places
             else None
-            for places in anchors
+            for places in oracles.anchor_places(prob, target, self.positive_min_prob)
         ]
         return anchors, positives
 
@@ -98,15 +114,27 @@ def queue_of(bank, c):
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([(1, 1), (2, 3), (4, 3)]))
 
 
-@given(rngs(), st.sampled_from([2, 3, 5, 21]), SHAPES, st.integers(1, 3))
-def test_queues_and_statistics_match_the_rules(rng, num_classes, shape, num_steps):
+@given(rngs(), st.sampled_from([2, 3, 5, 21]), SHAPES, st.integers(1, 3), st.booleans())
+def test_queues_and_statistics_match_the_rules(
+    rng, num_classes, shape, num_steps, negatives_need_label
+):
     low = int(rng.integers(1, num_classes))
     high = low + int(rng.integers(1, 19))
     sizes = rng.integers(1, 15, num_classes).tolist()
     head = UnreliableContrastiveHead(
-        num_classes, 4, 2, 3, 0.5, 0.25, low, high, queue_size=sizes, queue_dtype="float32"
+        num_classes,
+        4,
+        2,
+        3,
+        0.5,
+        0.25,
+        low,
+        high,
+        queue_size=sizes,
+        queue_dtype="float32",
+        negatives_need_label=negatives_need_label,
     )
-    slow = SlowHead(sizes, low, high, min_prob=0.25)
+    slow = SlowHead(sizes, low, high, 0.25, negatives_need_label=negatives_need_label)
 
     for _ in range(num_steps):
         batch = random_batch(rng, num_classes, *shape)
@@ -114,6 +142,7 @@ def test_queues_and_statistics_match_the_rules(rng, num_classes, shape, num_step
 
         anchors, _ = slow.step(batch)
         assert result["anchors"].item() == sum(len(places) for places in anchors)
+        assert head.anchor_counts.tolist() == [len(places) for places in anchors]
         filled = [len(q) / size for q, size in zip(slow.queues.of_class, sizes, strict=True)]
         assert result["queue_fill"].item() == pytest.approx(np.mean(filled))
         for c, queue in enumerate(slow.queues.of_class):
@@ -128,16 +157,31 @@ def test_queues_and_statistics_match_the_rules(rng, num_classes, shape, num_step
     st.integers(1, 3),
     st.integers(1, 4),
     st.sampled_from([0.1, 0.5, 2.0]),
+    st.sampled_from(["info_nce", "binary"]),
+    st.sampled_from(["anchors", "candidates"]),
 )
-def test_loss_matches_the_rules(rng, num_classes, shape, num_steps, num_negatives, temperature):
+def test_loss_matches_the_rules(
+    rng, num_classes, shape, num_steps, num_negatives, temperature, loss, positives
+):
     # With the ranks 0 and 1 each pixel is a negative of one class at most. So the negatives of a
     # class may all point the same way, and so may its anchors: whatever is drawn, the loss is the
     # same, and a mix-up of two classes shows.
     sizes = rng.integers(1, 30, num_classes).tolist()
     head = UnreliableContrastiveHead(
-        num_classes, 4, 3, num_negatives, temperature, 0.25, 1, 2, sizes, "float32"
+        num_classes,
+        4,
+        3,
+        num_negatives,
+        temperature,
+        0.25,
+        1,
+        2,
+        sizes,
+        "float32",
+        loss,
+        positives,
     )
-    slow = SlowHead(sizes, low_rank=1, high_rank=2, min_prob=0.25)
+    slow = SlowHead(sizes, 1, 2, 0.25, positives)
     anchor_of, negative_of = rng.standard_normal((2, num_classes, 4)).astype(np.float32)
 
     for step in range(num_steps):
@@ -154,9 +198,10 @@ def test_loss_matches_the_rules(rng, num_classes, shape, num_steps, num_negative
 
         result = run(head, batch, seed=step)
 
-        anchors, positives = slow.step(batch)
+        anchors, means = slow.step(batch)
+        oracle = oracles.ANCHOR_LOSSES[loss]
         losses = [
-            oracles.anchor_loss(anchor_of[c], positives[c], [queue[0]] * num_negatives, temperature)
+            oracle(anchor_of[c], means[c], [queue[0]] * num_negatives, temperature)
             for c, queue in enumerate(slow.queues.of_class)
             if anchors[c] and queue
         ]
@@ -174,10 +219,11 @@ def small_batch(num_anchors=3, num_negatives=3):
     embeddings = torch.from_numpy(rng.standard_normal((2, 2, 4, 1, width))).float()
     # Class 2 has rank 0 in the labeled image and rank 1 in the unlabeled one.
     prob = torch.tensor([[0.1, 0.2, 0.6, 0.1], [0.6, 0.02, 0.3, 0.08]])[:, :, None, None]
-    target = torch.full((2, 1, width), IGNORE)
-    target[0, 0, :num_anchors] = 2
-    unreliable = (torch.arange(width) < num_negatives)[None, None]
-    return Batch(*embeddings, prob.expand(2, 4, 1, width).contiguous(), target, unreliable)
+    label = torch.full((2, 1, width), IGNORE)
+    label[0, 0, :num_anchors] = 2
+    negatives = (torch.arange(width) < num_negatives)[None, None]
+    prob = prob.expand(2, 4, 1, width).contiguous()
+    return Batch(*embeddings, prob, label, torch.zeros_like(negatives), negatives)
 
 
 def small_head(num_anchors=5, num_negatives=4):
@@ -288,7 +334,7 @@ def assert_zero_but_in_the_graph(result, embedding):
 
 def test_without_an_anchor_the_loss_is_zero_but_in_the_graph():
     batch = small_batch()
-    batch.target.fill_(IGNORE)
+    batch.label.fill_(IGNORE)
     batch.student_embedding.requires_grad_()
 
     result = run(small_head(), batch)
@@ -300,7 +346,7 @@ def test_without_an_anchor_the_loss_is_zero_but_in_the_graph():
 
 def test_without_a_negative_the_loss_is_zero_but_in_the_graph():
     batch = small_batch()
-    batch.unreliable.fill_(False)
+    batch.negative_pixels.fill_(False)
     batch.student_embedding.requires_grad_()
 
     result = run(small_head(), batch)
@@ -315,10 +361,8 @@ def test_a_class_with_an_empty_queue_is_left_out():
     head = small_head(num_anchors=3, num_negatives=5)
     alone = run(deepcopy(head), batch)["loss_nce"].item()
     # A second labeled image full of anchors of class 1, which nothing is a negative of
-    more = Batch(
-        *(torch.cat([values[:1], values]) for values in batch[:4]), unreliable=batch.unreliable
-    )
-    more.target[1] = 1
+    more = Batch(*(torch.cat([values[:1], values]) for values in batch[:4]), *batch[4:])
+    more.label[1] = 1
     more.prob[1] = torch.tensor([0.1, 0.7, 0.1, 0.1])[:, None, None]
 
     result = run(head, more)
@@ -332,8 +376,8 @@ def test_a_class_with_an_empty_queue_is_left_out():
 def test_ignored_pixels_are_neither_anchors_nor_negatives(unlabeled_too):
     rng = np.random.default_rng(0)
     batch = random_batch(rng, 5, 2, 2, (4, 5))
-    batch.target.fill_(IGNORE)
-    batch.unreliable.fill_(not unlabeled_too)
+    batch.label.fill_(IGNORE)
+    batch.negative_pixels.fill_(not unlabeled_too)
     head = UnreliableContrastiveHead(5, 4, min_prob=0.0, low_rank=2, queue_size=10_000)
 
     result = run(head, batch)
@@ -345,7 +389,7 @@ def test_ignored_pixels_are_neither_anchors_nor_negatives(unlabeled_too):
 
 def test_negatives_of_earlier_steps_are_kept_for_classes_without_new_ones():
     first, second = small_batch(), small_batch()
-    second.unreliable.fill_(False)
+    second.negative_pixels.fill_(False)
     head = small_head(num_anchors=2, num_negatives=2)
 
     run(head, first)
@@ -383,8 +427,8 @@ def test_memory_layout_does_not_matter():
     batch = random_batch(np.random.default_rng(0), 5, 2, 2, (4, 5))
     other = Batch(
         *(v.to(memory_format=torch.channels_last) for v in batch[:3]),
-        batch.target.transpose(1, 2).contiguous().transpose(1, 2),
-        batch.unreliable,
+        batch.label.transpose(1, 2).contiguous().transpose(1, 2),
+        *batch[4:],
     )
     head = UnreliableContrastiveHead(5, 4)
 
@@ -472,3 +516,36 @@ def test_refuses_numbers_that_are_not_positive(name, value):
 def test_refuses_a_least_probability_outside_of_zero_to_one(value):
     with pytest.raises(ValueError, match=rf"min_prob must lie in \[0, 1\], got {value}"):
         UnreliableContrastiveHead(5, 2, min_prob=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(loss="triplet"), "loss must be one of 'info_nce', 'binary', got 'triplet'"),
+        (dict(positives="all"), "positives must be one of 'anchors', 'candidates', got 'all'"),
+    ],
+)
+def test_refuses_unknown_choices(options, message):
+    with pytest.raises(ValueError, match=message):
+        UnreliableContrastiveHead(5, 2, **options)
+
+
+def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
+    # The authors' code lists anchors of the classes that are present and reads queues by the place
+    # in that list, so the anchors of class 2, first in the list, meet the queue of class 0.
+    batch = small_batch(num_anchors=1, num_negatives=1)
+    head = small_head(num_anchors=1, num_negatives=1)
+    own, other = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    batch.student_embedding[0, :, 0, 0] = batch.teacher_embedding[0, :, 0, 0] = own
+    batch.teacher_embedding[1, :, 0, 0] = other
+    wrong = torch.tensor([[-0.6, -0.8, 0.0, 0.0]])
+    head.bank.enqueue(wrong.T[None, :, :, None], torch.tensor([0]), torch.tensor([0]))
+
+    loss = run(head, batch)["loss_nce"].item()
+
+    near, far = log(exp(2) + 1) - 2, log(exp(2) + exp(-1.6)) - 2
+    assert loss == pytest.approx(near, rel=1e-5)
+    # What that fault would give is another number.
+    assert abs(far - near) > 0.05
+    anchor, positive = own.tolist(), own.tolist()
+    assert oracles.anchor_loss(anchor, positive, wrong.tolist(), 0.5) == pytest.approx(far)

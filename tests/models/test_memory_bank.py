@@ -25,13 +25,18 @@ def axes_in(bank, c):
     return queue_of(bank, c).argmax(dim=1).tolist()
 
 
+def as_map(rows):
+    """(P, D) embeddings as a map (1, D, P, 1)."""
+    return rows.T[None, :, :, None]
+
+
 def push(bank, pixel, label):
-    bank.enqueue(UNIT, torch.tensor(pixel).long(), torch.tensor(label).long())
+    bank.enqueue(as_map(UNIT), torch.tensor(pixel).long(), torch.tensor(label).long())
 
 
 def draw(bank, classes, num_samples, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return bank.sample(torch.tensor(classes), num_samples, generator)
+    return bank.keys[bank.draw(torch.tensor(classes), num_samples, generator)]
 
 
 @st.composite
@@ -55,7 +60,8 @@ def test_is_first_in_first_out_for_any_sequence_of_pushes(case):
     pushed = [0] * len(sizes)
 
     for pixels, rows, labels in steps:
-        bank.enqueue(*(torch.from_numpy(values) for values in (pixels, rows, labels)))
+        given = (torch.from_numpy(values) for values in (rows, labels))
+        bank.enqueue(as_map(torch.from_numpy(pixels)), *given)
         for row, label in zip(rows, labels, strict=True):
             queues.push(pixels[row], label)
             pushed[label] += 1
@@ -114,7 +120,7 @@ def test_embeddings_of_any_dtype_are_normalised(dtype):
     bank = CategoryMemoryBank(1, 2, 1)
 
     zero = torch.tensor([0])
-    bank.enqueue(torch.tensor([[3000.0, -4000.0]], dtype=dtype), zero, zero)
+    bank.enqueue(as_map(torch.tensor([[3000.0, -4000.0]], dtype=dtype)), zero, zero)
 
     np.testing.assert_allclose(queue_of(bank, 0), [[0.6, -0.8]], atol=2e-3)
 
@@ -126,7 +132,7 @@ def test_half_precision_keeps_cosines_within_a_thousandth():
     everything, label = torch.arange(500), torch.zeros(500).long()
     bank = CategoryMemoryBank(1, 256, 500, dtype="float16")
 
-    bank.enqueue(pixels, everything, label)
+    bank.enqueue(as_map(pixels), everything, label)
 
     assert bank.keys.dtype == torch.float16
     stored, exact = queue_of(bank, 0), torch.nn.functional.normalize(pixels.double())
@@ -137,7 +143,7 @@ def test_half_precision_keeps_cosines_within_a_thousandth():
 def test_queues_do_not_hold_the_graph():
     bank = CategoryMemoryBank(1, 8, 2)
 
-    bank.enqueue(UNIT.clone().requires_grad_(), torch.tensor([0]), torch.tensor([0]))
+    bank.enqueue(as_map(UNIT.clone().requires_grad_()), torch.tensor([0]), torch.tensor([0]))
 
     assert not bank.keys.requires_grad
     assert not draw(bank, [0], 3).requires_grad
@@ -189,7 +195,7 @@ def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch
 def test_no_class_gives_no_sample():
     bank = CategoryMemoryBank(2, 8, 4)
 
-    assert bank.sample(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5, 8)
+    assert bank.draw(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5)
 
 
 def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
@@ -203,6 +209,13 @@ def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
     for c, axes in enumerate([[2, 3, 5], [6, 7]]):
         assert axes_in(bank, c) == axes_in(resumed, c) == axes
     assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
+
+
+def test_refuses_queues_of_other_sizes_even_if_they_are_as_long_together():
+    state = CategoryMemoryBank(2, 8, [3, 2]).state_dict()
+
+    with pytest.raises(ValueError, match=r"hold \[3, 2\] .* \[2, 3\]; set queue_size as it was"):
+        CategoryMemoryBank(2, 8, [2, 3]).load_state_dict(state)
 
 
 def test_one_size_for_all_classes():

@@ -94,11 +94,11 @@ def test_buffers_stay_as_they_are():
     assert teacher.module.flag.item() is False
 
 
-def test_with_buffers_floats_are_averaged_and_others_copied():
+def test_without_a_pass_floats_are_averaged_and_others_copied():
     student = Scalar()
     teacher = MeanTeacher(student)
 
-    follow(student, teacher, [4, 8], with_buffers=True)
+    follow(student, teacher, [4, 8], has_run=False)
 
     assert teacher.module.weight.item() == 6.0
     assert teacher.module.statistic.item() == teacher.module.unsaved.item() == 6.0
@@ -106,7 +106,7 @@ def test_with_buffers_floats_are_averaged_and_others_copied():
     assert teacher.module.flag.item() is True
 
 
-def test_with_buffers_batch_norm_statistics_are_averaged():
+def test_without_a_pass_batch_norm_statistics_are_averaged():
     student = nn.BatchNorm1d(1)
     teacher = MeanTeacher(student)
 
@@ -114,7 +114,7 @@ def test_with_buffers_batch_norm_statistics_are_averaged():
         student.running_mean.fill_(mean)
         student.running_var.fill_(variance)
         student.num_batches_tracked.fill_(seen)
-        teacher.update(student, with_buffers=True)
+        teacher.update(student, has_run=False)
 
     assert teacher.module.running_mean.item() == 4.0
     assert teacher.module.running_var.item() == 2.0
@@ -289,3 +289,84 @@ def test_counter_holds_large_seeds():
     loaded.load_state_dict(StepCounter(seed).state_dict())
 
     assert loaded.value == seed
+
+
+def batch_norm_after_a_step(statistics, has_run=True):
+    """Teacher of a batch norm, moved twice, and what it makes of a batch in training."""
+    student = nn.BatchNorm1d(1)
+    teacher = MeanTeacher(student, statistics=statistics)
+    for mean in (2.0, 6.0):
+        student.running_mean.fill_(mean)
+        teacher.update(student, has_run=has_run)
+    return teacher, teacher(torch.tensor([[6.0], [8.0]])).flatten()
+
+
+def test_averaged_statistics_follow_the_weights_and_normalise():
+    teacher, y = batch_norm_after_a_step("averaged")
+
+    assert teacher.module.running_mean.item() == 4.0
+    torch.testing.assert_close(y, torch.tensor([2.0, 4.0]), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("has_run", [True, False])
+def test_copied_statistics_are_the_students_and_normalise(has_run):
+    teacher, y = batch_norm_after_a_step("copied", has_run)
+
+    assert teacher.module.running_mean.item() == 6.0
+    torch.testing.assert_close(y, torch.tensor([0.0, 2.0]), rtol=1e-4, atol=1e-6)
+
+
+def test_own_statistics_are_not_the_students():
+    teacher, y = batch_norm_after_a_step("own")
+
+    # A tenth of the batch's mean of 7, and the batch itself normalised
+    assert teacher.module.running_mean.item() == pytest.approx(0.7)
+    torch.testing.assert_close(y, torch.tensor([-1.0, 1.0]), rtol=1e-4, atol=0)
+
+
+def test_without_a_ramp_the_decay_holds_from_the_first_step():
+    student = Scalar()
+    teacher = MeanTeacher(student, decay=0.75, ramp=False)
+
+    assert follow(student, teacher, [200.0, 200.0]) == pytest.approx([125.0, 143.75])
+
+
+def test_dropout_in_training_but_not_in_prediction():
+    teacher = MeanTeacher(nn.Sequential(nn.Dropout(0.5)), dropout=True)
+    x = torch.ones(1000)
+
+    dropped = (teacher(x) == 0).sum()
+
+    assert 400 < dropped < 600
+    assert torch.equal(teacher.predict(x), x)
+
+
+def test_prediction_uses_running_statistics_and_leaves_them():
+    teacher = MeanTeacher(nn.BatchNorm1d(1))
+
+    y = teacher.predict(torch.tensor([[1.0], [3.0]], requires_grad=True))
+
+    torch.testing.assert_close(y, torch.tensor([[1.0], [3.0]]), rtol=1e-4, atol=0)
+    assert teacher.module.num_batches_tracked == 0
+    assert not y.requires_grad
+
+
+def test_hand_worked_distance():
+    student = nn.Linear(2, 1, bias=False)
+    teacher = MeanTeacher(student)
+    student.weight.data = torch.tensor([[3.0, 4.0]])
+    teacher.module.weight.data = torch.tensor([[3.0, 5.0]])
+
+    assert teacher.distance(student).item() == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(statistics="none"), ValueError, "statistics must be one of 'own', 'averaged', 'cop"),
+        (dict(momentum=0.9), TypeError, "MeanTeacher has no option 'momentum'"),
+    ],
+)
+def test_refuses_unknown_options(options, error, message):
+    with pytest.raises(error, match=message):
+        MeanTeacher(Scalar(), **options)

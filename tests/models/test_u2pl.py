@@ -38,6 +38,7 @@ def test_losses_and_statistics_have_the_promised_names():
         "alpha_t",
         "gamma_t",
         "reliable_share",
+        "unreliable_share",
     }
     assert losses["contra.loss_nce"] > 0
     total, _ = tiny_u2pl().parse_losses(losses)
@@ -85,7 +86,7 @@ def test_unsupervised_loss_and_threshold_against_numpy():
     images = model.data_preprocessor(batch(1, 3), True)["inputs"][1:]
     seeds = np.random.SeedSequence([model.seed.value, 0, 0]).generate_state(2, np.uint64)
     plan = cutmix_plan(
-        3, (SIZE, SIZE), torch.Generator().manual_seed(int(seeds[0] >> np.uint64(1))), images.device
+        torch.zeros(3, SIZE, SIZE), torch.Generator().manual_seed(int(seeds[0] >> np.uint64(1)))
     )
 
     def full_size_logits(network, inputs):
@@ -300,7 +301,7 @@ def test_paper_tap_before_the_last_convolutions():
     [
         (dict(alfa_0=0.1), TypeError, r"'alfa_0' \(did you mean 'alpha_0'\?\)"),
         (dict(alpha_0=1.5), ValueError, r"alpha_0 must lie in \[0, 1\], got 1.5"),
-        (dict(ema_decay=2.0), ValueError, r"decay must lie in \[0, 1\], got 2.0"),
+        (dict(teacher=dict(decay=2.0)), ValueError, r"decay must lie in \[0, 1\], got 2.0"),
         (dict(train_cfg=dict()), ValueError, "takes no train_cfg and no pretrained"),
         (dict(embedding_source="decode_head.nothing"), ValueError, "'decode_head.nothing' is not"),
         (

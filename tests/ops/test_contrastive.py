@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import HALF_AND_FULL, rngs
 
-from mmseg_u2pl.ops import info_nce
+from mmseg_u2pl.ops import CONTRASTIVE_LOSSES, binary_nce, info_nce
 
 FLOAT = torch.float32
+NAMES = st.sampled_from(sorted(CONTRASTIVE_LOSSES))
+EACH_LOSS = pytest.mark.parametrize("loss_of", CONTRASTIVE_LOSSES.values())
 
 
 def case_of(rng, num_classes, num_anchors, num_negatives, dims, dtype=FLOAT):
@@ -33,12 +35,14 @@ def case_of(rng, num_classes, num_anchors, num_negatives, dims, dtype=FLOAT):
     st.integers(1, 5),
     st.sampled_from([0.1, 0.5, 1.0, 10.0]),
     st.sampled_from(HALF_AND_FULL),
+    NAMES,
 )
-def test_matches_the_definition(rng, classes, anchors, negatives, dims, temperature, dtype):
+def test_matches_the_definition(rng, classes, anchors, negatives, dims, temperature, dtype, name):
     case = case_of(rng, classes, anchors, negatives, dims, dtype)
-    expected = oracles.info_nce(*(values.double().numpy() for values in case), temperature)
+    arrays = (values.double().numpy() for values in case)
+    expected = oracles.contrastive_loss(name, *arrays, temperature)
 
-    result = info_nce(*case, temperature)
+    result = CONTRASTIVE_LOSSES[name](*case, temperature)
 
     assert result.dtype == torch.float32
     assert result.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -106,13 +110,14 @@ def test_low_temperature_stays_finite():
     assert anchors.grad.isfinite().all()
 
 
+@EACH_LOSS
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
-def test_without_an_anchor_loss_and_gradient_are_zero(shape):
+def test_without_an_anchor_loss_and_gradient_are_zero(shape, loss_of):
     anchors = torch.zeros(*shape, 4, requires_grad=True)
     projector = torch.ones(4, requires_grad=True)
     num_classes, num_anchors = shape
 
-    loss = info_nce(
+    loss = loss_of(
         anchors * projector,
         torch.zeros(num_classes, 4),
         torch.zeros(num_classes, num_anchors, 2, 4),
@@ -134,11 +139,12 @@ def test_vectors_of_length_zero_give_no_nan():
     assert anchors.grad.isfinite().all()
 
 
-def test_gradient_is_the_derivative():
+@EACH_LOSS
+def test_gradient_is_the_derivative(loss_of):
     case = case_of(np.random.default_rng(0), 2, 2, 3, 4, torch.float64)
 
     assert torch.autograd.gradcheck(
-        lambda *values: info_nce(*values, 0.5), [values.requires_grad_() for values in case]
+        lambda *values: loss_of(*values, 0.5), [values.requires_grad_() for values in case]
     )
 
 
@@ -150,11 +156,28 @@ def test_gradient_pulls_to_the_positive_and_pushes_from_the_negative():
     assert anchors.grad[0, 0, 0] < 0 < anchors.grad[0, 0, 1]
 
 
-def test_mixed_precision_training_does_not_round_the_cosines():
+@EACH_LOSS
+def test_mixed_precision_training_does_not_round_the_cosines(loss_of):
     case = case_of(np.random.default_rng(0), 3, 4, 16, 32)
 
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = info_nce(*case, 0.1)
+        mixed = loss_of(*case, 0.1)
 
     assert mixed.dtype == torch.float32
-    assert mixed.item() == pytest.approx(info_nce(*case, 0.1).item(), rel=1e-6)
+    assert mixed.item() == pytest.approx(loss_of(*case, 0.1).item(), rel=1e-6)
+
+
+def test_hand_worked_binary_loss():
+    # Cosines 1 with the positive, 0 and -1 with the negatives, temperature 1
+    anchors = torch.tensor([[[3.0, 0.0]]])
+    negatives = torch.tensor([[[[0.0, 1.0], [-1.0, 0.0]]]])
+
+    loss = binary_nce(anchors, torch.tensor([[2.0, 0.0]]), negatives, 1.0)
+
+    assert loss.item() == pytest.approx((log(1 + exp(-1)) + log(1 + exp(-2))) / 2)
+
+
+def test_with_one_negative_both_losses_are_the_same():
+    case = case_of(np.random.default_rng(0), 3, 4, 1, 5)
+
+    assert binary_nce(*case, 0.5).item() == pytest.approx(info_nce(*case, 0.5).item())

@@ -8,15 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, laid_out, rngs
 
-from mmseg_u2pl.ops import MixPlan, cutmix_plan, mix, resize_nearest
+from mmseg_u2pl.ops import (
+    MIXINGS,
+    MixPlan,
+    classmix_plan,
+    cutmix_plan,
+    cutout_plan,
+    draw_plan,
+    identity_plan,
+    mix,
+    resize_nearest,
+)
 
-CPU = torch.device("cpu")
 SEEDS = st.integers(0, 2**63 - 1)
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 
 
 def plan_of(num_images, size, seed=0):
-    return cutmix_plan(num_images, size, torch.Generator().manual_seed(seed), CPU)
+    return cutmix_plan(torch.zeros(num_images, *size), torch.Generator().manual_seed(seed))
 
 
 def boxes_of(plan):
@@ -173,7 +182,7 @@ def test_a_single_image_stays_as_it_is(rng, size):
 
 
 def test_a_hand_made_plan():
-    plan = MixPlan(torch.tensor([1, 0]), torch.tensor([[[True, False]], [[False, True]]]))
+    plan = MixPlan(torch.tensor([[[True, False]], [[False, True]]]), torch.tensor([1, 0]))
     values = torch.tensor([[[1, 2]], [[30, 40]]])
 
     assert mix(values, plan).tolist() == [[[30, 2]], [[30, 2]]]
@@ -191,8 +200,74 @@ def test_the_input_is_not_changed():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_gradient_goes_to_the_pixels_that_were_taken(dtype):
     values = torch.zeros(2, 1, 1, 2, dtype=dtype, requires_grad=True)
-    plan = MixPlan(torch.tensor([1, 0]), torch.tensor([[[True, False]], [[False, False]]]))
+    plan = MixPlan(torch.tensor([[[True, False]], [[False, False]]]), torch.tensor([1, 0]))
 
     mix(values, plan).sum().backward()
 
     assert values.grad.flatten().tolist() == [0.0, 1.0, 2.0, 1.0]
+
+
+def generator_of(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_cutout_erases_the_box_that_cutmix_pastes():
+    label = torch.zeros(3, 20, 30, dtype=torch.int64)
+    plan = cutout_plan(label, generator_of(5))
+    assert torch.equal(plan.mask, cutmix_plan(label, generator_of(5)).mask)
+    for values in (torch.rand(3, 2, 20, 30) + 1, torch.ones(3, 20, 30, dtype=torch.bool)):
+        mixed = mix(values, plan)
+        keep = ~(plan.mask if values.dim() == 3 else plan.mask[:, None].expand_as(values))
+        assert torch.equal(mixed[keep], values[keep])
+        assert not mixed[~keep].any()
+
+
+@given(rngs(), st.integers(1, 3), st.sampled_from([1, 2, 5, 171]), SIZES, SEEDS)
+def test_classmix_pastes_half_of_the_classes_of_the_next_image(
+    rng, num_images, classes, size, seed
+):
+    label = torch.from_numpy(rng.integers(0, classes, (num_images, *size)))
+
+    plan = classmix_plan(label, generator_of(seed))
+
+    assert plan.partner.tolist() == [(i + 1) % num_images for i in range(num_images)]
+    for image in range(num_images):
+        source = label[(image + 1) % num_images]
+        pasted = set(source[plan.mask[image]].tolist())
+        kept = set(source[~plan.mask[image]].tolist())
+        # A class is pasted as a whole or not at all.
+        assert not pasted & kept
+        assert len(pasted) == (len(pasted | kept) + 1) // 2
+
+
+def test_classmix_pastes_each_class_equally_often():
+    label = torch.tensor([[[0, 2, 5, 9]]])
+    counts = sum(classmix_plan(label, generator_of(seed)).mask[0, 0].int() for seed in range(2000))
+    pairs = {tuple(classmix_plan(label, generator_of(s)).mask[0, 0].tolist()) for s in range(200)}
+    # Two of four are pasted: each in half of the cases, with a deviation of 22, and in all pairs.
+    assert (counts - 1000).abs().max() < 130
+    assert len(pairs) == 6
+
+
+@pytest.mark.parametrize("prob", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("mixing", ["cutmix", "cutout", "classmix"])
+def test_share_of_the_steps_that_mix(mixing, prob):
+    label = torch.tensor([[[0, 1, 2, 3]] * 4, [[4, 5, 6, 7]] * 4])
+    mixed = sum(
+        bool(draw_plan(mixing, prob, label, generator_of(seed)).mask.any()) for seed in range(800)
+    )
+    # Deviation of the count at a quarter: 12
+    assert abs(mixed - 800 * prob) < (70 if prob == 0.25 else 1)
+
+
+@pytest.mark.parametrize("mixing", sorted(MIXINGS))
+def test_the_coin_does_not_change_the_plan(mixing):
+    label = torch.randint(0, 4, (2, 8, 8), generator=generator_of(0))
+    drawn = draw_plan(mixing, 1.0, label, generator_of(3))
+    assert torch.equal(drawn.mask, MIXINGS[mixing](label, generator_of(3)).mask)
+
+
+def test_no_mixing_changes_nothing():
+    values = torch.rand(2, 3, 8, 8)
+    plan = identity_plan(torch.zeros(2, 8, 8), generator_of(0))
+    assert torch.equal(mix(values, plan), values)

@@ -4,15 +4,26 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import masks_like, probability_maps, rngs, targets_for
+from strategies import (
+    HALF_AND_FULL,
+    LAYOUTS,
+    laid_out,
+    map_shapes,
+    masks_like,
+    pieces_of_size,
+    probability_maps,
+    rngs,
+    targets_for,
+)
 
 from mmseg_u2pl.ops import (
     anchor_mask,
-    class_means,
-    labeled_negative_mask,
-    rank_mask,
+    class_sums,
+    classes_by_rank,
+    labeled_negatives,
+    normalized_rows,
     sample_per_class,
-    unlabeled_negative_mask,
+    unlabeled_negatives,
 )
 
 IGNORE = 255
@@ -51,35 +62,40 @@ def test_hand_worked_anchors():
     assert anchor_mask(prob, target, 0.5).tolist() == [[[False, False, True, False, False]]]
 
 
-@given(probability_maps(), RANKS)
-def test_ranks_match_the_definition(prob, ranks):
-    low, high = ranks
+def negative_mask(negatives, prob):
+    """(N, C, h, w) mask of pairs, each of which occurs once, pixels in their order."""
+    n, c, h, w = prob.shape
+    assert (negatives.pixel.diff() >= 0).all()
+    mask = torch.zeros(n * h * w, c, dtype=torch.int64)
+    mask.index_put_(tuple(negatives), torch.tensor(1), accumulate=True)
+    assert mask.max(dim=0).values.max() <= 1
+    return mask.bool().view(n, h, w, c).permute(0, 3, 1, 2)
 
-    result = rank_mask(prob, low, high)
 
-    assert result.dtype == torch.bool
-    for place in oracles.places_of(prob):
-        pixel = oracles.vector_at(prob.double().numpy(), place)
-        expected = [low <= rank < high for rank in oracles.ranks(pixel)]
-        assert oracles.vector_at(result.numpy(), place).tolist() == expected
+@given(probability_maps(), st.sampled_from([1, 2, 3, 20, 200]))
+def test_ranks_match_the_definition(prob, num_ranks):
+    rows = prob.permute(0, 2, 3, 1).flatten(0, 2)
+
+    result = classes_by_rank(rows, num_ranks)
+
+    assert result.shape == (len(rows), min(num_ranks, rows.shape[1]))
+    for pixel, classes in zip(rows.double().tolist(), result.tolist(), strict=True):
+        rank_of = oracles.ranks(pixel)
+        assert [rank_of[c] for c in classes] == list(range(len(classes)))
 
 
 def test_hand_worked_ranks():
-    # Ranks 1, 3, 0, 2; of the equals the class with the lower index comes first: 0, 1, 2, 3.
-    prob = torch.tensor([[0.3, 0.1, 0.4, 0.2], [0.25] * 4]).T[None, :, None]
+    # Of equals the class with the lower index comes first.
+    prob = torch.tensor([[0.3, 0.1, 0.4, 0.2], [0.25] * 4, [0.0, 0.5, 0.0, 0.5]])
 
-    assert rank_mask(prob, 1, 3)[0, :, 0].T.tolist() == [
-        [True, False, False, True],
-        [False, True, True, False],
-    ]
+    assert classes_by_rank(prob, 4).tolist() == [[2, 0, 3, 1], [0, 1, 2, 3], [1, 3, 0, 2]]
 
 
-@given(probability_maps(), st.integers(0, 200))
-def test_each_pixel_has_each_rank_once(prob, split):
-    below, above = rank_mask(prob, 0, split), rank_mask(prob, split, 200)
+def test_ranks_of_probabilities_that_are_almost_equal():
+    one = torch.tensor(0.5)
+    prob = torch.stack([one, one.nextafter(torch.tensor(1.0)), one.nextafter(torch.tensor(0.0))])
 
-    assert torch.equal(below, ~above)
-    assert (below.sum(dim=1) == min(split, prob.shape[1])).all()
+    assert classes_by_rank(prob[None], 3).tolist() == [[1, 0, 2]]
 
 
 @given(probabilities_and_targets(), st.sampled_from([1, 2, 3, 20]))
@@ -87,9 +103,8 @@ def test_negatives_at_labeled_pixels_match_the_definition(case, low_rank):
     prob, target = case
     places = oracles.labeled_negative_places(prob.double().numpy(), target.numpy(), low_rank)
 
-    result = labeled_negative_mask(prob, target, low_rank)
+    result = negative_mask(labeled_negatives(prob, target, low_rank), prob)
 
-    assert result.dtype == torch.bool
     assert result.numpy().tolist() == per_class(places, target.shape).tolist()
 
 
@@ -98,12 +113,10 @@ def test_hand_worked_negatives_at_labeled_pixels():
     prob = torch.tensor([0.4, 0.3, 0.2, 0.1]).reshape(1, 4, 1, 1).expand(1, 4, 1, 4)
     target = torch.tensor([[[0, 1, 3, IGNORE]]])
 
-    assert labeled_negative_mask(prob, target, 2)[0, :, 0].T.tolist() == [
-        [False, True, False, False],
-        [True, False, False, False],
-        [True, True, False, False],
-        [False, False, False, False],
-    ]
+    pixel, label = labeled_negatives(prob, target, 2)
+
+    assert pixel.tolist() == [0, 1, 2, 2]
+    assert label.tolist() == [1, 0, 0, 1]
 
 
 @given(probability_maps(), RANKS, st.data())
@@ -111,9 +124,8 @@ def test_negatives_at_unreliable_pixels_match_the_definition(prob, ranks, data):
     unreliable = data.draw(masks_like(prob))
     places = oracles.unlabeled_negative_places(prob.double().numpy(), unreliable.numpy(), *ranks)
 
-    result = unlabeled_negative_mask(prob, unreliable, *ranks)
+    result = negative_mask(unlabeled_negatives(prob, unreliable, *ranks), prob)
 
-    assert result.dtype == torch.bool
     assert result.numpy().tolist() == per_class(places, unreliable.shape).tolist()
 
 
@@ -122,41 +134,61 @@ def test_hand_worked_negatives_at_unreliable_pixels():
     unreliable = torch.tensor([[[True, False]]])
 
     # Ranks 3, 0, 2, 1
-    assert unlabeled_negative_mask(prob, unreliable, 2, 4)[0, :, 0].T.tolist() == [
-        [True, False, True, False],
-        [False, False, False, False],
-    ]
+    pixel, label = unlabeled_negatives(prob, unreliable, 2, 4)
+    assert (pixel.tolist(), sorted(label.tolist())) == ([0, 0], [0, 2])
 
 
-@given(
-    rngs(),
-    st.sampled_from([2, 21, 171]),
-    st.integers(0, 40),
-    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
-)
-def test_class_means_match_the_definition(rng, num_classes, count, dtype):
-    embedding = torch.from_numpy(rng.standard_normal((count, 3))).to(dtype)
-    label = torch.from_numpy(rng.integers(0, num_classes, count))
+@st.composite
+def embeddings_and_targets(draw):
+    """Embeddings (N, D, h, w) of any dtype and layout, and targets with ignored pixels."""
+    n, h, w = draw(map_shapes())
+    rng = draw(rngs())
+    values = torch.from_numpy(rng.standard_normal((n, 3, h, w)) * 10)
+    embedding = laid_out(values.to(draw(st.sampled_from(HALF_AND_FULL))), draw(LAYOUTS))
+    num_classes = draw(st.sampled_from([2, 21, 171]))
+    target = rng.integers(0, num_classes, (n, h, w))
+    target[rng.random((n, h, w)) < draw(st.sampled_from([0.0, 0.5, 1.0]))] = IGNORE
+    return embedding, torch.from_numpy(target), num_classes
 
-    sums, counts = class_means(embedding, label, num_classes)
+
+@given(embeddings_and_targets(), st.sampled_from([1, 4, 2**20]))
+def test_class_sums_match_the_definition(case, elements):
+    embedding, target, num_classes = case
+    with pieces_of_size(elements):
+        sums, counts = class_sums(embedding, target, num_classes)
 
     assert sums.dtype == counts.dtype == torch.float32
     assert sums.shape == (num_classes, 3)
+    vectors = embedding.double().numpy()
     for c in range(num_classes):
-        members = [embedding[i].double().numpy() for i in range(count) if label[i] == c]
-        assert counts[c] == len(members)
-        if members:
-            mean = oracles.mean_vector(members)
-            np.testing.assert_allclose(sums[c] / counts[c], mean, atol=1e-5)
+        places = [p for p in oracles.places_of(target.numpy()) if target[p] == c]
+        assert counts[c] == len(places)
+        if places:
+            mean = oracles.mean_vector([oracles.vector_at(vectors, place) for place in places])
+            np.testing.assert_allclose(sums[c] / counts[c], mean, atol=1e-4)
         else:
             assert torch.equal(sums[c], torch.zeros(3))
 
 
 def test_half_precision_does_not_limit_the_sums():
-    sums, counts = class_means(torch.full((5000, 1), 100.0).half(), torch.zeros(5000).long(), 1)
+    embedding = torch.full((1, 1, 50, 100), 100.0).half()
+    sums, counts = class_sums(embedding, torch.zeros(1, 50, 100).long(), 1)
 
     assert sums.item() == 500_000.0
     assert counts.item() == 5000.0
+
+
+@given(embeddings_and_targets(), st.sampled_from([1, 4, 2**20]))
+def test_rows_are_pixels_in_their_order_normalised(case, elements):
+    embedding = case[0]
+    with pieces_of_size(elements):
+        rows = normalized_rows(embedding, torch.float32)
+
+    assert rows.is_contiguous()
+    vectors = embedding.double().numpy()
+    for row, place in zip(rows.numpy(), oracles.places_of(vectors), strict=True):
+        vector = oracles.vector_at(vectors, place)
+        np.testing.assert_allclose(row, vector / np.sqrt((vector**2).sum()), atol=1e-6)
 
 
 def draws(label, num_classes, num_samples, seed=0):

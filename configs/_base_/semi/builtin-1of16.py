@@ -9,7 +9,7 @@ train_dataloader = dict(
         labeled=dict(
             _base_.train_dataloader.dataset, ann_file="ImageSets/Segmentation/labeled.txt"
         ),
-        # The rest is as for the labeled images, without masks.
-        unlabeled=dict(ann_file="ImageSets/Segmentation/unlabeled.txt"),
+        # The rest is as for the labeled images. Masks only serve to score pseudo-labels.
+        unlabeled=dict(ann_file="ImageSets/Segmentation/unlabeled.txt", score_pseudo_labels=True),
     ),
 )

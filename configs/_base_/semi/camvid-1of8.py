@@ -7,7 +7,7 @@ train_dataloader = dict(
         _delete_=True,
         type="SemiDataset",
         labeled=dict(_base_.train_dataloader.dataset, ann_file="splits/1of8/labeled.txt"),
-        # The rest is as for the labeled images, without masks.
-        unlabeled=dict(ann_file="splits/1of8/unlabeled.txt"),
+        # The rest is as for the labeled images. Masks only serve to score pseudo-labels.
+        unlabeled=dict(ann_file="splits/1of8/unlabeled.txt", score_pseudo_labels=True),
     ),
 )

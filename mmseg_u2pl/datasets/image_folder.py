@@ -1,0 +1,105 @@
+"""A folder of images with or without masks, as tools are told of it on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os.path as osp
+from difflib import get_close_matches
+from operator import itemgetter
+
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from .checks import DataError, check_files, check_overlap, data_infos, explain_failed_build
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that :func:`open_folder` reads.
+
+    Args:
+        parser: The parser to extend.
+    """
+    add = parser.add_argument
+    add("--mask-dir", help="folder of the masks, with the same names as the images")
+    add(
+        "--dataset",
+        default="BaseSegDataset",
+        metavar="TYPE",
+        help="data set type of MMSegmentation that knows classes and suffixes, such as "
+        "CityscapesDataset (default: %(default)s)",
+    )
+    add("--img-suffix", help="ending of the images (default: that of the data set type, or .jpg)")
+    add(
+        "--seg-map-suffix", help="ending of the masks (default: that of the data set type, or .png)"
+    )
+
+
+def open_folder(
+    args: argparse.Namespace, ann_file: str = "", classes: list[str] | None = None
+) -> BaseSegDataset:
+    """Open the images of a folder, and their masks if there are any, as a data set.
+
+    Args:
+        args: What a parser with :func:`add_folder_arguments` and ``img_dir`` parsed.
+        ann_file: List of the images to take; empty for all of the folder.
+        classes: Names of the classes; None for those of the data set type.
+
+    Returns:
+        The data set, sorted by name. Its pipeline loads masks, not images.
+
+    Raises:
+        DataError: The data set type is unknown, or images are missing or listed twice.
+    """
+    kind = _dataset_class(args.dataset)
+    defaults = {
+        name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
+    }
+    # Not of its own type: some types need a list.
+    config = dict(
+        type="BaseSegDataset",
+        ann_file=ann_file,
+        data_prefix=dict(img_path=args.img_dir, seg_map_path=args.mask_dir),
+        img_suffix=args.img_suffix or defaults.get("img_suffix", ".jpg"),
+        seg_map_suffix=args.seg_map_suffix or defaults.get("seg_map_suffix", ".png"),
+        reduce_zero_label=defaults.get("reduce_zero_label", False),
+        metainfo=dict(classes=classes or kind.METAINFO.get("classes", ())),
+        pipeline=[dict(type="LoadAnnotations")],
+        serialize_data=False,
+    )
+    explain_failed_build(config, "images")
+    if args.mask_dir and not osp.isdir(args.mask_dir):
+        raise DataError(f"The mask directory '{args.mask_dir}' does not exist.")
+    dataset = DATASETS.build(config)
+    # What is drawn from the images must not depend on the order of a list.
+    dataset.data_list.sort(key=itemgetter("img_path"))
+    check_files([dataset], "images", masks=False)
+    check_overlap({"images": [dataset]})
+    return dataset
+
+
+def _dataset_class(name: str) -> type[BaseSegDataset]:
+    kind = DATASETS.get(name)
+    if isinstance(kind, type) and issubclass(kind, BaseSegDataset):
+        return kind
+    known = [
+        other
+        for other, candidate in DATASETS.module_dict.items()
+        if isinstance(candidate, type) and issubclass(candidate, BaseSegDataset)
+    ]
+    close = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(known))}."
+    raise DataError(f"MMSegmentation has no data set type '{name}'. {hint}")
+
+
+def image_names(dataset: BaseSegDataset) -> list[str]:
+    """Names of the images relative to their folder and without suffix, as ``ann_file`` has them.
+
+    Args:
+        dataset: What :func:`open_folder` returned.
+    """
+    folder, suffix = dataset.data_prefix["img_path"], dataset.img_suffix
+    return [
+        osp.relpath(info["img_path"], folder).removesuffix(suffix).replace(osp.sep, "/")
+        for info in data_infos(dataset)
+    ]

@@ -1,0 +1,180 @@
+"""All checks of the data of a training, in one call and one report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mmseg_u2pl.datasets import checks, file_contents
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.sampler import DualStreamSampler, check_batch_size
+from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What was found in one stream.
+
+    Attributes:
+        num_images: Number of listed images.
+        sizes: Number of images of each (height, width) in pixels.
+        pixels: (number of masks, number of classes), labeled pixels; None if no masks were read.
+    """
+
+    num_images: int
+    sizes: Counter[tuple[int, int]]
+    pixels: NDArray[np.int64] | None
+
+
+@dataclass
+class DataReport:
+    """What was found in the data of a training.
+
+    Attributes:
+        classes: Names of the classes.
+        streams: What was found in each stream; the first is the one with masks to train on.
+        problems: What a training must not start with.
+        warnings: What it can start with, but probably should not.
+    """
+
+    classes: Sequence[str]
+    streams: dict[str, StreamReport] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def note(self, check: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a check and keep what it finds."""
+        try:
+            return check(*args, **kwargs)
+        except ValueError as error:  # a DataError, or what check_batch_size raises
+            self.problems.append(str(error))
+            return None
+
+
+def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> DataReport:
+    """Check lists, files, masks and class counts of a training.
+
+    Split lists, files on disk, images listed twice or in two streams, the number of classes,
+    every mask of the labeled and the validation images, and whether unlabeled images can be read.
+
+    Args:
+        train: The training data set: a :class:`SemiDataset`, or any other if all images are
+            labeled.
+        val: The validation data set, None if there is none. Kinds that have no list, such as the
+            slice that ``num_batch_per_epoch`` makes, are left out.
+        model_num_classes: The model's number of classes, None if it does not say.
+
+    Returns:
+        All that was found.
+    """
+    streams = _streams(train, val)
+    report = DataReport(train.metainfo.get("classes") or ())
+    report.note(checks.check_num_classes, train.metainfo, model_num_classes)
+    for name, datasets in streams.items():
+        for dataset in datasets:
+            report.note(checks.check_split, dataset, name)
+        report.note(checks.check_files, datasets, name, masks=name != "unlabeled")
+    report.note(checks.check_overlap, streams)
+    for name, datasets in streams.items():
+        report.streams[name] = _read_stream(report, name, datasets)
+    _warn_of_empty_classes(report)
+    return report
+
+
+def _streams(train: Any, val: Any | None) -> dict[str, list[BaseDataset]]:
+    """Name the data sets that hold lists by what they are for."""
+    if isinstance(train, SemiDataset):
+        streams = {"labeled": train.labeled_datasets, "unlabeled": train.unlabeled_datasets}
+    else:
+        streams = {"training": _listed(train)}
+    return streams if val is None else streams | {"validation": _listed(val)}
+
+
+def _listed(dataset: Any) -> list[BaseDataset]:
+    """Return the data sets with lists inside concatenations, repetitions and other wrappers."""
+    listed = []
+    for leaf in checks.leaf_datasets(dataset):
+        if isinstance(leaf, BaseDataset):
+            listed.append(leaf)
+        elif hasattr(leaf, "dataset"):
+            listed += _listed(leaf.dataset)
+    return listed
+
+
+def _read_stream(report: DataReport, name: str, datasets: Sequence[BaseDataset]) -> StreamReport:
+    """Read and check the images or masks of a stream."""
+    num_images = sum(len(dataset) for dataset in datasets)
+    if name == "unlabeled":
+        images = file_contents.read_images(datasets, name)
+        report.note(file_contents.check_images, images, name)
+        sizes = Counter(image.size for image in images if image.size)
+        return StreamReport(num_images, sizes, None)
+    if name == "validation":  # other metrics than IoU may do without masks
+        datasets = [dataset for dataset in datasets if file_contents.loads_masks(dataset)]
+    masks = report.note(file_contents.read_masks, datasets, name)
+    if masks is None:
+        return StreamReport(num_images, Counter(), None)
+    num_classes = len(report.classes)
+    if num_classes:
+        report.note(file_contents.check_masks, masks, num_classes, name)
+    sizes = Counter(mask.image_size for mask in masks if mask.image_size)
+    return StreamReport(num_images, sizes, file_contents.count_pixels(masks, num_classes))
+
+
+def _warn_of_empty_classes(report: DataReport) -> None:
+    name, stream = next(iter(report.streams.items()))
+    if stream.pixels is None or not len(stream.pixels):
+        return
+    shown = stream.pixels.any(axis=0)
+    empty = [label for label, seen in zip(report.classes, shown, strict=True) if not seen]
+    if empty:
+        report.warnings.append(
+            f"{name}: no mask has a pixel of {', '.join(empty)}, so the model cannot learn "
+            f"{'this class' if len(empty) == 1 else 'these classes'}. Label images that show it."
+        )
+
+
+def check_sampler(dataloader: DataLoader, loop: type) -> None:
+    """Check that sampler, batch size and loop fit a training with unlabeled images.
+
+    Args:
+        dataloader: The training dataloader.
+        loop: The class of the training loop.
+
+    Raises:
+        ValueError: They do not fit; the message says what to set.
+    """
+    # A DataLoader's own `sampler` is not the one in use when a batch sampler is configured.
+    batch_sampler: Any = dataloader.batch_sampler
+    sampler = batch_sampler.sampler
+    if not isinstance(dataloader.dataset, SemiDataset):
+        raise DataError(
+            f"train_dataloader.dataset is a {type(dataloader.dataset).__name__}, and the model "
+            "trains on labeled and unlabeled images. "
+            "Set dict(type='SemiDataset', labeled=..., unlabeled=...)."
+        )
+    if not isinstance(sampler, DualStreamSampler):
+        raise DataError(
+            f"train_dataloader.sampler is a {type(sampler).__name__}, which draws labeled and "
+            "unlabeled images in no fixed proportion. Set sampler=dict(type='DualStreamSampler')."
+        )
+    check_batch_size(batch_sampler.batch_size, sampler.ratio)
+    if issubclass(loop, EpochBasedTrainLoop) and sampler.infinite:
+        raise DataError(
+            "With EpochBasedTrainLoop an epoch of this sampler never ends. "
+            "Set sampler=dict(type='DualStreamSampler', infinite=False)."
+        )
+    if issubclass(loop, IterBasedTrainLoop) and not sampler.infinite:
+        raise DataError(
+            "With IterBasedTrainLoop a sampler that ends restarts the workers each time, and a "
+            "resumed run draws other images. "
+            "Set sampler=dict(type='DualStreamSampler', infinite=True)."
+        )

@@ -1,0 +1,61 @@
+"""Logs what happens to each class, and how far the teacher is from the student."""
+
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..models import U2PL
+
+
+@HOOKS.register_module()
+class SemiStatisticsHook(Hook):
+    """Writes scalars to the visualizer that are too many for a line of the log.
+
+    ``queue_fill/<class>``, share of the class's queue that is filled, in [0, 1];
+    ``anchors/<class>``, anchor candidates of the class in the last step; ``teacher_distance``,
+    ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to ``vis_data/scalars.json`` and to
+    the other backends of the visualizer (TensorBoard, WandB, ...).
+
+    Args:
+        interval: Iterations from one record to the next.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | Sequence | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Write a record if it is time for one."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        classes = runner.train_dataloader.dataset.metainfo["classes"]
+        runner.visualizer.add_scalars(per_class_statistics(model, classes), step=runner.iter + 1)
+
+
+def per_class_statistics(model: U2PL, classes: Sequence[str]) -> dict[str, float]:
+    """Scalars of the last step.
+
+    Args:
+        model: After a step.
+        classes: Names of its classes.
+
+    Returns:
+        Name to value.
+    """
+    head = model.contrastive_head
+    statistics = {"teacher_distance": float(model.teacher.distance(model.student))}
+    for name, values in dict(queue_fill=head.queue_fill, anchors=head.anchor_counts).items():
+        for class_name, value in zip(classes, values.tolist(), strict=True):
+            statistics[f"{name}/{class_name}"] = value
+    return statistics

@@ -1,0 +1,94 @@
+"""Switches of the training step, and the presets that set them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..ops import MIXINGS
+from .options import require_choice, require_share
+
+ANCHOR_PIXELS = ("reliable", "lowest_alpha_t")
+NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What :class:`U2PL` does in a step. Defaults are the paper's.
+
+    Args:
+        alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
+        dynamic_partition: Whether that share falls linearly to 0 (Eq. 7) or stays.
+        entropy_filter: Whether only reliable pixels supervise the student (Eq. 6) or all.
+        unsup_weight: ``eta``, weight of the unsupervised loss.
+        contra_weight: ``lambda_c``, weight of the contrastive loss.
+        anchor_pixels: Unlabeled pixels that give anchors and positives: ``'reliable'`` or
+            ``'lowest_alpha_t'``, the share ``alpha_t`` with the lowest entropy.
+        negative_pixels: Unlabeled pixels that give negatives: ``'unreliable'``, ``'reliable'`` or
+            ``'all'``.
+        mixing: Strong augmentation of unlabeled images: ``'cutmix'``, ``'cutout'``, ``'classmix'``
+            or ``'none'``.
+        mixing_prob: Share of the steps that mix, in [0, 1].
+        teacher_passes: With 1, the teacher sees clean images and what it says is mixed with them.
+            With 2, that pass gives the pseudo-labels alone, with running statistics, and entropies,
+            probabilities and embeddings come from a second one, on the labeled and mixed images.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    alpha_0: float = 0.2
+    dynamic_partition: bool = True
+    entropy_filter: bool = True
+    unsup_weight: float = 1.0
+    contra_weight: float = 0.1
+    anchor_pixels: str = "reliable"
+    negative_pixels: str = "unreliable"
+    mixing: str = "cutmix"
+    mixing_prob: float = 1.0
+    teacher_passes: int = 1
+
+    def __post_init__(self) -> None:
+        require_share("alpha_0", self.alpha_0)
+        require_share("mixing_prob", self.mixing_prob)
+        require_choice("anchor_pixels", self.anchor_pixels, ANCHOR_PIXELS)
+        require_choice("negative_pixels", self.negative_pixels, NEGATIVE_PIXELS)
+        require_choice("mixing", self.mixing, MIXINGS)
+        require_choice("teacher_passes", self.teacher_passes, (1, 2))
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    # What the authors' released code does where its paper says something else.
+    "reference": dict(
+        contra_weight=1.0,
+        anchor_pixels="lowest_alpha_t",
+        mixing_prob=0.5,
+        teacher_passes=2,
+        teacher=dict(dropout=True),
+        contrastive_head=dict(
+            num_anchors=256, num_negatives=50, positives="candidates", negatives_need_label=True
+        ),
+    ),
+}
+"""Options of :class:`U2PL` that a preset sets; those it does not name have the paper's values."""
+
+
+def with_preset(variant: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a preset, replaced by those that are given.
+
+    Args:
+        variant: Name in :data:`VARIANTS`.
+        options: Options of :class:`U2PL`; of those that are dictionaries, keys replace keys.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: If there is no such preset.
+    """
+    require_choice("variant", variant, VARIANTS)
+    merged = dict(VARIANTS[variant])
+    for name, value in options.items():
+        preset = merged.get(name)
+        merged[name] = {**preset, **(value or {})} if isinstance(preset, dict) else value
+    return merged

@@ -1,0 +1,102 @@
+"""Work on large tensors piece by piece, so that what a piece needs stays in the cache.
+
+Intermediate results of a whole batch are as large as its logits or negatives, and each costs a trip
+to the memory; on a CPU getting the memory itself costs more than the arithmetic.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from .precision import at_least_float32
+
+Piece: TypeAlias = Any
+"""Index of a part of a tensor."""
+
+ELEMENTS_ON_CPU = 2**20
+ELEMENTS_ON_ACCELERATOR = 2**26  # large enough that launching kernels does not count
+
+
+def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
+    """Slices of a dimension.
+
+    Args:
+        length: Of the dimension.
+        width: Elements that belong to one index of the dimension.
+        device: Where the tensor is.
+
+    Yields:
+        Slices that cover ``range(length)`` in order.
+    """
+    elements = ELEMENTS_ON_CPU if device.type == "cpu" else ELEMENTS_ON_ACCELERATOR
+    step = max(elements // max(width, 1), 1)
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+def pixel_pieces(values: Tensor) -> Iterator[tuple[Piece, slice]]:
+    """Pieces of a map with channels.
+
+    Args:
+        values: (N, C, P), pixels of N images.
+
+    Yields:
+        Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P.
+    """
+    num_images, channels, num_pixels = values.shape
+    for image in range(num_images):
+        for part in pieces_of(num_pixels, channels, values.device):
+            first = image * num_pixels
+            yield (image, slice(None), part), slice(first + part.start, first + part.stop)
+
+
+def sum_with_gradient(
+    function: Callable[[Tensor, Any], Tensor], values: Tensor, pieces: Iterator[tuple[Piece, Any]]
+) -> Tensor:
+    """Sum of a function over pieces of a tensor, with its gradient computed on the way.
+
+    The same as calling the function on each piece and adding up, but nothing is kept for the
+    backward pass besides the gradient.
+
+    Args:
+        function: From a piece of ``values``, float32 or float64, and what comes with it to (),
+            the same dtype.
+        values: The argument that gets a gradient.
+        pieces: Index of each piece, and what the function is given with it.
+
+    Returns:
+        (), 0 if there is no piece; can be differentiated once.
+    """
+    needs_gradient = values.requires_grad and torch.is_grad_enabled()
+    # Half precision would lose small gradients before a loss scale can save them.
+    dtype = at_least_float32(values.new_empty(0)).dtype
+    gradient = torch.zeros_like(values, dtype=dtype) if needs_gradient else None
+    total = torch.zeros((), dtype=dtype, device=values.device)
+    for piece, given in pieces:
+        part = at_least_float32(values.detach()[piece]).contiguous()
+        if gradient is None:
+            total += function(part, given)
+            continue
+        with torch.enable_grad():
+            result = function(part.requires_grad_(), given)
+        gradient[piece] = torch.autograd.grad(result, part)[0]
+        total += result.detach()
+    return total if gradient is None else _WithGradient.apply(values, total, gradient)
+
+
+class _WithGradient(torch.autograd.Function):
+    """A number and its derivative by a tensor, both known already."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        ctx.dtype = values.dtype
+        return total.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * scale).to(ctx.dtype), None, None

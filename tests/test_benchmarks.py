@@ -1,0 +1,181 @@
+"""The benchmark tools, through their command lines."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_u2pl.datasets.builtin import write_builtin_dataset
+
+ROOT = Path(__file__).parents[1]
+DEMO = next((ROOT / "configs/u2pl").glob("*builtin-1of16*.py"))
+
+
+def run(tool, *arguments, cwd):
+    command = [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_step_is_timed_stage_by_stage(tmp_path):
+    small = ("--config", DEMO, "--size", 64, "--images", 1, "--repeats", 2, "--warm-up", 1)
+    done = run("benchmark_step.py", *small, "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    stages = {name: row["seconds"] for name, row in figures["stages"].items()}
+    assert {
+        "teacher",
+        "student forward",
+        "labels and entropy",
+        "partition",
+        "mixing",
+        "supervised loss",
+        "unsupervised loss",
+        "selection",
+        "enqueue",
+        "positives",
+        "contrastive loss",
+        "backward",
+        "optimizer",
+        "moving the teacher",
+    } <= set(stages)
+    assert all(seconds > 0 for seconds in stages.values())
+    assert figures["floor_seconds"] > stages["student forward"]
+    assert figures["ratio"] > 0
+
+
+def test_loss_path_is_timed_alone(tmp_path):
+    small = ("--size", 32, "--images", 1, "--repeats", 1, "--warm-up", 0)
+    done = run(
+        "benchmark_step.py", "--preset", "ade20k", *small, "--loss-path-only", "--json", "figures",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures").read_text())
+    total = sum(row["seconds"] for row in figures["stages"].values())
+    assert figures["loss_path_seconds"] == pytest.approx(total, rel=0.1)
+    assert "contrastive loss" in done.stdout
+
+
+BENCHMARK = """
+options = {options}
+runs = [
+    dict(name="plain", config={config!r}, options={{"model.contra_weight": 0.0}}),
+    dict(name="from plain", config={config!r}, seeds=[1, 2], published=70.0,
+         options={{"load_from": "{{root}}/plain/seed0/iter_2.pth"}}),
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory):
+    """A small benchmark that has run once."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    data = folder / "data"
+    size = dict(num_train=8, num_val=2, labeled_fraction=0.5, size=64)
+    write_builtin_dataset(data, **size, num_workers=1, progress=False)
+    options = {
+        "data_root": str(data),
+        "train_dataloader.batch_size": 4,
+        "train_dataloader.num_workers": 0,
+        "train_dataloader.persistent_workers": False,
+        "val_dataloader.num_workers": 0,
+        "val_dataloader.persistent_workers": False,
+        "model.segmentor.data_preprocessor.size": "(64,64)",
+        "model.contrastive_head.queue_size": 50,
+        "custom_hooks.1.sup_only_iters": 0,
+        "train_cfg.max_iters": 2,
+        "train_cfg.val_interval": 2,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 2,
+        "default_hooks.logger.interval": 1,
+    }
+    path = folder / "small.py"
+    path.write_text(BENCHMARK.format(options=options, config=str(DEMO)))
+    done = run("run_benchmark.py", path, "--out", "results", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_benchmark_gathers_mean_and_deviation_beside_the_published_score(benchmark):
+    folder, output = benchmark
+    rows = list(csv.DictReader((folder / "results/runs.csv").open()))
+    assert [(row["run"], row["seed"]) for row in rows] == [
+        ("plain", "0"),
+        ("from plain", "1"),
+        ("from plain", "2"),
+    ]
+    scores = [float(row["teacher"]) for row in rows]
+    mean, half_range = (scores[1] + scores[2]) / 2, abs(scores[1] - scores[2]) / 2
+    table = (folder / "results/table.md").read_text()
+    assert table in output
+    assert f"| plain | 1 | {scores[0]:.2f} |" in table
+    assert f"| from plain | 2 | {mean:.2f} ± {half_range * 2**0.5:.2f} |" in table
+    assert table.rstrip().endswith("| 70.00 |")
+
+
+def test_finished_runs_are_not_run_again_and_interrupted_ones_go_on(benchmark):
+    folder, _ = benchmark
+    finished = folder / "work_dirs/small/from_plain/seed2"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pth")}
+    # As if it had been stopped after the first of two iterations.
+    (finished / "finished.json").unlink()
+    (finished / "last_checkpoint").write_text(str(finished / "iter_1.pth"))
+
+    done = run("run_benchmark.py", folder / "small.py", "--out", "results", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed == {finished / "iter_2.pth"}
+    assert "resumed epoch: 0, iter: 1" in (finished / "console.log").read_text()
+    assert done.stdout.count("| 70.00 |") == 1
+
+
+def test_dry_run_prints_the_commands(benchmark, tmp_path):
+    folder, _ = benchmark
+    done = run("run_benchmark.py", folder / "small.py", "--dry-run", cwd=tmp_path)
+    first, _, third = done.stdout.splitlines()[-3:]
+    assert "model.contra_weight=0.0" in first
+    assert "randomness.seed=2" in third
+    assert "load_from=work_dirs/small/plain/seed0/iter_2.pth" in third
+    assert not (tmp_path / "work_dirs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("runs = []", "there are no runs"),
+        ("runs = [dict(name='a')]", r"a run has the keys name and config.*\['name'\]"),
+        ("runs = [dict(name='a', config='x', seed=1)]", "may have seeds, options and published"),
+        ("runs = [dict(name='a', config='x.py')]", "run 'a': there is no config 'x.py'"),
+        ("runs = 2 * [dict(name='a', config=__file__)]", "two runs have the name 'a'"),
+    ],
+)
+def test_benchmark_file_that_cannot_be_run(tmp_path, text, message):
+    path = tmp_path / "bad.py"
+    path.write_text(text.replace("__file__", repr(str(path))))
+    done = run("run_benchmark.py", path, cwd=tmp_path)
+    assert done.returncode == 2
+    error = done.stderr[done.stderr.index("error:") :]
+    assert re.search(message, error), error
+
+
+def test_run_that_fails_is_named_with_its_log(benchmark, tmp_path):
+    path = tmp_path / "fails.py"
+    path.write_text(f"runs = [dict(name='a', config={str(DEMO)!r}, options={{'data_root': 'no'}})]")
+    done = run("run_benchmark.py", path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: a, seed 0 ended with 1; see work_dirs/fails/a/seed0/console.log" in done.stderr
+
+
+def test_run_with_other_options_is_not_taken_for_finished(benchmark, tmp_path):
+    folder, _ = benchmark
+    text = (folder / "small.py").read_text().replace("0.0", "0.5")
+    (tmp_path / "small.py").write_text(text)
+    root = folder / "work_dirs/small"
+    done = run("run_benchmark.py", tmp_path / "small.py", "--root", root, cwd=folder)
+    assert done.returncode == 1
+    assert "holds a run with another config or options; remove the folder" in done.stderr

@@ -1,0 +1,66 @@
+"""What the documents name exists."""
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import mmseg_u2pl.ops
+from mmseg_u2pl.engine import MeanTeacherHook
+from mmseg_u2pl.models import MeanTeacher, UnreliableContrastiveHead
+from mmseg_u2pl.models.embedding_segmentor import Projector
+from mmseg_u2pl.models.rules import Rules
+from mmseg_u2pl.models.u2pl import U2PL
+
+ROOT = Path(__file__).parents[1]
+ALGORITHM = (ROOT / "docs/algorithm.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def options_of(*owners):
+    return {name for owner in owners for name in inspect.signature(owner).parameters}
+
+
+def test_algorithm_names_tests_that_exist():
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", ALGORITHM)
+    assert len(named) > 25
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+def test_algorithm_names_options_that_exist_and_all_of_the_rules():
+    head = set(re.findall(r"`head\.(\w+)", ALGORITHM))
+    assert head <= options_of(UnreliableContrastiveHead)
+    assert set(re.findall(r"`hook\.(\w+)", ALGORITHM)) <= options_of(MeanTeacherHook)
+    table = ALGORITHM.split("## All switches")[1].split("\n\n")[1]
+    listed = set(re.findall(r"`(?:head\.)?(\w+)`", table.split("\n", 2)[2]))
+    rules = {field.name for field in fields(Rules)}
+    assert rules <= listed
+    # Everything of the head but what the model fills in.
+    assert options_of(UnreliableContrastiveHead) - listed == {
+        "num_classes",
+        "embed_dims",
+        "unknown",
+    }
+    assert "variant" in options_of(U2PL)
+    for name in re.findall(r"(\w+)=", re.search(r"`teacher` \| `(.*?)`", table)[1]):
+        assert name in options_of(MeanTeacher)
+    for name in re.findall(r"(\w+)=", re.search(r"`projector` \| `(.*?)`", table)[1]):
+        assert name in options_of(Projector)
+
+
+def test_algorithm_names_functions_that_exist():
+    table = ALGORITHM.split("## Rules")[1].split("\n\n")[1]
+    for row in table.splitlines()[2:]:
+        for name in re.findall(r"`(\w+)`", row.split("|")[3]):
+            assert hasattr(mmseg_u2pl.ops, name) or name[0].isupper(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)\)|<img src=\"([^\"]+)\"", page.read_text()):
+        path = next(filter(None, target))
+        if not path.startswith("http"):
+            assert (page.parent / path).exists(), path

@@ -1,0 +1,132 @@
+"""Convert CamVid, as the SegNet tutorial has it, to the layout of the CamVid configs.
+
+SOURCE holds train/, trainannot/, val/, valannot/ and, if you want them, test/ and testannot/, with
+frames and masks of the same names. OUT gets images/<split>/*.jpg (JPEG of quality 92),
+labels/<split>/*.png (void, 11 in the source, becomes 255), splits/<split>.txt, and
+splits/{1of4,1of8,1of16}/{labeled,unlabeled}.txt, where every 4th, 8th and 16th training frame is
+labeled. OUT appears when it is complete.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from PIL import Image
+
+from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
+from mmseg_u2pl.datasets.parallel import map_parallel
+from mmseg_u2pl.datasets.splits import write_splits
+
+NUM_CLASSES = 11
+LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
+GOOD_VALUES = {*range(NUM_CLASSES + 1), 255}
+ADVICE = (
+    "Give the folder CamVid of the SegNet tutorial, with train, trainannot, val and valannot in it."
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of the SegNet tutorial")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write, absent or empty")
+    parser.add_argument("--dry-run", action="store_true", help="check the folder, write nothing")
+    return parser
+
+
+def find_frames(source: Path) -> dict[str, list[str]]:
+    """Find the names of the frames of each split.
+
+    Raises:
+        DataError: Folders or masks are missing.
+    """
+    check_layout(source, ["train", "trainannot", "val", "valannot"], ADVICE)
+    splits = ["train", "val", *(["test"] if (source / "test").is_dir() else [])]
+    frames = {}
+    for split in splits:
+        frames[split] = sorted(path.stem for path in (source / split).glob("*.png"))
+        if not frames[split]:
+            raise DataError(f"'{source / split}' holds no PNG. {ADVICE}")
+        masks = [source / f"{split}annot" / f"{name}.png" for name in frames[split]]
+        missing = [str(mask) for mask in masks if not mask.is_file()]
+        raise_if_any(f"{len(missing)} frames of {split} have no mask", missing, [ADVICE])
+        print(f"{split}: {len(frames[split])} frames")
+    return frames
+
+
+def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
+    """Convert one frame, given as split and name, and its mask.
+
+    Raises:
+        DataError: The mask is no index image of the 11 classes and void.
+    """
+    split, name = frame
+    path = source / f"{split}annot" / f"{name}.png"
+    with Image.open(path) as mask:
+        values = {value for _, value in mask.getcolors(mask.width * mask.height)}
+        if mask.mode not in ("L", "P") or not values <= GOOD_VALUES:
+            raise DataError(
+                f"'{path}' is no mask of the SegNet tutorial: its values must be 0 to "
+                f"{NUM_CLASSES}, in one channel. {ADVICE}"
+            )
+        mask.point(LABELS).save(out / "labels" / split / f"{name}.png")
+    with Image.open(source / split / f"{name}.png") as image:
+        image.convert("RGB").save(out / "images" / split / f"{name}.jpg", quality=92)
+
+
+def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
+    """Write the lists of all splits, and of the labeled and unlabeled frames."""
+    folder.mkdir()
+    for split, names in frames.items():
+        (folder / f"{split}.txt").write_text("".join(f"{split}/{name}\n" for name in names))
+    train = [f"train/{name}" for name in frames["train"]]
+    splits = {
+        folder / f"1of{step}": (
+            train[::step],
+            [name for index, name in enumerate(train) if index % step],
+        )
+        for step in (4, 8, 16)
+    }
+    write_splits(splits, overwrite=False)
+
+
+def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
+    """Write all files of ``out``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as staging:
+        folder = Path(staging) / out.name
+        for split in frames:
+            for kind in ("images", "labels"):
+                (folder / kind / split).mkdir(parents=True)
+        tasks = [(split, name) for split, names in frames.items() for name in names]
+        map_parallel(partial(convert, source, folder), tasks, "Converting frames")
+        write_lists(frames, folder / "splits")
+        if out.is_dir():  # empty, or main had objected
+            out.rmdir()
+        folder.rename(out)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
+            raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
+        frames = find_frames(args.source)
+        if not args.dry_run:
+            convert_all(args.source, args.out, frames)
+    except (DataError, OSError) as error:
+        parser.error(str(error))
+    print("Nothing was written (--dry-run)." if args.dry_run else f"CamVid is in {args.out}")
+
+
+if __name__ == "__main__":
+    main()

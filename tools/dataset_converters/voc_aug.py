@@ -1,0 +1,123 @@
+"""Check PASCAL VOC 2012 with the masks of SBD, and complete it to 10582 training images.
+
+ROOT is VOCdevkit/VOC2012. It needs SegmentationClassAug, which MMSegmentation's own converter makes
+of SBD (benchmark_RELEASE); if it is missing, you are told the command. That folder has no masks of
+the VOC training images that SBD lacks, and SBD's version of the others, while splits of the 10582
+images expect VOC's own masks there. So the masks of the images of train.txt are copied from
+SegmentationClass, over those of SBD. The lists trainaug.txt (10582 names) and aug.txt (those that
+are not in train.txt) are written if they are not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from filecmp import cmp
+from pathlib import Path
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import mmseg
+
+from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
+from mmseg_u2pl.datasets.parallel import map_parallel
+
+NUM_TRAIN_AUG = 10582
+LISTS = "ImageSets/Segmentation"
+CONVERTER = Path(mmseg.__file__).parent / ".mim/tools/dataset_converters/voc_aug.py"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("root", metavar="ROOT", type=Path, help="folder VOCdevkit/VOC2012")
+    parser.add_argument("--dry-run", action="store_true", help="check the folder, write nothing")
+    return parser
+
+
+def read_names(root: Path, name: str) -> list[str]:
+    """Read a list of image names."""
+    return (root / LISTS / f"{name}.txt").read_text().split()
+
+
+def find_train_names(root: Path) -> list[str]:
+    """Find the names of all training images, those of SBD included.
+
+    Raises:
+        DataError: The folder is not complete; the message says how to complete it.
+    """
+    check_layout(
+        root,
+        ["JPEGImages", "SegmentationClass", f"{LISTS}/train.txt", f"{LISTS}/val.txt"],
+        "Unpack VOCtrainval_11-May-2012.tar, and give its folder VOCdevkit/VOC2012.",
+    )
+    advice = (
+        "Unpack SBD (benchmark.tgz), and make SegmentationClassAug with MMSegmentation's converter:"
+        f"\n  python {CONVERTER} {root.parent} path/to/benchmark_RELEASE"
+    )
+    check_layout(root, ["SegmentationClassAug"], advice)
+    augmented = {path.stem for path in (root / "SegmentationClassAug").glob("*.png")}
+    names = sorted((augmented | set(read_names(root, "train"))) - set(read_names(root, "val")))
+    if len(names) != NUM_TRAIN_AUG:
+        raise DataError(
+            f"'{root}' has masks for {len(names)} training images, and VOC with SBD has "
+            f"{NUM_TRAIN_AUG}. {advice}"
+        )
+    files = [root / "JPEGImages" / f"{name}.jpg" for name in names]
+    files += [root / "SegmentationClass" / f"{name}.png" for name in read_names(root, "train")]
+    missing = [str(path) for path in files if not path.is_file()]
+    raise_if_any(f"'{root}' lacks {len(missing)} files", missing, ["Unpack VOC 2012 again."])
+    return names
+
+
+def find_copies(root: Path) -> list[tuple[Path, Path]]:
+    """Find the masks to copy: source and target, where the target is not what the source is."""
+    pairs = [
+        (root / "SegmentationClass" / f"{name}.png", root / "SegmentationClassAug" / f"{name}.png")
+        for name in read_names(root, "train")
+    ]
+
+    def differs(pair: tuple[Path, Path]) -> bool:
+        return not (pair[1].exists() and cmp(*pair, shallow=False))
+
+    different = map_parallel(differs, pairs, "Comparing masks")
+    return [pair for pair, is_different in zip(pairs, different, strict=True) if is_different]
+
+
+def find_lists(root: Path, names: Sequence[str]) -> dict[Path, list[str]]:
+    """Find the lists to write: those that are not there, or hold other names."""
+    train = set(read_names(root, "train"))
+    lists = {"trainaug": list(names), "aug": [name for name in names if name not in train]}
+    return {
+        path: wanted
+        for name, wanted in lists.items()
+        if not (path := root / LISTS / f"{name}.txt").exists()
+        or sorted(path.read_text().split()) != wanted
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        names = find_train_names(args.root)
+        copies = find_copies(args.root)
+        lists = find_lists(args.root, names)
+        print(f"{len(names)} training images")
+        print(f"{len(copies)} masks to copy from SegmentationClass to SegmentationClassAug")
+        for path, wanted in lists.items():
+            print(f"{path} to write, {len(wanted)} names")
+        if not args.dry_run:
+            map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
+            for path, wanted in lists.items():
+                path.write_text("".join(f"{name}\n" for name in wanted))
+    except (DataError, OSError) as error:
+        parser.error(str(error))
+    print("Nothing was written (--dry-run)." if args.dry_run else f"{args.root} is complete.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Train a list of configs, one after the other, and gather their scores in one table."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.config import Config
+
+TRAIN = Path(__file__).resolve().parent / "train.py"
+LAUNCHERS = {
+    "none": [sys.executable, str(TRAIN)],
+    "pytorch": ["torchrun", "--nproc_per_node={gpus}", str(TRAIN)],
+    "slurm": ["srun", "--ntasks={gpus}", "--gres=gpu:{gpus}", sys.executable, str(TRAIN)],
+}
+HELP = """A benchmark is a config file with
+
+    options = {}  # --cfg-options of all runs; may be left out
+    runs = [
+        dict(
+            name="U2PL",
+            config="configs/u2pl/...py",
+            seeds=[0, 1, 2],  # may be left out: [0]
+            options={"model.mixing": "none"},  # may be left out
+            published=79.3,  # may be left out
+        ),
+    ]
+
+Values of options may name the folder of the runs as {root}, so that a run can start from the
+checkpoint of an earlier one. Runs that are finished are not run again; interrupted ones go on from
+their last checkpoint.
+"""
+
+
+class Run(NamedTuple):
+    """One training of the benchmark."""
+
+    name: str
+    config: str
+    seed: int
+    options: dict[str, Any]
+    work_dir: Path
+
+
+class Result(NamedTuple):
+    """Scores of the last validation in percent, and what the training took."""
+
+    teacher: float
+    student: float | None
+    minutes: float
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("benchmark", type=Path, help="file that lists the runs")
+    add("--root", type=Path, help="folder of the runs (default: work_dirs/<name of the file>)")
+    add("--out", type=Path, help="folder of table.md and runs.csv (default: that of the runs)")
+    add("--launcher", choices=sorted(LAUNCHERS), default="none", help="how to start each run")
+    add("--gpus", type=int, default=1, help="processes of a launched run (default: %(default)s)")
+    add("--dry-run", action="store_true", help="print the commands, run nothing")
+    return parser
+
+
+def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float | None]]:
+    """Runs of a benchmark in their order, and the published score of each name.
+
+    Raises:
+        ValueError: If a run lacks its name or config, has an unknown key or a name twice.
+    """
+    benchmark = Config.fromfile(path)
+    runs, published = [], {}
+    for entry in benchmark.get("runs", []):
+        known = {"name", "config", "seeds", "options", "published"}
+        if not {"name", "config"} <= set(entry) or set(entry) - known:
+            raise ValueError(
+                f"{path}: a run has the keys name and config, and may have seeds, options and "
+                f"published; got {sorted(entry)}"
+            )
+        name = entry["name"]
+        if name in published:
+            raise ValueError(f"{path}: two runs have the name {name!r}; give each its own")
+        if not Path(entry["config"]).is_file():
+            raise ValueError(f"{path}: run {name!r}: there is no config {entry['config']!r}")
+        published[name] = entry.get("published")
+        for seed in entry.get("seeds", [0]):
+            options = {**benchmark.get("options", {}), **entry.get("options", {})}
+            options = {key: _filled(value, root) for key, value in options.items()}
+            options["randomness.seed"] = seed
+            work_dir = root / name.replace("/", "-").replace(" ", "_") / f"seed{seed}"
+            runs.append(Run(name, entry["config"], seed, options, work_dir))
+    if not runs:
+        raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
+    return runs, published
+
+
+def _filled(value: Any, root: Path) -> Any:
+    return value.replace("{root}", str(root)) if isinstance(value, str) else value
+
+
+def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
+    """Command that starts a run or, where there is a checkpoint, goes on with it."""
+    command = [part.format(gpus=gpus) for part in LAUNCHERS[launcher]]
+    command += [run.config, "--work-dir", str(run.work_dir)]
+    options = dict(run.options)
+    if (run.work_dir / "last_checkpoint").is_file():
+        command.append("--resume")
+        options.pop("load_from", None)
+    if launcher != "none":
+        command += ["--launcher", launcher]
+    return [*command, "--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+
+
+def train(run: Run, launcher: str, gpus: int) -> Result:
+    """Train a run unless it is finished, and read its result.
+
+    Raises:
+        RuntimeError: If the training fails, or the finished one had other options.
+    """
+    finished = run.work_dir / "finished.json"
+    identity = json.loads(json.dumps([run.config, run.options], default=str))
+    if finished.is_file():
+        if json.loads(finished.read_text()) != identity:
+            raise RuntimeError(
+                f"{run.work_dir} holds a run with another config or options; remove the folder to "
+                "train it again"
+            )
+        return read_result(run.work_dir)
+    run.work_dir.mkdir(parents=True, exist_ok=True)
+    log = run.work_dir / "console.log"
+    with log.open("a") as console:
+        done = subprocess.run(
+            command_of(run, launcher, gpus), stdout=console, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"{run.name}, seed {run.seed} ended with {done.returncode}; see {log}")
+    result = read_result(run.work_dir)
+    finished.write_text(json.dumps(identity))
+    return result
+
+
+def read_result(work_dir: Path) -> Result:
+    """Last validation of a run, from MMEngine's ``scalars.json``; minutes leave it out."""
+    records = list(_records(work_dir))
+    scores = [record for record in records if "mIoU" in record]
+    if not scores:
+        raise RuntimeError(f"{work_dir} has no validation in its vis_data/scalars.json")
+    # A resumed run has logged some iterations twice: the last record of each counts.
+    steps = {record["step"]: record for record in records if "loss" in record}
+    per_step = statistics.median(record["time"] for record in steps.values())
+    last = scores[-1]
+    student = last.get("student/mIoU")
+    return Result(
+        round(last["mIoU"], 2),
+        None if student is None else round(student, 2),
+        round(per_step * max(steps) / 60, 1),
+    )
+
+
+def _records(work_dir: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            yield json.loads(line)
+
+
+def make_table(
+    results: Mapping[str, Sequence[Result]], published: Mapping[str, float | None]
+) -> str:
+    """Markdown table: mean and standard deviation over the seeds of each name."""
+    with_published = any(value is not None for value in published.values())
+    header = ["run", "seeds", "mIoU", "student mIoU", "minutes"]
+    rows = [header + ["published"] * with_published]
+    rows.append(["---"] + ["---:"] * (len(rows[0]) - 1))
+    for name, seeds in results.items():
+        students = [result.student for result in seeds if result.student is not None]
+        row = [name, str(len(seeds)), _spread([result.teacher for result in seeds])]
+        row += [_spread(students), f"{statistics.mean(result.minutes for result in seeds):.1f}"]
+        if with_published:
+            row.append("" if published[name] is None else f"{published[name]:.2f}")
+        rows.append(row)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _spread(scores: Sequence[float]) -> str:
+    if not scores:
+        return ""
+    mean = f"{statistics.mean(scores):.2f}"
+    return f"{mean} ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else mean
+
+
+def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], table: str) -> None:
+    """Write the table, and every run for programs."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(table)
+    with (out / "runs.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run", "seed", *Result._fields])
+        for name, seeds in results.items():
+            for seed, result in seeds.items():
+                writer.writerow([name, seed, *result])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    root = args.root or Path("work_dirs", args.benchmark.stem)
+    if not args.benchmark.is_file():
+        parser.error(f"there is no file {args.benchmark}")
+    try:
+        runs, published = read_benchmark(args.benchmark, root)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.dry_run:
+        for run in runs:
+            print(shlex.join(command_of(run, args.launcher, args.gpus)))
+        return
+    results: dict[str, dict[int, Result]] = {}
+    for number, run in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {run.name}, seed {run.seed}", flush=True)
+        try:
+            result = train(run, args.launcher, args.gpus)
+        except RuntimeError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
+        results.setdefault(run.name, {})[run.seed] = result
+        table = make_table({name: list(r.values()) for name, r in results.items()}, published)
+        # After each run: a benchmark takes days, and people look at it before its end.
+        write_results(args.out or root, results, table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
