@@ -116,7 +116,9 @@ def try_out(
     else:
         try_data(cfg, None if model is None else model.num_classes)
         lines["tried"] = "all listed files are there, and a first image of each list loads"
-    return lines | {"train": f"python tools/train.py {args.out}"}
+    lines["check"] = f"python tools/check_data.py {args.out}"
+    lines["train"] = f"python tools/train.py {args.out}"
+    return lines
 
 
 def describe_method(
@@ -126,13 +128,13 @@ def describe_method(
     pipeline = unlabeled[0].plain["pipeline"]
     kept = [step["type"] for step in strip_ground_truth(pipeline)]
     stripped = ", ".join(step["type"] for step in pipeline if step["type"] not in kept)
-    hook = cfg.custom_hooks[-1]
-    (sup_only,) = (hook[key] for key in hook if key != "type")
+    unit = training_schedule(plain).unit
+    hook = next(hook for hook in cfg.custom_hooks if hook.type == "MeanTeacherHook")
     lines = {
         "unlabeled": f"{describe_images(unlabeled, 'images')}; pipeline without {stripped}",
         "batch": f"{cfg.train_dataloader.batch_size} a GPU, half labeled: as many as in the plain "
         "config",
-        "sup. only": f"the first {sup_only} {training_schedule(plain).unit}",
+        "sup. only": f"the first {hook[f'sup_only_{unit}']} {unit}",
         "embedding": f"what enters {model.student.embedding_source}",
         "optimizer": "parameter groups of the plain config; projector as decode head",
     }

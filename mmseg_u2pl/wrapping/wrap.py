@@ -63,7 +63,7 @@ def wrap_with_u2pl(
         source += "# The learning rate belongs to the labeled images, half of each batch.\n"
         source += assignment("auto_scale_lr", _scaled_base_batch_size(cfg))
     source += "# The first tenth of the training uses the labeled images alone.\n"
-    source += assignment("custom_hooks", _custom_hooks(cfg, schedule))
+    source += assignment("custom_hooks", _custom_hooks(cfg, options, schedule))
     return source
 
 
@@ -119,7 +119,7 @@ def _custom_imports(cfg: Config, options: Config) -> dict[str, Any]:
     return dict(imports=list(dict.fromkeys([*names, *options.custom_imports.imports])))
 
 
-def _custom_hooks(cfg: Config, schedule: Schedule) -> list[Any]:
+def _custom_hooks(cfg: Config, options: Config, schedule: Schedule) -> list[Any]:
     """Hooks of the plain config, then those of the method."""
     kept: list[Any] = [Code("*_base_.custom_hooks")] if cfg.get("custom_hooks") else []
     dropped = dropped_hooks(cfg)
@@ -128,7 +128,10 @@ def _custom_hooks(cfg: Config, schedule: Schedule) -> list[Any]:
         kept = [Code(f'*(hook for hook in _base_.custom_hooks if hook["type"] not in [{types}])')]
     sup_only = min(max(schedule.length // 10, 1), schedule.length - 1)
     mean_teacher = {"type": "MeanTeacherHook", f"sup_only_{schedule.unit}": sup_only}
-    return [*kept, dict(type="DataCheckHook"), mean_teacher]
+    own = [
+        mean_teacher if hook.type == "MeanTeacherHook" else hook for hook in options.custom_hooks
+    ]
+    return [*kept, *own]
 
 
 def _semi_dataloader(

@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     cfg = Config.fromfile(wrapped)
     cfg.work_dir = str(folder / "work")
     cfg.optim_wrapper.optimizer.lr = 1.0  # student and teacher are to differ
-    cfg.model.contrastive_head.queue_size = 1000
+    cfg.model.contrastive_head = dict(queue_size=1000)
     runner = Runner.from_cfg(cfg)
     runner.train()
     scalars = runner.message_hub.log_scalars
