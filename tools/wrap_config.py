@@ -128,13 +128,13 @@ def describe_method(
     pipeline = unlabeled[0].plain["pipeline"]
     kept = [step["type"] for step in strip_ground_truth(pipeline)]
     stripped = ", ".join(step["type"] for step in pipeline if step["type"] not in kept)
-    unit = training_schedule(plain).unit
+    unit, size = training_schedule(plain).unit, cfg.train_dataloader.batch_size
     hook = next(hook for hook in cfg.custom_hooks if hook.type == "MeanTeacherHook")
     lines = {
         "unlabeled": f"{describe_images(unlabeled, 'images')}; pipeline without {stripped}",
-        "batch": f"{cfg.train_dataloader.batch_size} a GPU, half labeled: as many as in the plain "
-        "config",
-        "sup. only": f"the first {hook[f'sup_only_{unit}']} {unit}",
+        "batch": f"{size} images a GPU: {size // 2} labeled, as in the plain config, and "
+        f"{size // 2} unlabeled",
+        "sup. only": f"the first {hook[f'sup_only_{unit}']} {unit} use the labeled images alone",
         "embedding": f"what enters {model.student.embedding_source}",
         "optimizer": "parameter groups of the plain config; projector as decode head",
     }
@@ -145,8 +145,11 @@ def describe_method(
 
 def describe_images(images: Images, *kinds: str) -> str:
     """Number of images, and where they are."""
-    places = [f"{kind} in {part.directory(kind)}" for part in images for kind in kinds]
-    return f"{sum(part.count() for part in images)}, {', '.join(dict.fromkeys(places))}"
+    places = [
+        f"{kind} in {' and '.join(dict.fromkeys(part.directory(kind) for part in images))}"
+        for kind in kinds
+    ]
+    return f"{sum(part.count() for part in images)} {', '.join(places)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

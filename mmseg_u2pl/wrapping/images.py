@@ -80,8 +80,8 @@ def training_sets(cfg: Config) -> list[ImageSet]:
         The members of a ``ConcatDataset``, or the only data set. ``RepeatDataset`` is left out.
 
     Raises:
-        ConfigError: A wrapper mixes or selects images, or a type is not registered or does not read
-            lists of names.
+        ConfigError: A wrapper mixes or selects images, or a type is not registered or no
+            ``BaseSegDataset``.
     """
     return _sets_inside(cfg.train_dataloader.dataset, "_base_.train_dataloader.dataset")
 
@@ -106,10 +106,10 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
             f"the training data are wrapped in a {config['type']}, which mixes or selects images; "
             "give a config that trains on the data set inside it"
         )
-    if getattr(kind, "load_data_list", None) is not BaseSegDataset.load_data_list:
+    if not issubclass(kind, BaseSegDataset):
         raise ConfigError(
-            f"{config['type']} does not read its ann_file as a list of image names; write the two "
-            "data sets by hand, as the README shows"
+            f"{config['type']} is no BaseSegDataset, whose ann_file is a list of image names; "
+            "write the two data sets by hand, as the README shows"
         )
     return [ImageSet(source, config)]
 

@@ -26,10 +26,11 @@ def run(tmp_path_factory):
     wrapped = folder / "wrapped.py"
     arguments = [plain, "--labeled", lists[0], "--unlabeled", lists[1], "-o", str(wrapped)]
     load_tool("wrap_config").main(arguments)
+    with wrapped.open("a") as file:
+        file.write('model["contrastive_head"] = dict(queue_size=1000)\n')
     cfg = Config.fromfile(wrapped)
     cfg.work_dir = str(folder / "work")
     cfg.optim_wrapper.optimizer.lr = 1.0  # student and teacher are to differ
-    cfg.model.contrastive_head = dict(queue_size=1000)
     runner = Runner.from_cfg(cfg)
     runner.train()
     scalars = runner.message_hub.log_scalars

@@ -11,7 +11,6 @@ from tiny import batch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-
 CPU = torch.device("cpu")
 
 

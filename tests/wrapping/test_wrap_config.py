@@ -96,11 +96,11 @@ def test_written_config(root, capsys):
     said = capsys.readouterr().out
     for line in (
         "written    out/wrapped.py, which inherits from plain.py",
-        f"labeled    2, images in {root}/images, masks in {root}/masks",
-        f"unlabeled  3, images in {root}/images; pipeline without LoadAnnotations",
+        f"labeled    2 images in {root}/images, masks in {root}/masks",
+        f"unlabeled  3 images in {root}/images; pipeline without LoadAnnotations",
         "schedule   that of the plain config, 3 iters",
-        "sup. only  the first 1 iters",
-        "batch      4 a GPU, half labeled",
+        "sup. only  the first 1 iters use",
+        "batch      4 images a GPU: 2 labeled, as in the plain config, and 2 unlabeled",
         "embedding  what enters decode_head.conv_seg",
         "tried      all listed files are there",
         "train      python tools/train.py out/wrapped.py",
@@ -415,7 +415,7 @@ class TestErrors:
                 dict(type="ClassBalancedDataset", oversample_thr=0.1, dataset=dict()),
                 "the training data are wrapped in a ClassBalancedDataset, which mixes or selects",
             ),
-            (dict(type="NYUDataset"), "NYUDataset does not read its ann_file as a list"),
+            (dict(type="NYUDataset"), "NYUDataset is no BaseSegDataset, whose ann_file"),
         ],
     )
     def test_data_sets(self, root, capsys, changes, message):
