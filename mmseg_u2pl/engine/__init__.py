@@ -1,7 +1,8 @@
-"""What MMEngine's runner needs: hooks and loops."""
+"""What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
 
 from .data_check_hook import DataCheckHook
 from .mean_teacher_hook import MeanTeacherHook
+from .optim_constructor import StudentOptimWrapperConstructor
 from .progress_hook import ProgressHook
 from .statistics_hook import SemiStatisticsHook
 from .val_loop import TeacherStudentValLoop
@@ -11,5 +12,6 @@ __all__ = [
     "MeanTeacherHook",
     "ProgressHook",
     "SemiStatisticsHook",
+    "StudentOptimWrapperConstructor",
     "TeacherStudentValLoop",
 ]

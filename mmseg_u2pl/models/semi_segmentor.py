@@ -184,6 +184,7 @@ class SemiSegmentor(BaseSegmentor):
             ),
         )
 
+    @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
     def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
         """Generators of the next step: one on the CPU, one on the device of the tensors."""
         entropy = [self.seed.value, self.step.value, get_rank()]

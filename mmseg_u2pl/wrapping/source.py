@@ -1,0 +1,123 @@
+"""Writes config values as Python source, as ``ruff format`` would leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from keyword import iskeyword
+from typing import Any
+
+_WIDTH = 88  # what ruff takes by default; longer limits leave the result as it is
+_INDENT = 4
+
+
+class Code(str):
+    """An expression, written as it is."""
+
+
+@dataclass(frozen=True)
+class DictOf:
+    """``dict(base, key=value, **rest)``, of which ``base`` or ``rest`` may be missing."""
+
+    changes: Mapping[str, Any]
+    base: Code | None = None
+    rest: Code | None = None
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A number or text with a comment behind it."""
+
+    value: Any
+    comment: str
+
+
+def assignment(name: str, value: Any) -> str:
+    """Source of ``name = value``.
+
+    Args:
+        name: The variable.
+        value: Containers, strings, numbers, True, False, None, and the classes of this module. An
+            outermost :class:`Remark` is not supported.
+
+    Returns:
+        One or several lines that end in a line feed.
+
+    Raises:
+        TypeError: On other values, which have no source.
+    """
+    return f"{name} = {_render(value, len(name) + 3, 0)}\n"
+
+
+def _render(value: Any, column: int, indent: int) -> str:
+    """Source of a value that starts in a column: in one line if it fits, else an item a line."""
+    items = _items(value)
+    flat = _flat(value)
+    # One column more for the comma behind it.
+    if items is None or (flat is not None and column + len(flat) + 1 <= _WIDTH):
+        return str(flat)
+    opening, closing = _brackets(value)
+    lines = [opening]
+    inner = indent + _INDENT
+    for name, item in items:
+        comment = f"  # {item.comment}" if isinstance(item, Remark) else ""
+        item = item.value if isinstance(item, Remark) else item
+        lines.append(f"{' ' * inner}{name}{_render(item, inner + len(name), inner)},{comment}")
+    lines.append(" " * indent + closing)
+    return "\n".join(lines)
+
+
+def _flat(value: Any) -> str | None:
+    """Source of a value in one line; None if there is a comment in it."""
+    if isinstance(value, Remark):
+        return None
+    items = _items(value)
+    if items is None:
+        return _scalar(value)
+    parts = [(name, _flat(item)) for name, item in items]
+    if any(part is None for _, part in parts):
+        return None
+    opening, closing = _brackets(value)
+    comma = "," if isinstance(value, tuple) and len(parts) == 1 else ""
+    return opening + ", ".join(f"{name}{part}" for name, part in parts) + comma + closing
+
+
+def _items(value: Any) -> list[tuple[str, Any]] | None:
+    """What stands between the brackets: (text before it, value); None for a scalar."""
+    if isinstance(value, DictOf):
+        first = [("", value.base)] if value.base is not None else []
+        last = [("**", value.rest)] if value.rest is not None else []
+        return [*first, *((f"{key}=", item) for key, item in value.changes.items()), *last]
+    if isinstance(value, Mapping):
+        if _has_keywords(value):
+            return [(f"{key}=", item) for key, item in value.items()]
+        return [(f"{_scalar(key)}: ", item) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [("", item) for item in value]
+    return None
+
+
+def _brackets(value: Any) -> tuple[str, str]:
+    if isinstance(value, DictOf):
+        return "dict(", ")"
+    if isinstance(value, Mapping):
+        return ("dict(", ")") if _has_keywords(value) else ("{", "}")
+    return ("(", ")") if isinstance(value, tuple) else ("[", "]")
+
+
+def _has_keywords(mapping: Mapping[Any, Any]) -> bool:
+    """Whether all keys can be written as keywords, as MMEngine's configs do."""
+    return all(
+        isinstance(key, str) and key.isidentifier() and not iskeyword(key) for key in mapping
+    )
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Code):
+        return str(value)
+    if isinstance(value, str):
+        text = repr(value)
+        return text if '"' in value else f'"{text[1:-1]}"'
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written into a config file")
