@@ -415,7 +415,7 @@ class TestErrors:
                 dict(type="ClassBalancedDataset", oversample_thr=0.1, dataset=dict()),
                 "the training data are wrapped in a ClassBalancedDataset, which mixes or selects",
             ),
-            (dict(type="NYUDataset"), "NYUDataset is no BaseSegDataset, whose ann_file"),
+            (dict(type="LEVIRCDDataset"), "LEVIRCDDataset is no BaseSegDataset, whose ann_file"),
         ],
     )
     def test_data_sets(self, root, capsys, changes, message):
