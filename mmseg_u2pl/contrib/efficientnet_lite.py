@@ -110,8 +110,8 @@ class EfficientNetLite(BaseModule):
         Returns:
             One (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``, finest first.
         """
-        # Depthwise convolutions and batch norm are a quarter faster in this layout on a CPU, and no
-        # slower on a GPU; layers after the backbone keep it.
+        # Depthwise convolutions and batch norm are a quarter faster in this layout on a CPU; layers
+        # after the backbone keep it.
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
         for index, block in enumerate(self.blocks):
