@@ -106,10 +106,10 @@ def try_out(
     lines = {
         "written": f"{args.out}, which inherits from {args.config}",
         "labeled": describe_images(labeled, "images", "masks"),
-        "schedule": f"that of the plain config, {schedule.length} {schedule.unit}",
     }
     if model is not None:
         lines |= describe_method(cfg, plain, model, unlabeled)
+    lines["schedule"] = f"that of the plain config, {schedule.length} {schedule.unit}"
     absent = [part for part in [*labeled, *unlabeled] if not part.is_here]
     if absent:
         lines["not tried"] = f"the data: '{absent[0].directory('images')}' is not on this machine"
