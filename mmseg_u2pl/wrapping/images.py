@@ -87,11 +87,11 @@ def training_sets(cfg: Config) -> list[ImageSet]:
 
 
 def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
-    kind = DATASETS.get(config["type"])
+    kind = DATASETS.get(config.get("type", "none"))
     if kind is None:
         raise ConfigError(
-            f"the data set type {config['type']!r} is not registered; let custom_imports of the "
-            "config name the module that has it"
+            f"the data set type {config.get('type')!r} is not registered; let "
+            "custom_imports of the config name the module that has it"
         )
     if issubclass(kind, RepeatDataset):
         return _sets_inside(config["dataset"], f"{source}.dataset")

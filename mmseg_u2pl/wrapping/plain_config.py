@@ -70,7 +70,8 @@ def _require(cfg: Config, path: str, *keys: str) -> None:
 
 def is_wrapped(model: Mapping[str, Any]) -> bool:
     """Whether a model config is that of a :class:`SemiSegmentor`."""
-    kind = MODELS.get(model["type"]) if isinstance(model["type"], str) else model["type"]
+    kind = model.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
     return isinstance(kind, type) and issubclass(kind, SemiSegmentor)
 
 

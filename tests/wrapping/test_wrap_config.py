@@ -370,6 +370,9 @@ class TestErrors:
         fails(capsys, "cannot read the config 'none.py'", "none.py")
         Path("broken.py").write_text("model = dict(")
         fails(capsys, "cannot read the config 'broken.py'", "broken.py")
+        Path("new.py").write_text("from mmseg.models import UNet\nmodel = dict(type=UNet)\n")
+        message = "cannot read the config 'new.py': The configuration file type in the inheritance"
+        fails(capsys, message, "new.py")
         Path("empty.py").write_text("train_cfg = dict(max_iters=3)")
         fails(capsys, "the config 'empty.py' has no model", "empty.py")
         no_training = write_plain(tmp_path / "test.py", root, train_dataloader=None)
@@ -410,6 +413,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
+            (dict(data_root="data"), "the data set type None is not registered"),
             (dict(type="NoSuchDataset"), "the data set type 'NoSuchDataset' is not registered"),
             (
                 dict(type="ClassBalancedDataset", oversample_thr=0.1, dataset=dict()),
