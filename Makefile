@@ -15,7 +15,7 @@ RUNTIME := $(VENV)/installed-runtime
 DEV := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test docs lint format clean
 
 help: ## print this list
 	@echo "usage: make TARGET [ARGS='arguments of the demo or of pytest'] [PYTHON=python3.11]"
@@ -29,6 +29,10 @@ demo: $(RUNTIME) ## train on a small built-in data set
 
 test: lint ## lint, then run the tests
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+docs: $(DEV) ## build the documentation into build/docs
+	@$(VENV_PYTHON) -m sphinx -q -W --keep-going docs build/docs
+	@echo "open build/docs/index.html"
 
 lint: $(DEV) ## check style, formatting and types
 	@$(VENV_PYTHON) -m ruff check .

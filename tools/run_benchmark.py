@@ -177,9 +177,9 @@ def _records(work_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def make_table(
-    results: Mapping[str, Sequence[Result]], published: Mapping[str, float | None]
+    title: str, results: Mapping[str, Sequence[Result]], published: Mapping[str, float | None]
 ) -> str:
-    """Markdown table: mean and standard deviation over the seeds of each name."""
+    """Markdown page with a table: mean and standard deviation over the seeds of each name."""
     with_published = any(value is not None for value in published.values())
     header = ["run", "seeds", "mIoU", "student mIoU", "minutes"]
     rows = [header + ["published"] * with_published]
@@ -191,7 +191,8 @@ def make_table(
         if with_published:
             row.append("" if published[name] is None else f"{published[name]:.2f}")
         rows.append(row)
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"# {title}\n\n{table}\n"
 
 
 def _spread(scores: Sequence[float]) -> str:
@@ -201,10 +202,10 @@ def _spread(scores: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else mean
 
 
-def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], table: str) -> None:
+def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], page: str) -> None:
     """Write the table, and every run for programs."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(table)
+    (out / "table.md").write_text(page)
     with (out / "runs.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["run", "seed", *Result._fields])
@@ -235,10 +236,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         except RuntimeError as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
         results.setdefault(run.name, {})[run.seed] = result
-        table = make_table({name: list(r.values()) for name, r in results.items()}, published)
+        seeds = {name: list(by_seed.values()) for name, by_seed in results.items()}
+        page = make_table(args.benchmark.stem, seeds, published)
         # After each run: a benchmark takes days, and people look at it before its end.
-        write_results(args.out or root, results, table)
-    print(table)
+        write_results(args.out or root, results, page)
+    print(page)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ class CategoryMemoryBank(nn.Module):
     between devices need nothing else. In distributed training every process holds the same queues.
 
     Args:
-        num_classes: C.
-        embed_dims: D.
+        num_classes: ``C``.
+        embed_dims: ``D``.
         queue_size: Embeddings a class, or one number a class (the paper: 30,000, and 50,000 for
             the background of VOC).
         dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so

@@ -57,7 +57,7 @@ def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
 
     Args:
         prob: (P, C), at least 0; compared in float32.
-        num_ranks: R.
+        num_ranks: ``R``.
 
     Returns:
         (P, min(R, C)), int64.
@@ -124,7 +124,7 @@ def class_sums(embedding: Tensor, target: Tensor, num_classes: int) -> tuple[Ten
     Args:
         embedding: (N, D, h, w).
         target: (N, h, w), int64, in [0, C), or ``IGNORE`` for pixels that do not count.
-        num_classes: C.
+        num_classes: ``C``.
 
     Returns:
         Sums (C, D) and counts (C,), both float32.
@@ -165,7 +165,7 @@ def sample_per_class(
 
     Args:
         label: (P,), int64, class of each candidate, in [0, C).
-        num_classes: C.
+        num_classes: ``C``.
         num_samples: M, draws a class.
         generator: On the device of ``label``.
 
