@@ -180,17 +180,21 @@ class UnreliableContrastiveHead(nn.Module):
         self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Mean loss of the classes (K,) with the anchors (K, M, D); 0 without any."""
-        num_classes, num_anchors, dims = anchors.shape
+        num_anchors, dims = anchors.shape[1:]
         slots = self.bank.draw(classes, num_anchors * self.num_negatives, generator)
+        # From here on by anchor, for the negatives of a whole class do not fit into the cache.
+        anchors = anchors.flatten(0, 1)
+        slots = slots.view(len(anchors), self.num_negatives)
+        positives = positives[classes].repeat_interleave(num_anchors, dim=0)
 
         def loss(anchors: Tensor, some: slice) -> Tensor:
-            drawn = self.bank.keys.index_select(0, slots[some].flatten())
-            negatives = drawn.view(len(anchors), num_anchors, self.num_negatives, dims)
-            mean = self.loss(anchors, positives[classes[some]], negatives, self.temperature)
+            negatives = self.bank.keys.index_select(0, slots[some].flatten())
+            negatives = negatives.view(len(anchors), 1, self.num_negatives, dims)
+            mean = self.loss(anchors[:, None], positives[some], negatives, self.temperature)
             return mean * len(anchors)
 
-        some = pieces_of(num_classes, slots.shape[1] * dims, anchors.device)
-        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(num_classes, 1)
+        some = pieces_of(len(anchors), self.num_negatives * dims, anchors.device)
+        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(len(anchors), 1)
 
     def _draw_anchors(
         self,

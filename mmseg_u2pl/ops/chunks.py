@@ -64,15 +64,19 @@ def sum_with_gradient(
         function: From a piece of ``values``, float32 or float64, and what comes with it to (),
             the same dtype.
         values: The argument that gets a gradient.
-        pieces: Index of each piece, and what the function is given with it.
+        pieces: Index of each piece, and what the function is given with it. Each element of
+            ``values`` belongs to one piece.
 
     Returns:
         (), 0 if there is no piece; can be differentiated once.
+
+    Raises:
+        RuntimeError: At the second of two backward passes through the sum.
     """
     needs_gradient = values.requires_grad and torch.is_grad_enabled()
     # Half precision would lose small gradients before a loss scale can save them.
     dtype = at_least_float32(values.new_empty(0)).dtype
-    gradient = torch.zeros_like(values, dtype=dtype) if needs_gradient else None
+    gradient = torch.empty_like(values, dtype=dtype) if needs_gradient else None
     total = torch.zeros((), dtype=dtype, device=values.device)
     for piece, given in pieces:
         part = at_least_float32(values.detach()[piece]).contiguous()
@@ -91,12 +95,18 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
+        ctx.gradient = gradient
         ctx.dtype = values.dtype
         return total.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * scale).to(ctx.dtype), None, None
+        if ctx.gradient is None:
+            raise RuntimeError(
+                "backward was called a second time on the unsupervised or contrastive loss, which "
+                "keep their gradient for one call; compute the losses anew"
+            )
+        # In place and given away: fresh memory of this size costs far more than the product.
+        gradient, ctx.gradient = ctx.gradient, None
+        return gradient.mul_(scale).to(ctx.dtype), None, None
