@@ -37,8 +37,8 @@ HELP = """A benchmark is a config file with
         ),
     ]
 
-Values of options may name the folder of the runs as {root}, so that a run can start from the
-checkpoint of an earlier one. Runs that are finished are not run again; interrupted ones go on from
+Values of options may name the folder of the runs as {root} and the seed as {seed}, so that a run can
+start from the checkpoint of an earlier one. Lower seeds come first. Runs that are finished are not run again; interrupted ones go on from
 their last checkpoint.
 """
 
@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float | None]]:
-    """Runs of a benchmark in their order, and the published score of each name.
+    """Runs of a benchmark, seed by seed in their order, and the published score of each name.
 
     Raises:
         ValueError: If a run lacks its name or config, has an unknown key or a name twice.
@@ -98,17 +98,20 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
         published[name] = entry.get("published")
         for seed in entry.get("seeds", [0]):
             options = {**benchmark.get("options", {}), **entry.get("options", {})}
-            options = {key: _filled(value, root) for key, value in options.items()}
+            options = {key: _filled(value, root, seed) for key, value in options.items()}
             options["randomness.seed"] = seed
             work_dir = root / name.replace("/", "-").replace(" ", "_") / f"seed{seed}"
             runs.append(Run(name, entry["config"], seed, options, work_dir))
     if not runs:
         raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
-    return runs, published
+    # A whole table of one seed tells more, half-way, than all seeds of half the table.
+    return sorted(runs, key=lambda run: run.seed), published
 
 
-def _filled(value: Any, root: Path) -> Any:
-    return value.replace("{root}", str(root)) if isinstance(value, str) else value
+def _filled(value: Any, root: Path, seed: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.replace("{root}", str(root)).replace("{seed}", str(seed))
 
 
 def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
