@@ -144,6 +144,22 @@ def test_dry_run_prints_the_commands(benchmark, tmp_path):
     assert not (tmp_path / "work_dirs").exists()
 
 
+def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_checkpoints(tmp_path):
+    path = tmp_path / "seeds.py"
+    after = {"load_from": "{root}/first/seed{seed}/iter_2.pth"}
+    runs = [
+        dict(name=name, config=str(DEMO), seeds=[0, 1], options=options)
+        for name, options in (("first", {}), ("second", after))
+    ]
+    path.write_text(f"runs = {runs!r}")
+    done = run("run_benchmark.py", path, "--root", "r", "--dry-run", cwd=tmp_path)
+    commands = done.stdout.splitlines()[-4:]
+    folders = ["r/first/seed0", "r/second/seed0", "r/first/seed1", "r/second/seed1"]
+    assert all(f"--work-dir {d} " in line for d, line in zip(folders, commands, strict=True))
+    assert "load_from=r/first/seed0/iter_2.pth" in commands[1]
+    assert "load_from=r/first/seed1/iter_2.pth" in commands[3]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

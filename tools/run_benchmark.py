@@ -37,9 +37,9 @@ HELP = """A benchmark is a config file with
         ),
     ]
 
-Values of options may name the folder of the runs as {root} and the seed as {seed}, so that a run can
-start from the checkpoint of an earlier one. Lower seeds come first. Runs that are finished are not run again; interrupted ones go on from
-their last checkpoint.
+Values of options may name the folder of the runs as {root} and the seed as {seed}, so that a run
+can start from the checkpoint of an earlier one. Lower seeds come first. Runs that are finished are
+not run again; interrupted ones go on from their last checkpoint.
 """
 
 
