@@ -1,6 +1,8 @@
 """Small data sets with the folders and files that the real ones have, and the tools' main()."""
 
 import importlib.util
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -97,4 +99,68 @@ def make_segnet_camvid(root: Path, counts: dict[str, int]) -> Path:
             write_mask(
                 root / f"{split}annot" / f"0001TP_{number:06}.png", [*range(12), number % 12]
             )
+    return root
+
+
+def polygons_of(mask: np.ndarray) -> list[tuple[int, list[list[float]]]]:
+    """Outlines of all classes but 0 in a mask, the largest first: class, and its (x, y)."""
+    import cv2
+
+    found = []
+    for label in np.unique(mask[mask > 0]):
+        contours, _ = cv2.findContours(
+            (mask == label).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        outlines = [
+            contour[:, 0].astype(float).tolist() for contour in contours if len(contour) > 2
+        ]
+        found += [(int(label), outline) for outline in outlines]
+    return sorted(found, key=lambda item: -len(item[1]))
+
+
+def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> None:
+    """Write what LabelMe saves for an image of (height, width)."""
+    content = dict(
+        version="5.5.0",
+        flags={},
+        shapes=[dict(shape_type="polygon", group_id=None, flags={}) | shape for shape in shapes],
+        imagePath=path.with_suffix(".jpg").name,
+        imageData=None,
+        imageHeight=size[0],
+        imageWidth=size[1],
+    )
+    path.write_text(json.dumps(content))
+
+
+def make_labelme(
+    root: Path, images: Sequence[Path], masks: dict[str, Path], classes: Sequence[str]
+) -> Path:
+    """Photographs as LabelMe leaves them, annotated with the outlines of masks where there are."""
+    root.mkdir(parents=True)
+    for image in images:
+        shutil.copyfile(image, root / image.name)
+        if image.stem in masks:
+            with Image.open(masks[image.stem]) as opened:
+                mask = np.array(opened)
+            shapes = [dict(label=classes[c], points=points) for c, points in polygons_of(mask)]
+            labelme_json(root / f"{image.stem}.json", mask.shape, shapes)
+    return root
+
+
+CVAT_COLOURS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]
+
+
+def make_cvat_masks(root: Path, masks: dict[str, np.ndarray], classes: Sequence[str]) -> Path:
+    """An export "Segmentation mask 1.1", whose masks hold colours; class 0 is the background."""
+    lines = ["# label:color_rgb:parts:actions"]
+    lines += [
+        f"{name}:{','.join(map(str, colour))}::"
+        for name, colour in zip(classes, CVAT_COLOURS, strict=False)
+    ]
+    write_list(root / "labelmap.txt", lines)
+    write_list(root / "ImageSets/Segmentation/default.txt", sorted(masks))
+    for name, mask in masks.items():
+        path = root / "SegmentationClass" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array(CVAT_COLOURS, np.uint8)[mask]).save(path)
     return root
