@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -102,22 +101,6 @@ def make_segnet_camvid(root: Path, counts: dict[str, int]) -> Path:
     return root
 
 
-def polygons_of(mask: np.ndarray) -> list[tuple[int, list[list[float]]]]:
-    """Outlines of all classes but 0 in a mask, the largest first: class, and its (x, y)."""
-    import cv2
-
-    found = []
-    for label in np.unique(mask[mask > 0]):
-        contours, _ = cv2.findContours(
-            (mask == label).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        outlines = [
-            contour[:, 0].astype(float).tolist() for contour in contours if len(contour) > 2
-        ]
-        found += [(int(label), outline) for outline in outlines]
-    return sorted(found, key=lambda item: -len(item[1]))
-
-
 def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> None:
     """Write what LabelMe saves for an image of (height, width)."""
     content = dict(
@@ -130,21 +113,6 @@ def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> N
         imageWidth=size[1],
     )
     path.write_text(json.dumps(content))
-
-
-def make_labelme(
-    root: Path, images: Sequence[Path], masks: dict[str, Path], classes: Sequence[str]
-) -> Path:
-    """Photographs as LabelMe leaves them, annotated with the outlines of masks where there are."""
-    root.mkdir(parents=True)
-    for image in images:
-        shutil.copyfile(image, root / image.name)
-        if image.stem in masks:
-            with Image.open(masks[image.stem]) as opened:
-                mask = np.array(opened)
-            shapes = [dict(label=classes[c], points=points) for c, points in polygons_of(mask)]
-            labelme_json(root / f"{image.stem}.json", mask.shape, shapes)
-    return root
 
 
 CVAT_COLOURS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]

@@ -172,7 +172,7 @@ def resize(root):
         (None, ["--classes", "background", "cat"], ["not among --classes", "dog"]),
         (None, ["--classes", "cat", "dog", "cow"], ["in no annotation", "cow"]),
         (None, ["--classes", "cat", "cat"], ["given twice"]),
-        (None, ["--val", "3"], ["leave none", "ask for fewer"]),
+        (None, ["--val", "3"], ["--val 3 holds out all of the", "fewer"]),
     ],
 )
 def test_labelme_errors_name_file_and_remedy(labelme, tmp_path, capsys, damage, flags, words):

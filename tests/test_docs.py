@@ -98,6 +98,7 @@ def tool_commands():
 def test_commands_are_what_the_tools_take(page, line):
     _, tool, *arguments = shlex.split(line, comments=True)
     parser = load_tool(tool.removeprefix("tools/").removesuffix(".py")).build_parser()
+    parser.allow_abbrev = False
     parser.parse_args(arguments)  # ends the test if a flag or a number of arguments is wrong
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from .checks import DataError, raise_if_any
 from .parallel import map_parallel
-from .splits import count_labeled, draw_order, missing_classes, parse_size, write_splits
+from .splits import count_images, draw_order, missing_classes, size_argument, write_splits
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 BACKGROUND = "background"
@@ -63,7 +63,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--val",
-        type=_size,
+        type=size_argument,
         default="1/5",
         metavar="SIZE",
         help="annotated images to hold out for validation, a share such as 1/5 or a number such "
@@ -71,13 +71,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="of the draw of these images (default: 0)")
     add("--dry-run", action="store_true", help="check all annotations, write nothing")
-
-
-def _size(text: str) -> Fraction:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def find_images(folder: Path) -> dict[str, Path]:
@@ -215,7 +208,11 @@ def draw_lists(
     raise_if_any(
         "Classes are in no annotation", absent, ["Annotate them, or leave them out of --classes."]
     )
-    num_labeled = len(names) - count_labeled(val, len(names))
+    num_labeled = len(names) - count_images(val, len(names))
+    if num_labeled < 1:
+        raise DataError(
+            f"--val {val} holds out all of the {len(names)} annotated images; hold out fewer."
+        )
     order = draw_order(shows, num_labeled, seed)
     untrained = missing_classes(shows, order[:num_labeled])
     raise_if_any(
@@ -233,30 +230,35 @@ def _write_all(photos: Sequence[Photo], classes: Sequence[str], args: argparse.N
     with TemporaryDirectory(prefix=f".{args.out.name}-", dir=args.out.parent) as staging:
         folder = Path(staging) / args.out.name
         target = None if args.dry_run else folder
-        shows = map_parallel(
-            partial(_convert, out=target, classes=classes), photos, "Converting images"
-        )
-        annotated = [i for i, shown in enumerate(shows) if shown is not None]
-        labeled, val = draw_lists(
-            [photos[i].name for i in annotated],
-            np.array([shows[i] for i in annotated]).reshape(len(annotated), len(classes)),
-            classes,
-            args.val,
-            args.seed,
-        )
-        unlabeled = [photo.name for photo in photos if photo.draw is None]
-        counts = np.sum([shows[i] for i in annotated], axis=0)
-        for name, count in zip(classes, counts, strict=True):
-            print(f"{name}: in {count} of {len(annotated)} masks")
-        print(f"{len(labeled)} labeled, {len(unlabeled)} unlabeled, {len(val)} validation images")
+        convert = partial(_convert, out=target, classes=classes)
+        shows = map_parallel(convert, photos, "Converting images")
+        lists = _draw_lists_of(photos, shows, classes, args)
         if target is None:
             return
-        write_splits({target / "splits": (labeled, unlabeled)}, overwrite=False)
-        (target / "splits/val.txt").write_text("".join(f"{name}\n" for name in val))
-        (target / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+        write_splits({target / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
+        for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
+            (target / path).write_text("".join(f"{line}\n" for line in lines))
         if args.out.is_dir():  # empty, or convert_photos had objected
             args.out.rmdir()
         folder.rename(args.out)
+
+
+def _draw_lists_of(
+    photos: Sequence[Photo],
+    shows: Sequence[NDArray[np.bool_] | None],
+    classes: Sequence[str],
+    args: argparse.Namespace,
+) -> dict[str, list[str]]:
+    """Names of labeled, unlabeled and validation images; prints how many show each class."""
+    names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
+    shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
+    labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)
+    unlabeled = [photo.name for photo in photos if photo.draw is None]
+    for name, count in zip(classes, shown.sum(axis=0), strict=True):
+        print(f"{name}: in {count} of {len(names)} masks")
+    lists = dict(labeled=labeled, unlabeled=unlabeled, validation=validation)
+    print(", ".join(f"{len(names)} {kind}" for kind, names in lists.items()), "images")
+    return lists
 
 
 def convert_photos(
