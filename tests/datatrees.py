@@ -1,6 +1,7 @@
 """Small data sets with the folders and files that the real ones have, and the tools' main()."""
 
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -97,4 +98,37 @@ def make_segnet_camvid(root: Path, counts: dict[str, int]) -> Path:
             write_mask(
                 root / f"{split}annot" / f"0001TP_{number:06}.png", [*range(12), number % 12]
             )
+    return root
+
+
+def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> None:
+    """Write what LabelMe saves for an image of (height, width)."""
+    content = dict(
+        version="5.5.0",
+        flags={},
+        shapes=[dict(shape_type="polygon", group_id=None, flags={}) | shape for shape in shapes],
+        imagePath=path.with_suffix(".jpg").name,
+        imageData=None,
+        imageHeight=size[0],
+        imageWidth=size[1],
+    )
+    path.write_text(json.dumps(content))
+
+
+CVAT_COLOURS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]
+
+
+def make_cvat_masks(root: Path, masks: dict[str, np.ndarray], classes: Sequence[str]) -> Path:
+    """An export "Segmentation mask 1.1", whose masks hold colours; class 0 is the background."""
+    lines = ["# label:color_rgb:parts:actions"]
+    lines += [
+        f"{name}:{','.join(map(str, colour))}::"
+        for name, colour in zip(classes, CVAT_COLOURS, strict=False)
+    ]
+    write_list(root / "labelmap.txt", lines)
+    write_list(root / "ImageSets/Segmentation/default.txt", sorted(masks))
+    for name, mask in masks.items():
+        path = root / "SegmentationClass" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array(CVAT_COLOURS, np.uint8)[mask]).save(path)
     return root

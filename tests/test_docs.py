@@ -2,12 +2,14 @@
 
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from datatrees import load_tool
 
 import mmseg_u2pl.ops
 from mmseg_u2pl.engine import MeanTeacherHook
@@ -80,3 +82,25 @@ def test_site_has_every_page():
     listed = set(re.findall(r"^([\w/]+)$", (ROOT / "docs/index.md").read_text(), re.M))
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]}
     assert pages - {"index"} == listed
+
+
+def tool_commands():
+    """Command lines of our tools in the pages, with the file that they stand in."""
+    for page in PAGES:
+        for block in re.findall(r"^```(?:shell|bash)\n(.*?)^```", page.read_text(), re.M | re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                # A tool of MMSegmentation is called by a path that begins with a command.
+                if re.match(r"python tools/", line):
+                    yield page.name, line
+
+
+@pytest.mark.parametrize(("page", "line"), list(tool_commands()))
+def test_commands_are_what_the_tools_take(page, line):
+    _, tool, *arguments = shlex.split(line, comments=True)
+    parser = load_tool(tool.removeprefix("tools/").removesuffix(".py")).build_parser()
+    parser.allow_abbrev = False
+    parser.parse_args(arguments)  # ends the test if a flag or a number of arguments is wrong
+
+
+def test_commands_are_found():
+    assert len(list(tool_commands())) > 20

@@ -36,7 +36,7 @@ from mmseg_u2pl.datasets.splits import (
     folder_name,
     missing_classes,
     num_enough,
-    parse_size,
+    size_argument,
     write_splits,
 )
 from mmseg_u2pl.datasets.tables import class_table, print_table
@@ -56,13 +56,6 @@ class Masks(NamedTuple):
     pixels: NDArray[np.int64]
 
 
-def size(text: str) -> Fraction:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--labeled",
         nargs="+",
-        type=size,
+        type=size_argument,
         metavar="SIZE",
         help="how many are labeled: shares such as 1/16 or 0.0625, rounded up, or numbers of "
         "images such as 30",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -37,22 +38,36 @@ def parse_size(text: str) -> Fraction:
     return size
 
 
+def size_argument(text: str) -> Fraction:
+    """:func:`parse_size` as the type of a command-line flag, whose message argparse then shows."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def folder_name(size: Fraction) -> str:
     """Name the folder of a size: ``1of16`` for a share, ``30`` for a number of images."""
     return f"{size.numerator}of{size.denominator}" if size < 1 else str(size)
 
 
-def count_labeled(size: Fraction, total: int) -> int:
-    """Number of labeled images, which for a share is rounded up, as in published splits.
+def count_images(size: Fraction, total: int) -> int:
+    """Number of images of a size, which for a share is rounded up, as in published splits.
 
     Args:
         size: What :func:`parse_size` returned.
         total: Number of images that the share is of.
+    """
+    return math.ceil(size * total) if size < 1 else int(size)
+
+
+def count_labeled(size: Fraction, total: int) -> int:
+    """Number of labeled images: :func:`count_images`, of which some must be left.
 
     Raises:
         DataError: No image would be left unlabeled.
     """
-    count = math.ceil(size * total) if size < 1 else int(size)
+    count = count_images(size, total)
     if count >= total:
         raise DataError(f"{count} labeled images leave none of {total} unlabeled; ask for fewer.")
     return count

@@ -1,0 +1,224 @@
+"""Convert photographs and an export of CVAT to masks, images and lists.
+
+EXPORT is the unpacked export of a task or project, in one of two formats:
+"Segmentation mask 1.1" (labelmap.txt and SegmentationClass/*.png) or "CVAT for images 1.1"
+(annotations.xml). IMAGES is the folder of all photographs; names are those that CVAT knows, without
+suffix. Images without a mask in the export, or without a shape in annotations.xml, are the
+unlabeled ones. Polygons and boxes are drawn in their z order; for brush masks, export the first
+format.
+
+OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmseg_u2pl.datasets.annotations import (
+    BACKGROUND,
+    Mask,
+    Photo,
+    add_output_arguments,
+    blank_value,
+    choose_classes,
+    convert_photos,
+    find_images,
+)
+from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+
+Colour = tuple[int, int, int]
+Draw = Callable[[tuple[int, int], Mapping[str, int]], Mask]
+FORMATS = (
+    "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder into which "
+    "the archive was unpacked."
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("export", metavar="EXPORT", type=Path, help="folder of the unpacked export")
+    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of the photographs")
+    add_output_arguments(parser)
+    return parser
+
+
+def check_size(what: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Refuse annotations of an image of another size, given as width and height."""
+    if size != expected:
+        raise DataError(
+            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
+            f"{expected[0]}x{expected[1]}. Give the images that were uploaded to CVAT."
+        )
+
+
+def read_label_map(path: Path) -> dict[Colour, str]:
+    """Read labelmap.txt, whose lines are ``label:red,green,blue:parts:actions``.
+
+    Raises:
+        DataError: A line is not of this kind, or two classes have one colour.
+    """
+    names: dict[Colour, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            name, colour = line.split(":")[:2]
+            red, green, blue = (int(value) for value in colour.split(","))
+        except ValueError as error:
+            raise DataError(
+                f"'{path}', line {number}, is not 'label:r,g,b::'. {FORMATS}"
+            ) from error
+        if (red, green, blue) in names:
+            raise DataError(
+                f"'{path}': {names[red, green, blue]} and {name} have one colour. Give the labels "
+                "different colours in CVAT, and export again."
+            )
+        names[red, green, blue] = name
+    return names
+
+
+def recolour(
+    path: Path, names: Mapping[Colour, str], size: tuple[int, int], classes: Mapping[str, int]
+) -> Mask:
+    """Turn the colours of a mask into classes.
+
+    Raises:
+        DataError: A colour is not in the label map, or the image has another size.
+    """
+    with Image.open(path) as image:
+        check_size(f"'{path}'", image.size, size)
+        pixels = np.array(image.convert("RGB"), np.uint32)
+    codes = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    found, inverse = np.unique(codes, return_inverse=True)
+    colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
+    unknown = [str(colour) for colour in colours if colour not in names]
+    raise_if_any(f"'{path}' has colours that labelmap.txt has not", unknown, [FORMATS])
+    values = {**classes, BACKGROUND: blank_value(classes)}
+    table = np.array([values[names[colour]] for colour in colours], np.uint8)
+    return table[inverse].reshape(codes.shape)
+
+
+def read_masks(export: Path) -> tuple[dict[str, Draw], list[str]]:
+    """Read an export "Segmentation mask 1.1": how each mask is made, and the classes."""
+    names = read_label_map(export / "labelmap.txt")
+    folder = export / "SegmentationClass"
+    masks: dict[str, Draw] = {
+        path.relative_to(folder).with_suffix("").as_posix(): partial(recolour, path, names)
+        for path in sorted(folder.rglob("*.png"))
+    }
+    return masks, list(names.values())
+
+
+def draw_xml(
+    path: Path, image: ElementTree.Element, size: tuple[int, int], classes: Mapping[str, int]
+) -> Mask:
+    """Draw polygons and boxes of one image of annotations.xml."""
+    expected = int(image.attrib["width"]), int(image.attrib["height"])
+    check_size(f"'{path}': {image.attrib['name']}", expected, size)
+    values = {**classes, BACKGROUND: blank_value(classes)}
+    canvas = Image.new("L", size, blank_value(classes))
+    draw = ImageDraw.Draw(canvas)
+    for shape in sorted(shapes_of(image), key=lambda shape: int(shape.get("z_order", 0))):
+        value = values[shape.attrib["label"]]
+        if shape.tag == "box":
+            draw.rectangle(
+                [float(shape.attrib[side]) for side in ("xtl", "ytl", "xbr", "ybr")], fill=value
+            )
+        else:
+            points = [tuple(map(float, xy.split(","))) for xy in shape.attrib["points"].split(";")]
+            draw.polygon(points, fill=value, outline=value)
+    return np.array(canvas)
+
+
+def shapes_of(image: ElementTree.Element) -> list[ElementTree.Element]:
+    """What is drawn in an image; tags are about all of it."""
+    return [shape for shape in image if shape.tag != "tag"]
+
+
+def read_xml(path: Path) -> tuple[dict[str, Draw], list[str]]:
+    """Read an export "CVAT for images 1.1": how each mask is made, and the classes."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise DataError(f"'{path}' is not XML: {error}. {FORMATS}") from error
+    masks: dict[str, Draw] = {}
+    others = []
+    for image in root.iter("image"):
+        if shapes := shapes_of(image):
+            masks[PurePosixPath(image.attrib["name"]).with_suffix("").as_posix()] = partial(
+                draw_xml, path, image
+            )
+        others += [
+            f"{image.attrib['name']}: {shape.tag}"
+            for shape in shapes
+            if shape.tag not in ("polygon", "box") or float(shape.get("rotation", 0))
+        ]
+    raise_if_any(
+        f"'{path}' has shapes that are neither polygons nor upright boxes",
+        others,
+        ["Export as 'Segmentation mask 1.1'."],
+    )
+    return masks, [name for label in root.iter("label") if (name := label.findtext("name"))]
+
+
+def read_export(export: Path) -> tuple[dict[str, Draw], list[str]]:
+    """Read an export of either format.
+
+    Raises:
+        DataError: It is neither, or holds no annotation.
+    """
+    if (export / "labelmap.txt").is_file() and (export / "SegmentationClass").is_dir():
+        masks, classes = read_masks(export)
+    elif (export / "annotations.xml").is_file():
+        masks, classes = read_xml(export / "annotations.xml")
+    else:
+        raise DataError(
+            f"'{export}' holds neither labelmap.txt and SegmentationClass nor annotations.xml. "
+            f"{FORMATS}"
+        )
+    if not masks:
+        raise DataError(f"'{export}' holds no annotation. Annotate images, and export again.")
+    return masks, classes
+
+
+def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
+    """Find all images, and the classes of the export in its order.
+
+    Raises:
+        DataError: Images of annotations are missing, or the export cannot be read.
+    """
+    masks, classes = read_export(export)
+    images = find_images(folder)
+    missing = sorted(set(masks) - set(images))
+    raise_if_any(
+        f"{len(missing)} annotated images are not in '{folder}'",
+        missing,
+        ["Give the folder whose images were uploaded; names in CVAT are relative to it."],
+    )
+    return [Photo(path, name, masks.get(name)) for name, path in images.items()], classes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        photos, labels = find_photos(args.export, args.images)
+        convert_photos(photos, choose_classes(args.classes, labels), args)
+    except (DataError, OSError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

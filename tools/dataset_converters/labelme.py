@@ -1,0 +1,171 @@
+"""Convert photographs and LabelMe's JSON files to masks, images and lists.
+
+SOURCE is the folder that was annotated: images, and beside each annotated one a JSON file, as
+LabelMe saves it. Images without one are the unlabeled ones; a JSON file without a shape says that
+there is nothing but background. Polygons, rectangles, circles and masks are drawn in the order of
+the file. What is labeled __ignore__ is 255, not labeled, and _background_ is background.
+
+OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmseg_u2pl.datasets.annotations import (
+    BACKGROUND,
+    IGNORE,
+    Mask,
+    Photo,
+    add_output_arguments,
+    blank_value,
+    choose_classes,
+    convert_photos,
+    find_images,
+)
+from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+
+IGNORED_LABEL = "__ignore__"
+BACKGROUND_LABEL = "_background_"
+NUM_POINTS = dict(polygon=3, rectangle=2, circle=2, mask=2)  # at least
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of images and JSONs")
+    add_output_arguments(parser)
+    return parser
+
+
+def read_shapes(path: Path) -> dict[str, Any]:
+    """Read a JSON file of LabelMe and check its shapes.
+
+    Raises:
+        DataError: It is not one of LabelMe, or has shapes without an area.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shapes = content["shapes"]
+        kinds = [shape.get("shape_type") or "polygon" for shape in shapes]
+        lengths = [len(shape["points"]) for shape in shapes]
+        labels = [shape["label"] for shape in shapes]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"'{path}' is not an annotation of LabelMe ({type(error).__name__}: {error}). Save the "
+            "image in LabelMe again, or remove the file."
+        ) from error
+    flat = [
+        f"{label}: {kind} of {length} points"
+        for label, kind, length in zip(labels, kinds, lengths, strict=True)
+        if length < NUM_POINTS.get(kind, math.inf)
+    ]
+    raise_if_any(f"'{path}' has shapes without an area", flat, ["Make them polygons in LabelMe."])
+    return content
+
+
+def class_name(label: str) -> str:
+    return BACKGROUND if label == BACKGROUND_LABEL else label
+
+
+def draw_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> None:
+    """Fill one shape."""
+    draw = ImageDraw.Draw(canvas)
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    kind = shape.get("shape_type") or "polygon"
+    if kind == "polygon":
+        draw.polygon(points, fill=value, outline=value)
+        return
+    (x0, y0), (x1, y1) = points[:2]
+    if kind == "rectangle":
+        draw.rectangle([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], fill=value)
+    elif kind == "circle":  # centre, and a point of the circle
+        radius = math.dist(*points[:2])
+        draw.ellipse([x0 - radius, y0 - radius, x0 + radius, y0 + radius], fill=value)
+    else:  # a mask: its corners, and a PNG of the pixels between them
+        with Image.open(BytesIO(b64decode(shape["mask"]))) as stencil:
+            stamp = Image.fromarray((np.array(stencil) > 0).astype(np.uint8) * 255)
+        canvas.paste(value, (round(x0), round(y0)), mask=stamp)
+
+
+def draw_shapes(
+    path: Path, content: Mapping[str, Any], size: tuple[int, int], classes: Mapping[str, int]
+) -> Mask:
+    """Draw the mask of one JSON file.
+
+    Raises:
+        DataError: The file is of an image of another size.
+    """
+    annotated = content.get("imageWidth") or size[0], content.get("imageHeight") or size[1]
+    if annotated != size:
+        raise DataError(
+            f"'{path}' is of an image of {annotated[0]}x{annotated[1]} pixels, and the image has "
+            f"{size[0]}x{size[1]}. Annotate the image as it is, or put the one back that was used."
+        )
+    values = {**classes, BACKGROUND: blank_value(classes), IGNORED_LABEL: IGNORE}
+    canvas = Image.new("L", size, blank_value(classes))
+    for shape in content["shapes"]:
+        draw_shape(canvas, shape, values[class_name(shape["label"])])
+    return np.array(canvas)
+
+
+def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
+    """Find all images, and the classes of the annotations, sorted.
+
+    Raises:
+        DataError: There are no images or annotations, or JSON files of no image.
+    """
+    images = find_images(source)
+    files = {
+        path.relative_to(source).with_suffix("").as_posix(): path
+        for path in sorted(source.rglob("*.json"))
+    }
+    if not files:
+        raise DataError(
+            f"'{source}' holds no JSON file. Give the folder in which LabelMe saved, beside the "
+            "images."
+        )
+    strays = [str(path) for name, path in files.items() if name not in images]
+    raise_if_any(
+        f"{len(strays)} JSON files have no image of their name beside them",
+        strays,
+        ["Put the images there, or remove the files."],
+    )
+    contents = {name: read_shapes(path) for name, path in files.items()}
+    labels = {shape["label"] for content in contents.values() for shape in content["shapes"]}
+    photos = [
+        Photo(path, name, partial(draw_shapes, files[name], contents[name]))
+        if name in files
+        else Photo(path, name, None)
+        for name, path in images.items()
+    ]
+    return photos, sorted(class_name(label) for label in labels - {IGNORED_LABEL})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        photos, labels = find_photos(args.source)
+        convert_photos(photos, choose_classes(args.classes, labels), args)
+    except (DataError, OSError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
