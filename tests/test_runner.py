@@ -1,6 +1,7 @@
 """Whole runs: the shipped configs, the built-in data, MMEngine's Runner and the tools."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
+from PIL import Image
 
 from mmseg_u2pl.datasets.builtin import BuiltinDataset, write_builtin_dataset
 
@@ -63,12 +65,20 @@ def scalars(work_dir: Path) -> list[dict]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
+WITH_PICTURES = f"""
+_base_ = [{str(CONFIG)!r}]
+custom_hooks = [*_base_.custom_hooks, dict(type="SemiVisualizationHook", interval=2, num_images=1)]
+"""
+
+
 @pytest.fixture(scope="session")
 def trained(data, tmp_path_factory):
-    """Work folder of a short run through tools/train.py."""
+    """Work folder of a short run through tools/train.py; it writes pictures, the others do not."""
     work_dir = tmp_path_factory.mktemp("run")
+    config = tmp_path_factory.mktemp("config") / CONFIG.name
+    config.write_text(WITH_PICTURES)
     options = as_flags(small_options(data))
-    done = run_tool("train.py", str(CONFIG), "--work-dir", str(work_dir), *options, cwd=work_dir)
+    done = run_tool("train.py", str(config), "--work-dir", str(work_dir), *options, cwd=work_dir)
     assert done.returncode == 0, done.stderr
     return work_dir
 
@@ -92,6 +102,53 @@ def test_log_has_each_class_and_the_distance_of_the_teacher(trained):
     filled = [records[1][f"queue_fill/{name}"] for name in BuiltinDataset.METAINFO["classes"]]
     assert all(0 < fill <= 1 for fill in filled)
     assert sum(records[1][f"anchors/{name}"] for name in BuiltinDataset.METAINFO["classes"]) > 0
+
+
+def test_pictures_of_steps_are_written_where_the_visualizer_writes(trained):
+    pictures = {path.name: Image.open(path) for path in trained.glob("*/vis_data/vis_image/*")}
+    names = {f"train_{kind}_{step}.png" for kind in ("labeled", "unlabeled") for step in (2, 4)}
+    assert set(pictures) == names
+    assert pictures["train_labeled_4.png"].width == 3 * 260
+    # The eighth column is the ground truth that the training does not see.
+    assert pictures["train_unlabeled_4.png"].width == 8 * 260
+
+
+def test_plot_run_draws_the_curves_of_a_run(trained, tmp_path):
+    picture = tmp_path / "pictures/curves.png"
+    done = run_tool("plot_run.py", str(trained), "--out", str(picture), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{picture}: curves of {trained.name}"
+    assert Image.open(picture).size == (1600, 585)  # 2 rows of 4 panels, 1 row of the legend
+    for wrong, message in (
+        ((tmp_path, "--out", picture), "give the work folder of one run"),
+        ((trained, trained, "--out", picture), "a work folder is given twice"),
+        ((trained, "--out", tmp_path / "curves.xyz"), "xyz"),
+    ):
+        done = run_tool("plot_run.py", *map(str, wrong), cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+def test_browse_draws_what_student_and_teacher_are_fed(trained, data, tmp_path):
+    options = as_flags(small_options(data))
+    flags = ["--checkpoint", str(trained / "iter_4.pth"), "--batches", "2", "--output-dir", "out"]
+    done = run_tool("browse_semi_dataset.py", str(CONFIG), *flags, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pictures of 2 batches are in out" in done.stdout
+    names = {f"{n}_{kind}.png" for n in (0, 1) for kind in ("labeled", "unlabeled")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_browse_names_what_it_cannot_use(tmp_path):
+    suponly = next((ROOT / "configs/suponly").glob("*builtin-1of16*.py"))
+    for arguments, message in (
+        ((suponly,), "the model of .* is EncoderDecoder, which sees no unlabeled images"),
+        ((CONFIG, "--progress", "2"), r"--progress in \[0, 1\]"),
+        ((CONFIG, "--cfg-options", "data_root=nowhere"), "nowhere"),
+    ):
+        done = run_tool("browse_semi_dataset.py", *map(str, arguments), cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert re.search(message, done.stderr), done.stderr
 
 
 def test_log_has_the_accuracy_of_pseudo_labels_whose_truth_is_hidden(trained):

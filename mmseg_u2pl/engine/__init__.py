@@ -6,12 +6,14 @@ from .optim_constructor import StudentOptimWrapperConstructor
 from .progress_hook import ProgressHook
 from .statistics_hook import SemiStatisticsHook
 from .val_loop import TeacherStudentValLoop
+from .visualization_hook import SemiVisualizationHook
 
 __all__ = [
     "DataCheckHook",
     "MeanTeacherHook",
     "ProgressHook",
     "SemiStatisticsHook",
+    "SemiVisualizationHook",
     "StudentOptimWrapperConstructor",
     "TeacherStudentValLoop",
 ]

@@ -5,13 +5,13 @@ import logging
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.engine.data_check import check_data, check_sampler
+from mmseg_u2pl.engine.unwrap import unwrapped
 from mmseg_u2pl.models.semi_segmentor import SemiSegmentor
 
 
@@ -59,7 +59,7 @@ def check_run(runner: Runner) -> None:
     Raises:
         ValueError: Something does not fit; the message tells all that was found.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     train = runner.train_dataloader.dataset
     if isinstance(model, SemiSegmentor) or isinstance(train, SemiDataset):
         check_sampler(runner.train_dataloader, type(runner.train_loop))

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..models import SemiSegmentor
+from .unwrap import unwrapped
 
 
 @HOOKS.register_module()
@@ -36,7 +36,7 @@ class MeanTeacherHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Turn epochs into iterations, and refuse a model without a teacher."""
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
                 f"MeanTeacherHook works on U2PL, but the model is {type(model).__name__}; remove "
@@ -50,7 +50,7 @@ class MeanTeacherHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
     ) -> None:
         """Tell the model how far the training is."""
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         model.progress = runner.iter / runner.max_iters
         model.sup_only = runner.iter < self.sup_only_iters
 
@@ -63,9 +63,4 @@ class MeanTeacherHook(Hook):
     ) -> None:
         """Move the teacher if the optimizer has stepped."""
         if runner.optim_wrapper.should_update():
-            _unwrapped(runner).update_teacher()
-
-
-def _unwrapped(runner: Runner) -> SemiSegmentor:
-    """The model without the wrapper of distributed training."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+            unwrapped(runner.model).update_teacher()

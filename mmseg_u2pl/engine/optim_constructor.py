@@ -3,12 +3,12 @@
 from copy import copy, deepcopy
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from ..models import EmbeddingSegmentor, SemiSegmentor
+from .unwrap import unwrapped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -45,7 +45,7 @@ class StudentOptimWrapperConstructor:
         Raises:
             TypeError: The model is of another kind.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
                 "StudentOptimWrapperConstructor is for U2PL, but the model is "

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..models import U2PL
+from .unwrap import unwrapped
 
 
 @HOOKS.register_module()
@@ -38,7 +38,7 @@ class SemiStatisticsHook(Hook):
         """Write a record if it is time for one."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         classes = runner.train_dataloader.dataset.metainfo["classes"]
         runner.visualizer.add_scalars(per_class_statistics(model, classes), step=runner.iter + 1)
 

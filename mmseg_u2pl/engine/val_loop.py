@@ -1,8 +1,9 @@
 """Validation of teacher and student."""
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import ValLoop
 from mmseg.registry import LOOPS
+
+from .unwrap import unwrapped
 
 
 @LOOPS.register_module()
@@ -30,7 +31,7 @@ class TeacherStudentValLoop(ValLoop):
 
     def _evaluate(self, role: str) -> dict[str, float]:
         model = self.runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         model.predict_with = role
         try:
             for idx, data_batch in enumerate(self.dataloader):

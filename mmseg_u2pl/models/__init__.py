@@ -5,7 +5,7 @@ from .embedding_segmentor import EmbeddingSegmentor, SegmentorOutput
 from .memory_bank import CategoryMemoryBank
 from .semi_segmentor import SemiSegmentor
 from .teacher import MeanTeacher
-from .u2pl import U2PL
+from .u2pl import U2PL, StepView
 
 __all__ = [
     "U2PL",
@@ -14,5 +14,6 @@ __all__ = [
     "MeanTeacher",
     "SegmentorOutput",
     "SemiSegmentor",
+    "StepView",
     "UnreliableContrastiveHead",
 ]

@@ -1,6 +1,6 @@
 """U2PL: semi-supervised segmentation using unreliable pseudo-labels (Wang et al., CVPR 2022)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -42,6 +42,26 @@ class TeacherView(NamedTuple):
     pseudo: PixelPrediction
 
 
+class StepView(NamedTuple):
+    """What a training step saw and said, for pictures of it; nothing has a gradient.
+
+    Attributes:
+        labeled: The labeled images.
+        unlabeled: The unlabeled images as the teacher sees them.
+        mixed: The unlabeled images as the student sees them.
+        pseudo: The teacher's label and entropy of the mixed images, (N_u, H, W) each.
+        split: Which of their pixels are reliable.
+        logits: (N_l + N_u, C, h, w), the student's, labeled images first.
+    """
+
+    labeled: LabeledBatch
+    unlabeled: UnlabeledBatch
+    mixed: UnlabeledBatch
+    pseudo: PixelPrediction
+    split: Partition
+    logits: Tensor
+
+
 @MODELS.register_module()
 class U2PL(SemiSegmentor):
     """Trains any MMSegmentation segmentor with U2PL.
@@ -62,6 +82,8 @@ class U2PL(SemiSegmentor):
 
     Attributes:
         rules: The switches of the step.
+        observer: Called with the :class:`StepView` of each step that uses unlabeled images; None
+            calls nothing.
     """
 
     OPTIONS = tuple(field.name for field in fields(Rules))
@@ -78,6 +100,7 @@ class U2PL(SemiSegmentor):
         rules = Rules(**{name: options.pop(name) for name in self.OPTIONS if name in options})
         super().__init__(segmentor, **options)
         self.rules = rules
+        self.observer: Callable[[StepView], None] | None = None
         defaults = dict(
             type="UnreliableContrastiveHead",
             num_classes=max(self.num_classes, 2),
@@ -105,6 +128,10 @@ class U2PL(SemiSegmentor):
         images = torch.cat([labeled.images, mixed.images])
         student = self.student(images)
         split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
+
+        if self.observer is not None:
+            view = labeled, unlabeled, mixed, teacher.pseudo, split, student.logits.detach()
+            self.observer(StepView(*view))
 
         supervised = self.student.supervised_loss(images, student, labeled.data_samples)
         unsupervised = self._unsupervised(student.logits[len(labeled.images) :], teacher, split)

@@ -14,7 +14,9 @@ UNRELIABLE_COLOUR: Colour = (236, 236, 236)
 """What pixels without a pseudo-label are painted, in RGB."""
 
 _LABEL_OPACITY = 0.6
-_PANEL_WIDTH, _TITLE_HEIGHT, _LEGEND_HEIGHT = 2.6, 0.55, 0.4  # inches
+_PANEL_WIDTH, _TITLE_HEIGHT = 2.6, 0.55  # inches
+_LEGEND_MARGIN, _LEGEND_ROW = 0.15, 0.25
+_LETTER, _PATCH = 0.12, 0.4  # width of what stands in the legend
 _DPI = 100
 
 
@@ -71,12 +73,13 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
     if len(set(shapes.values())) != 1:
         raise ValueError(f"all columns must have pictures of one shape (N, H, W, 3), got {shapes}")
     num_rows, height, width = next(iter(shapes.values()))[:3]
-    panel_height = _PANEL_WIDTH * height / width
+    page_width = _PANEL_WIDTH * len(columns)
+    entry_width = _PATCH + _LETTER * max(map(len, legend))
+    legend_columns = max(1, min(len(legend), int(page_width / entry_width)))
+    legend_height = _LEGEND_MARGIN + _LEGEND_ROW * -(-len(legend) // legend_columns)
+    panels_height = _PANEL_WIDTH * height / width * num_rows
     figure = Figure(
-        figsize=(
-            _PANEL_WIDTH * len(columns),
-            panel_height * num_rows + _TITLE_HEIGHT + _LEGEND_HEIGHT,
-        ),
+        figsize=(page_width, panels_height + _TITLE_HEIGHT + legend_height),
         dpi=_DPI,
         layout="constrained",
     )
@@ -93,7 +96,7 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
             for name, colour in legend.items()
         ],
         loc="outside lower center",
-        ncols=len(legend),
+        ncols=legend_columns,
         fontsize=13,
         frameon=False,
         handlelength=1.0,

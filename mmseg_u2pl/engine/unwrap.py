@@ -1,0 +1,11 @@
+"""The model inside the wrapper of distributed training."""
+
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """A runner's model without the wrapper that distributed training puts around it."""
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,71 @@
+"""Pictures of the training while it runs."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..models import StepView
+from ..visualization import draw_step, render
+from .unwrap import unwrapped
+
+
+@HOOKS.register_module()
+class SemiVisualizationHook(Hook):
+    """Shows every k iterations what student and teacher were fed in the step, and what they said.
+
+    Pictures ``train_labeled`` and ``train_unlabeled`` go to MMEngine's visualizer, so to
+    ``vis_data/vis_image`` and to its other backends (TensorBoard, WandB, MLflow). They are of the
+    step itself: nothing is computed twice, and the training is the same with and without them.
+    The supervised-only start has none.
+
+    Args:
+        interval: Iterations from one picture to the next.
+        num_images: Images of each stream in a picture, at most.
+
+    Raises:
+        ValueError: If one of them is less than 1.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, interval: int = 500, num_images: int = 2) -> None:
+        for name, value in dict(interval=interval, num_images=num_images).items():
+            if value < 1:
+                raise ValueError(f"SemiVisualizationHook: {name} must be at least 1, got {value}")
+        self.interval = interval
+        self.num_images = num_images
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
+    ) -> None:
+        """Have the model show the step, if it is time for a picture."""
+        if is_main_process() and self.every_n_train_iters(runner, self.interval):
+            unwrapped(runner.model).observer = partial(self._draw, runner)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | Sequence | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Leave the model alone again."""
+        unwrapped(runner.model).observer = None
+
+    def _draw(self, runner: Runner, view: StepView) -> None:
+        model = unwrapped(runner.model)
+        meta = runner.train_dataloader.dataset.metainfo
+        figures = draw_step(
+            view,
+            model.data_preprocessor,
+            meta["classes"],
+            meta["palette"],
+            self.num_images,
+            model.align_corners,
+        )
+        for stream, figure in figures.items():
+            runner.visualizer.add_image(f"train_{stream}", render(figure), step=runner.iter + 1)

@@ -1,0 +1,133 @@
+"""Pictures of a training step: what student and teacher were fed, and what they said."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mmengine.model import BaseDataPreprocessor
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models import StepView
+from ..ops import predict_pixels, resize_logits
+from .comparison import Colour, Rgb, draw_comparison, paint_labels, paint_pseudo_labels
+
+RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
+"""RGB of the pixels' kinds."""
+
+
+def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
+    """Undo a data preprocessor's normalisation.
+
+    Args:
+        images: (N, 3, H, W), normalised.
+        preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
+            images.
+
+    Returns:
+        (N, H, W, 3), RGB in [0, 255].
+    """
+    images = images.detach().float()
+    if preprocessor._enable_normalize:
+        images = images * preprocessor.std + preprocessor.mean
+    if not preprocessor._channel_conversion:
+        images = images.flip(1)
+    return _array(images.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
+
+
+def paint_entropy(entropy: NDArray[np.floating], num_classes: int) -> Rgb:
+    """Entropy as colour, from black at 0 to pale yellow at its maximum ``log(num_classes)``.
+
+    Args:
+        entropy: (..., H, W), in nats.
+        num_classes: Number of classes.
+
+    Returns:
+        (..., H, W, 3), RGB.
+    """
+    return matplotlib.colormaps["magma"](entropy / np.log(num_classes), bytes=True)[..., :3]
+
+
+def draw_step(
+    view: StepView,
+    preprocessor: BaseDataPreprocessor,
+    classes: Sequence[str],
+    palette: Sequence[Colour],
+    num_images: int,
+    align_corners: bool = False,
+) -> dict[str, Figure]:
+    """Draw the first images of both streams.
+
+    Args:
+        view: What the model's observer got.
+        preprocessor: The model's.
+        classes: (C,), names.
+        palette: (C, 3), RGB in [0, 255].
+        num_images: How many of each stream, at most.
+        align_corners: How the student's logits are resized.
+
+    Returns:
+        ``labeled``: view, ground truth, student's prediction. ``unlabeled``: the teacher's and the
+        student's input, reliable pseudo-labels, kinds of pixels, entropy, predictions of teacher
+        and student, and ground truth where the data set knows it.
+    """
+    truth = view.labeled.label
+    logits = resize_logits(view.logits, truth.shape[-2:], align_corners)
+    student = predict_pixels(logits).label
+    first = slice(num_images)
+    colours = dict(zip(classes, palette, strict=True))
+
+    def labels(label: Tensor, images: Rgb) -> Rgb:
+        return _paint_known(_array(label[first]), images, palette)
+
+    given = restore_images(view.labeled.images[first], preprocessor)
+    clean = restore_images(view.unlabeled.images[first], preprocessor)
+    mixed = restore_images(view.mixed.images[first], preprocessor)
+    label, entropy = (_array(values[first]) for values in view.pseudo)
+    reliable = _array(view.split.reliable[first])
+    unlabeled = {
+        "unlabeled image\n(teacher)": clean,
+        "mixed image\n(student)": mixed,
+        "reliable\npseudo-labels": paint_pseudo_labels(mixed, label, ~reliable, palette),
+        "kind of pixel": _paint_kinds(reliable, _array(view.split.valid[first])),
+        "teacher's\nentropy": paint_entropy(entropy, len(classes)),
+        "teacher's\nprediction": paint_labels(label, palette),
+        "student's\nprediction": paint_labels(_array(student[len(truth) :][first]), palette),
+    }
+    if view.mixed.truth is not None:
+        unlabeled["ground truth\n(not trained with)"] = labels(view.mixed.truth, mixed)
+    labeled = {
+        "labeled image": given,
+        "ground truth": labels(truth, given),
+        "student's\nprediction": paint_labels(_array(student[first]), palette),
+    }
+    kinds = dict(reliable=RELIABLE, unreliable=UNRELIABLE, ignored=IGNORED)
+    return dict(
+        labeled=draw_comparison(labeled, colours),
+        unlabeled=draw_comparison(unlabeled, kinds | colours),
+    )
+
+
+def render(figure: Figure) -> Rgb:
+    """Turn a figure into an image, (H, W, 3), RGB, as MMEngine's visualizers take it."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _paint_known(label: NDArray[np.integer], images: Rgb, palette: Sequence[Colour]) -> Rgb:
+    """Labels over the image; pixels without one, of whatever ignore index, are grey."""
+    unknown = (label < 0) | (label >= len(palette))
+    return paint_pseudo_labels(images, np.where(unknown, 0, label), unknown, palette)
+
+
+def _paint_kinds(reliable: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Rgb:
+    kind = np.where(valid, np.where(reliable, 0, 1), 2)
+    return np.array([RELIABLE, UNRELIABLE, IGNORED], np.uint8)[kind]
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    return values.cpu().numpy()

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+from tiny import SIZE, batch, tiny_u2pl
+
+from mmseg_u2pl.visualization.training_step import (
+    IGNORED,
+    RELIABLE,
+    UNRELIABLE,
+    draw_step,
+    paint_entropy,
+    render,
+    restore_images,
+)
+
+CLASSES = ("zero", "one", "two", "three", "four")
+PALETTE = [(0, 0, 0), (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+
+
+def observed(model, data):
+    views = []
+    model.observer = views.append
+    losses = model(**model.data_preprocessor(data, training=True), mode="loss")
+    (view,) = views
+    return view, losses
+
+
+@pytest.mark.parametrize("bgr_to_rgb", [False, True])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_restored_images_are_those_that_were_loaded_in_rgb(bgr_to_rgb, normalised):
+    options = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0]) if normalised else {}
+    preprocessor = MODELS.build(
+        dict(type="SegDataPreProcessor", bgr_to_rgb=bgr_to_rgb, size=(5, 4), **options)
+    )
+    data = batch(1, 1, (5, 4))
+    expected = [image.flip(0).permute(1, 2, 0).numpy() for image in data["inputs"]]
+    images = preprocessor(data, training=True)["inputs"]
+    np.testing.assert_array_equal(restore_images(images, preprocessor), expected)
+
+
+def test_entropy_is_black_at_zero_and_brightest_at_its_maximum():
+    painted = paint_entropy(np.array([[0.0, 0.5 * np.log(7), np.log(7)]]), 7)
+    brightness = painted.astype(int).sum(-1)[0]
+    assert painted.dtype == np.uint8
+    assert brightness[0] < 10 < brightness[1] < 600 < brightness[2]
+
+
+def test_an_observed_step_is_the_same_step():
+    data = batch()
+    plain, watched = tiny_u2pl(), tiny_u2pl()
+    _, losses = observed(watched, data)
+    expected = plain(**plain.data_preprocessor(data, training=True), mode="loss")
+    assert {key: value.item() for key, value in losses.items() if "loss" in key} == {
+        key: value.item() for key, value in expected.items() if "loss" in key
+    }
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[name]), name
+
+
+def test_a_supervised_step_shows_nothing():
+    model = tiny_u2pl()
+    model.sup_only = True
+    model.observer = pytest.fail
+    model(**model.data_preprocessor(batch(), training=True), mode="loss")
+
+
+def test_pictures_show_what_the_step_saw_and_said():
+    model = tiny_u2pl(mixing="cutout")
+    view, _ = observed(model, batch(num_labeled=3, num_unlabeled=2))
+    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=2)
+    columns = {axis.get_title(): i for i, axis in enumerate(figures["unlabeled"].axes[:7])}
+
+    def picture(title, row=0):
+        axis = figures["unlabeled"].axes[row * len(columns) + columns[title]]
+        return np.asarray(axis.images[0].get_array())
+
+    for row in range(2):
+        kinds = picture("kind of pixel", row)
+        for mask, colour in (
+            (view.split.reliable[row], RELIABLE),
+            (view.split.unreliable[row], UNRELIABLE),
+            (~view.split.valid[row], IGNORED),
+        ):
+            assert mask.any()
+            np.testing.assert_array_equal((kinds == colour).all(-1), mask.numpy())
+    predicted = picture("teacher's\nprediction", 1)
+    np.testing.assert_array_equal(predicted, np.array(PALETTE)[view.pseudo.label[1]])
+    erased = (view.mixed.images[0] != view.unlabeled.images[0]).any(0).numpy()
+    clean, mixed = picture("unlabeled image\n(teacher)"), picture("mixed image\n(student)")
+    np.testing.assert_array_equal((clean != mixed).any(-1), erased)
+    # Three labeled images, of which two are drawn, in three columns.
+    assert len(figures["labeled"].axes) == 6
+
+
+def test_pixels_without_a_label_are_grey_and_rendered_pictures_are_rgb():
+    model = tiny_u2pl()
+    data = batch()
+    data["data_samples"][0].gt_sem_seg.data[:, :10] = 255
+    view, _ = observed(model, data)
+    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=1)
+    truth = np.asarray(figures["labeled"].axes[1].images[0].get_array())
+    assert (truth[:10] == truth[0, 0]).all()
+    assert not (truth[10:] == truth[0, 0]).all(-1).any()
+    image = render(figures["labeled"])
+    assert image.dtype == np.uint8
+    assert image.shape[1:] == (3 * 260, 3)
+    assert truth.shape[0] == SIZE
