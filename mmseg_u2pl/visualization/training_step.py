@@ -76,7 +76,7 @@ def draw_step(
     """
     truth = view.labeled.label
     logits = resize_logits(view.logits, truth.shape[-2:], align_corners)
-    student = predict_pixels(logits).label
+    of_labeled, of_mixed = predict_pixels(logits).label.tensor_split([len(truth)])
     first = slice(num_images)
     colours = dict(zip(classes, palette, strict=True))
 
@@ -95,14 +95,14 @@ def draw_step(
         "kind of pixel": _paint_kinds(reliable, _array(view.split.valid[first])),
         "teacher's\nentropy": paint_entropy(entropy, len(classes)),
         "teacher's\nprediction": paint_labels(label, palette),
-        "student's\nprediction": paint_labels(_array(student[len(truth) :][first]), palette),
+        "student's\nprediction": paint_labels(_array(of_mixed[first]), palette),
     }
     if view.mixed.truth is not None:
         unlabeled["ground truth\n(not trained with)"] = labels(view.mixed.truth, mixed)
     labeled = {
         "labeled image": given,
         "ground truth": labels(truth, given),
-        "student's\nprediction": paint_labels(_array(student[first]), palette),
+        "student's\nprediction": paint_labels(_array(of_labeled[first]), palette),
     }
     kinds = dict(reliable=RELIABLE, unreliable=UNRELIABLE, ignored=IGNORED)
     return dict(

@@ -89,8 +89,11 @@ def test_pictures_show_what_the_step_saw_and_said():
     erased = (view.mixed.images[0] != view.unlabeled.images[0]).any(0).numpy()
     clean, mixed = picture("unlabeled image\n(teacher)"), picture("mixed image\n(student)")
     np.testing.assert_array_equal((clean != mixed).any(-1), erased)
-    # Three labeled images, of which two are drawn, in three columns.
+    # Of three labeled images two are drawn, in three columns; of one and two, all.
     assert len(figures["labeled"].axes) == 6
+    view, _ = observed(model, batch(num_labeled=1, num_unlabeled=2))
+    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=4)
+    assert [len(figure.axes) for figure in figures.values()] == [3, 14]
 
 
 def test_pixels_without_a_label_are_grey_and_rendered_pictures_are_rgb():
