@@ -1,5 +1,6 @@
 """Whole runs: the shipped configs, the built-in data, MMEngine's Runner and the tools."""
 
+import csv
 import json
 import re
 import subprocess
@@ -147,6 +148,85 @@ def test_browse_names_what_it_cannot_use(tmp_path):
         ((CONFIG, "--cfg-options", "data_root=nowhere"), "nowhere"),
     ):
         done = run_tool("browse_semi_dataset.py", *map(str, arguments), cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert re.search(message, done.stderr), done.stderr
+
+
+def trained_model(trained):
+    config = next(trained.glob("*.py"))  # as MMEngine saves it, with all options
+    return init_model(str(config), str(trained / "iter_4.pth"), device="cpu")
+
+
+def read_masks(folder):
+    return {path.stem: np.array(Image.open(path)) for path in (folder / "masks").iterdir()}
+
+
+@pytest.fixture(scope="session")
+def predicted(trained, data, tmp_path_factory):
+    """What predict_unlabeled.py wrote with a quarter of the pixels unreliable."""
+    out = tmp_path_factory.mktemp("predicted") / "out"
+    flags = ["--out", str(out), "--unreliable-share", "0.25", *as_flags(small_options(data))]
+    checkpoint = str(trained / "iter_4.pth")
+    done = run_tool("predict_unlabeled.py", str(CONFIG), checkpoint, *flags, cwd=out.parent)
+    assert done.returncode == 0, done.stderr
+    assert "12 masks of the teacher are in" in done.stdout
+    return out
+
+
+def test_masks_of_unlabeled_images_are_the_teachers_but_where_its_entropy_is_highest(
+    predicted, trained, data
+):
+    masks = read_masks(predicted)
+    names = (data / "ImageSets/Segmentation/unlabeled.txt").read_text().split()
+    assert sorted(masks) == sorted(names)
+    model = trained_model(trained)
+    paths = [str(data / f"JPEGImages/{name}.jpg") for name in names]
+    results = inference_model(model, paths)
+    logits = np.stack([result.seg_logits.data.double().numpy() for result in results])
+    prob = np.exp(logits - logits.max(1, keepdims=True))
+    prob /= prob.sum(1, keepdims=True)
+    entropy = -(prob * np.log(prob)).sum(1)
+    written = np.stack([masks[name] for name in names])
+    unreliable = written == 255
+    np.testing.assert_array_equal(written[~unreliable], prob.argmax(1)[~unreliable])
+    # After so few steps entropies hardly differ; those equal to the threshold are reliable.
+    assert 0.2 < unreliable.mean() <= 0.25
+    assert entropy[unreliable].min() > entropy[~unreliable].max() - 1e-4  # it is rounded
+
+
+def test_ranking_begins_with_the_least_reliable_image(predicted):
+    rows = list(csv.DictReader((predicted / "ranking.csv").open()))
+    masks = read_masks(predicted)
+    shares = [float(row["unreliable_share"]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert len(rows) == 12
+    assert shares == pytest.approx([(masks[row["image"]] == 255).mean() for row in rows], abs=1e-4)
+    with Image.open(predicted / "contact_sheet.png") as sheet:
+        assert sheet.width == 4 * 260
+
+
+def test_masks_of_the_student_in_classes_that_begin_with_1(predicted, trained, data, tmp_path):
+    options = small_options(data) | {"train_dataloader.dataset.labeled.reduce_zero_label": True}
+    flags = ["--out", "out", "--unreliable-share", "0", "--from", "student", *as_flags(options)]
+    checkpoint = str(trained / "iter_4.pth")
+    done = run_tool("predict_unlabeled.py", str(CONFIG), checkpoint, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = trained_model(trained)
+    model.predict_with = "student"
+    for name, mask in read_masks(tmp_path / "out").items():
+        result = inference_model(model, str(data / f"JPEGImages/{name}.jpg"))
+        np.testing.assert_array_equal(mask, result.pred_sem_seg.data[0].numpy() + 1)
+
+
+def test_predict_unlabeled_names_what_it_cannot_use(predicted, trained, data, tmp_path):
+    suponly = next((ROOT / "configs/suponly").glob("*builtin-1of16*.py"))
+    checkpoint = trained / "iter_4.pth"
+    for arguments, message in (
+        ((suponly, checkpoint, "--out", "out"), "BuiltinDataset, which has no unlabeled images"),
+        ((CONFIG, checkpoint, "--out", predicted), "is not empty; give another folder"),
+        ((CONFIG, checkpoint, "--out", "out", "--unreliable-share", "1"), r"in \[0, 1\), got 1"),
+    ):
+        done = run_tool("predict_unlabeled.py", *map(str, arguments), cwd=tmp_path)
         assert done.returncode == 2, done.stderr
         assert re.search(message, done.stderr), done.stderr
 

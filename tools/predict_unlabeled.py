@@ -1,0 +1,279 @@
+"""Write the teacher's masks for the unlabeled images, and which of them to label next.
+
+OUT gets masks/NAME.png, in the classes of the data set, with 255 where the teacher is unreliable:
+for self-training as ground truth, or for an annotation program as a start; ranking.csv, all images
+by their share of unreliable pixels, those that teach most if labeled first; contact_sheet.png, the
+top and the bottom of that ranking. Unreliable are the pixels of highest entropy over all images.
+While it runs, OUT holds two more bytes a pixel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.apis import init_model
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from rich.progress import track
+from torch.utils.data import ConcatDataset
+
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.image_folder import image_names
+from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
+from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.models.semi_segmentor import ROLES, SemiSegmentor
+from mmseg_u2pl.ops import predict_pixels
+from mmseg_u2pl.visualization import draw_comparison, paint_pseudo_labels
+
+UNRELIABLE = 255
+THUMBNAIL_WIDTH = 260
+SHEET_ROWS = 6
+LEVELS = 2**16
+"""Of entropy, from 0 to its maximum log C: what is kept of it until the threshold is known."""
+
+
+class Unlabeled(NamedTuple):
+    """An image that is to be predicted."""
+
+    name: str
+    path: str
+
+
+class Ranked(NamedTuple):
+    """A line of the ranking."""
+
+    image: str
+    unreliable_share: float
+    mean_entropy: float
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    add = parser.add_argument
+    add("checkpoint", help="of a training with U2PL")
+    add("--out", type=Path, required=True, metavar="OUT", help="folder to write, absent or empty")
+    add(
+        "--unreliable-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of the pixels of all images, in [0, 1) (default: %(default)s, the paper's alpha_0)",
+    )
+    add("--from", dest="role", choices=ROLES, default="teacher", help="(default: %(default)s)")
+    add("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def open_unlabeled(cfg: Config) -> list[BaseSegDataset]:
+    """The unlabeled data sets of a config, with the transforms of its test pipeline.
+
+    Raises:
+        ValueError: The config has none.
+    """
+    dataset = cfg.train_dataloader.dataset
+    if DATASETS.get(dataset.type) is not SemiDataset:
+        raise ValueError(
+            f"train_dataloader.dataset is a {dataset.type}, which has no unlabeled images; give a "
+            "config with U2PL, such as tools/wrap_config.py writes"
+        )
+    pipeline = strip_ground_truth(cfg.test_dataloader.dataset.pipeline)
+    leaves = DATASETS.build(dataset).unlabeled_datasets
+    for leaf in leaves:
+        leaf.pipeline = Compose(pipeline)
+        leaf.test_mode = True  # an image that cannot be read is an error, and not replaced
+    return leaves
+
+
+def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
+    """Names and files of all images, in the order of the data sets.
+
+    Raises:
+        DataError: Two have one name.
+    """
+    images = [
+        Unlabeled(name, leaf.get_data_info(index)["img_path"])
+        for leaf in leaves
+        for index, name in enumerate(image_names(leaf))
+    ]
+    names = [image.name for image in images]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(
+            f"{len(twice)} names stand for two images, the first is {twice[0]}: their masks would "
+            "be one file. Predict the folders one at a time."
+        )
+    return images
+
+
+def predict(
+    model: SemiSegmentor, leaves: Sequence[BaseSegDataset], cfg: Config
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint16]]]:
+    """Label, and entropy as one of LEVELS, of each image, (H, W) each, in the size of its file."""
+    loading = {
+        key: value
+        for key, value in cfg.test_dataloader.items()
+        if key in ("num_workers", "persistent_workers")
+    }
+    loader = Runner.build_dataloader(
+        dict(
+            loading,
+            dataset=ConcatDataset(leaves),
+            batch_size=1,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+        )
+    )
+    for batch in loader:
+        with torch.no_grad():
+            (sample,) = model.test_step(batch)
+        label, entropy = (
+            values[0].cpu().numpy() for values in predict_pixels(logits_of(sample)[None])
+        )
+        level = entropy / max_entropy(model) * (LEVELS - 1)
+        yield label.astype(np.uint8), level.round().astype(np.uint16)
+
+
+def logits_of(sample: SegDataSample) -> torch.Tensor:
+    """Logits, (C, H, W); of a single channel MMSegmentation gives the probability."""
+    values = sample.seg_logits.data
+    return values if len(values) > 1 else torch.logit(values, eps=1e-6)
+
+
+def max_entropy(model: SemiSegmentor) -> float:
+    return math.log(max(model.num_classes, 2))
+
+
+def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
+    """Write all masks, and rank the images, the least reliable first."""
+    leaves = open_unlabeled(cfg)
+    model = init_model(cfg, args.checkpoint, device=args.device)
+    model.predict_with = args.role
+    # Where a mask of the data set has 0 for "no class", its classes begin with 1.
+    first_class = np.uint8(leaves[0].reduce_zero_label)
+    masks = {image.name: args.out / "masks" / f"{image.name}.png" for image in list_images(leaves)}
+    counts = np.zeros(LEVELS, np.int64)
+    predicted = track(predict(model, leaves, cfg), "Predicting", total=len(masks))
+    for number, (path, (label, level)) in enumerate(zip(masks.values(), predicted, strict=True)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(label + first_class).save(path)
+        np.save(scratch / f"{number}.npy", level)
+        counts += np.bincount(level.ravel(), minlength=LEVELS)
+    # The lowest level up to which there are enough pixels is the last that is reliable.
+    threshold = np.searchsorted(counts.cumsum(), (1 - args.unreliable_share) * counts.sum())
+    ranking = []
+    for number, (name, path) in enumerate(track(masks.items(), "Leaving out unreliable pixels")):
+        level = np.load(scratch / f"{number}.npy")
+        erase(path, level > threshold)
+        mean = max_entropy(model) * level.mean() / (LEVELS - 1)
+        ranking.append(Ranked(name, round((level > threshold).mean(), 4), round(mean, 4)))
+    return sorted(ranking, key=lambda row: (-row.unreliable_share, -row.mean_entropy, row.image))
+
+
+def erase(path: Path, unreliable: NDArray[np.bool_]) -> None:
+    """Make pixels of a mask unlabeled."""
+    with Image.open(path) as opened:
+        mask = np.array(opened)
+    mask[unreliable] = UNRELIABLE
+    Image.fromarray(mask).save(path)
+
+
+def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rank", *Ranked._fields])
+        writer.writerows([rank, *row] for rank, row in enumerate(ranking, 1))
+
+
+def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> Figure:
+    """The top and the bottom of the ranking side by side, with pseudo-labels."""
+    leaves = open_unlabeled(cfg)
+    meta, first_class = leaves[0].metainfo, int(leaves[0].reduce_zero_label)
+    paths = dict(list_images(leaves))
+    num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
+    with Image.open(paths[ranking[0].image]) as first:
+        size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
+    columns: dict[str, Any] = {}
+    ends = {"least reliable": ranking[:num_rows], "most reliable": ranking[-num_rows:][::-1]}
+    for end, rows in ends.items():
+        images = np.stack([thumbnail(paths[row.image], "RGB", size) for row in rows])
+        files = [masks / f"{row.image}.png" for row in rows]
+        label = np.stack([thumbnail(path, "L", size) for path in files])
+        unreliable = label == UNRELIABLE
+        label = np.where(unreliable, 0, label - np.uint8(first_class))
+        columns[end] = images
+        columns[f"pseudo-labels,\n{end}"] = paint_pseudo_labels(
+            images, label, unreliable, meta["palette"]
+        )
+    return draw_comparison(columns, dict(zip(meta["classes"], meta["palette"], strict=True)))
+
+
+def thumbnail(path: str | Path, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image ("RGB") or a mask ("L") in this size, with a margin if its shape is another."""
+    with Image.open(path) as opened:
+        image = opened.convert(mode)
+    if mode == "RGB":
+        return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
+    return np.asarray(ImageOps.pad(image, size, Image.Resampling.NEAREST, color=UNRELIABLE))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict, rank, draw, and say what was written.
+
+    Raises:
+        DataError: The images cannot be used.
+        OSError: A file is missing or cannot be written.
+        ValueError: Config, checkpoint or OUT are of another kind.
+    """
+    if args.out.is_dir() and any(args.out.iterdir()):
+        raise ValueError(f"'{args.out}' is not empty; give another folder")
+    cfg = load_config(args)
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".entropy-", dir=args.out) as scratch:
+        ranking = write_masks(args, cfg, Path(scratch))
+    write_ranking(args.out / "ranking.csv", ranking)
+    masks = args.out / "masks"
+    draw_contact_sheet(ranking, cfg, masks).savefig(args.out / "contact_sheet.png")
+    print(f"{len(ranking)} masks of the {args.role} are in {masks}")
+    print("Label next, as they have most unreliable pixels:")
+    for row in ranking[:5]:
+        print(f"  {row.image}: {100 * row.unreliable_share:.1f} %")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not 0 <= args.unreliable_share < 1:
+        parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
+    # Notes on parts of the stack that are not used here.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    try:
+        run(args)
+    except (DataError, OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
