@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datatrees import load_tool
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
@@ -158,7 +159,9 @@ def trained_model(trained):
 
 
 def read_masks(folder):
-    return {path.stem: np.array(Image.open(path)) for path in (folder / "masks").iterdir()}
+    return {
+        path.stem: np.array(Image.open(path)) for path in (folder / "SegmentationClass").iterdir()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +195,17 @@ def test_masks_of_unlabeled_images_are_the_teachers_but_where_its_entropy_is_hig
     # After so few steps entropies hardly differ; those equal to the threshold are reliable.
     assert 0.2 < unreliable.mean() <= 0.25
     assert entropy[unreliable].min() > entropy[~unreliable].max() - 1e-4  # it is rounded
+
+
+def test_masks_are_an_export_of_cvat(predicted):
+    drawn, classes = load_tool("dataset_converters/cvat").read_export(predicted)
+    numbers = {name: number for number, name in enumerate(classes)}
+    masks = read_masks(predicted)
+    assert classes == list(BuiltinDataset.METAINFO["classes"])
+    assert drawn.keys() == masks.keys()
+    for name, mask in masks.items():
+        expected = np.where(mask == 255, 0, mask)  # what nobody has drawn is background
+        np.testing.assert_array_equal(drawn[name]((64, 64), numbers), expected)
 
 
 def test_ranking_begins_with_the_least_reliable_image(predicted):

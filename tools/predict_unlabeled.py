@@ -1,10 +1,11 @@
 """Write the teacher's masks for the unlabeled images, and which of them to label next.
 
-OUT gets masks/NAME.png, in the classes of the data set, with 255 where the teacher is unreliable:
-for self-training as ground truth, or for an annotation program as a start; ranking.csv, all images
-by their share of unreliable pixels, those that teach most if labeled first; contact_sheet.png, the
-top and the bottom of that ranking. Unreliable are the pixels of highest entropy over all images.
-While it runs, OUT holds two more bytes a pixel.
+OUT gets SegmentationClass/NAME.png, masks in the classes of the data set, with 255 where the
+teacher is unreliable: ground truth of a self-training, or with labelmap.txt and ImageSets, packed
+as a zip file, what CVAT imports as "Segmentation mask 1.1"; ranking.csv, all images by their share
+of unreliable pixels, those that teach most if labeled first; contact_sheet.png, the top and the
+bottom of that ranking. Unreliable are the pixels of highest entropy over all images. While it runs,
+OUT holds two more bytes a pixel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import csv
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -47,6 +48,8 @@ from mmseg_u2pl.ops import predict_pixels
 from mmseg_u2pl.visualization import draw_comparison, paint_pseudo_labels
 
 UNRELIABLE = 255
+BLACK = (0, 0, 0)
+MASKS = "SegmentationClass"
 THUMBNAIL_WIDTH = 260
 SHEET_ROWS = 6
 LEVELS = 2**16
@@ -58,6 +61,34 @@ class Unlabeled(NamedTuple):
 
     name: str
     path: str
+
+
+class ClassMeta(NamedTuple):
+    """Classes of a data set, and how its masks have them.
+
+    Attributes:
+        classes: (C,), names.
+        palette: (C, 3), RGB.
+        first: Value of the first class: 1 where 0 stands for "no class" (reduce_zero_label).
+    """
+
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]]
+    first: np.uint8
+
+    @classmethod
+    def of(cls, dataset: BaseSegDataset) -> ClassMeta:
+        """Those of a data set."""
+        meta = dataset.metainfo
+        return cls(meta["classes"], meta["palette"], np.uint8(dataset.reduce_zero_label))
+
+    def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
+        """Write a PNG whose values are the classes and which viewers show in their colours."""
+        image = Image.fromarray(mask)
+        # All other values are black, CVAT's colour of what nobody has drawn.
+        colours = [*[BLACK] * int(self.first), *self.palette]
+        image.putpalette([*np.ravel(colours), *[0] * 3 * (256 - len(colours))])
+        image.save(path)
 
 
 class Ranked(NamedTuple):
@@ -170,14 +201,14 @@ def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ra
     leaves = open_unlabeled(cfg)
     model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role
-    # Where a mask of the data set has 0 for "no class", its classes begin with 1.
-    first_class = np.uint8(leaves[0].reduce_zero_label)
-    masks = {image.name: args.out / "masks" / f"{image.name}.png" for image in list_images(leaves)}
+    meta = ClassMeta.of(leaves[0])
+    masks = {image.name: args.out / MASKS / f"{image.name}.png" for image in list_images(leaves)}
+    write_lists(args.out, masks, meta)
     counts = np.zeros(LEVELS, np.int64)
     predicted = track(predict(model, leaves, cfg), "Predicting", total=len(masks))
     for number, (path, (label, level)) in enumerate(zip(masks.values(), predicted, strict=True)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(label + first_class).save(path)
+        meta.write_mask(path, label + meta.first)
         np.save(scratch / f"{number}.npy", level)
         counts += np.bincount(level.ravel(), minlength=LEVELS)
     # The lowest level up to which there are enough pixels is the last that is reliable.
@@ -185,18 +216,27 @@ def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ra
     ranking = []
     for number, (name, path) in enumerate(track(masks.items(), "Leaving out unreliable pixels")):
         level = np.load(scratch / f"{number}.npy")
-        erase(path, level > threshold)
+        mask = read_mask(path)
+        mask[level > threshold] = UNRELIABLE
+        meta.write_mask(path, mask)
         mean = max_entropy(model) * level.mean() / (LEVELS - 1)
         ranking.append(Ranked(name, round((level > threshold).mean(), 4), round(mean, 4)))
     return sorted(ranking, key=lambda row: (-row.unreliable_share, -row.mean_entropy, row.image))
 
 
-def erase(path: Path, unreliable: NDArray[np.bool_]) -> None:
-    """Make pixels of a mask unlabeled."""
+def read_mask(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as opened:
-        mask = np.array(opened)
-    mask[unreliable] = UNRELIABLE
-    Image.fromarray(mask).save(path)
+        return np.array(opened)
+
+
+def write_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
+    """Write what CVAT wants besides the masks: the classes' colours, and the names."""
+    colours = {"background": BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
+    lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
+    (out / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
+    listed = out / "ImageSets/Segmentation/default.txt"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("".join(f"{name}\n" for name in names))
 
 
 def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
@@ -209,7 +249,7 @@ def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
 def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> Figure:
     """The top and the bottom of the ranking side by side, with pseudo-labels."""
     leaves = open_unlabeled(cfg)
-    meta, first_class = leaves[0].metainfo, int(leaves[0].reduce_zero_label)
+    meta = ClassMeta.of(leaves[0])
     paths = dict(list_images(leaves))
     num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
     with Image.open(paths[ranking[0].image]) as first:
@@ -217,25 +257,28 @@ def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> F
     columns: dict[str, Any] = {}
     ends = {"least reliable": ranking[:num_rows], "most reliable": ranking[-num_rows:][::-1]}
     for end, rows in ends.items():
-        images = np.stack([thumbnail(paths[row.image], "RGB", size) for row in rows])
-        files = [masks / f"{row.image}.png" for row in rows]
-        label = np.stack([thumbnail(path, "L", size) for path in files])
+        images = np.stack([small_image(paths[row.image], size) for row in rows])
+        label = np.stack([small_mask(masks / f"{row.image}.png", size) for row in rows])
         unreliable = label == UNRELIABLE
-        label = np.where(unreliable, 0, label - np.uint8(first_class))
+        label = np.where(unreliable, 0, label - meta.first)
         columns[end] = images
         columns[f"pseudo-labels,\n{end}"] = paint_pseudo_labels(
-            images, label, unreliable, meta["palette"]
+            images, label, unreliable, meta.palette
         )
-    return draw_comparison(columns, dict(zip(meta["classes"], meta["palette"], strict=True)))
+    return draw_comparison(columns, dict(zip(meta.classes, meta.palette, strict=True)))
 
 
-def thumbnail(path: str | Path, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image ("RGB") or a mask ("L") in this size, with a margin if its shape is another."""
+def small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image in this size, with a white margin if its shape is another."""
     with Image.open(path) as opened:
-        image = opened.convert(mode)
-    if mode == "RGB":
-        return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
-    return np.asarray(ImageOps.pad(image, size, Image.Resampling.NEAREST, color=UNRELIABLE))
+        image = opened.convert("RGB")
+    return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
+
+
+def small_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask in this size, with an unreliable margin if its shape is another."""
+    mask = Image.fromarray(read_mask(path))
+    return np.asarray(ImageOps.pad(mask, size, Image.Resampling.NEAREST, color=UNRELIABLE))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -254,7 +297,7 @@ def run(args: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix=".entropy-", dir=args.out) as scratch:
         ranking = write_masks(args, cfg, Path(scratch))
     write_ranking(args.out / "ranking.csv", ranking)
-    masks = args.out / "masks"
+    masks = args.out / MASKS
     draw_contact_sheet(ranking, cfg, masks).savefig(args.out / "contact_sheet.png")
     print(f"{len(ranking)} masks of the {args.role} are in {masks}")
     print("Label next, as they have most unreliable pixels:")
