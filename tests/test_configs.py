@@ -57,7 +57,7 @@ def test_semi_config_builds(semi):
     assert model.num_classes == model.contrastive_head.num_classes == len(classes)
     assert LOOPS.get(cfg.val_cfg.type).__name__ == "TeacherStudentValLoop"
     hooks = [HOOKS.get(hook.type).__name__ for hook in cfg.custom_hooks]
-    assert hooks == ["DataCheckHook", "MeanTeacherHook", "SemiStatisticsHook"]
+    assert hooks == ["DataCheckHook", "MeanTeacherHook", "SemiStatisticsHook", "LossCheckHook"]
 
 
 def test_readme_config_wraps_the_config_of_mmsegmentation(tmp_path):

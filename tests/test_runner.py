@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -313,6 +314,45 @@ def test_epoch_based_run(data, tmp_path):
     runner.train()
     # 12 unlabeled images, 2 in a batch.
     assert runner.iter == 6
+
+
+def test_a_loss_that_is_no_number_stops_and_leaves_the_checkpoint_from_before(data, tmp_path):
+    options = small_options(data) | {
+        "optim_wrapper.optimizer.lr": 1e30,
+        "default_hooks.checkpoint.interval": 1,
+    }
+    done = run_tool("train.py", str(CONFIG), "--work-dir", "run", *as_flags(options), cwd=tmp_path)
+    assert done.returncode == 1
+    error = done.stderr[done.stderr.rindex("FloatingPointError") :]
+    number = int(re.search(r"iteration (\d+): sup.decode.loss_ce", error)[1])
+    assert error.count(".jpg") == 4
+    assert (tmp_path / "run/last_checkpoint").read_text().endswith(f"iter_{number - 1}.pth")
+    assert not (tmp_path / f"run/iter_{number}.pth").exists()
+
+
+def test_faulty_unlabeled_images_are_skipped_counted_and_reported(data, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    names = (root / "ImageSets/Segmentation/unlabeled.txt").read_text().split()
+    for name in names[:2]:
+        path = root / f"JPEGImages/{name}.jpg"
+        path.write_bytes(path.read_bytes()[:-200])
+    # Of 12 unlabeled images two are drawn a step, so 6 steps draw them all.
+    options = small_options(root, max_iters=6) | {"train_dataloader.num_workers": 1}
+    flags = ["--work-dir", "run", *as_flags(options)]
+    refused = run_tool("train.py", str(CONFIG), *flags, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "unlabeled: 2 of 12 images cannot be read" in refused.stderr
+    flags += ["train_dataloader.dataset.max_faulty_share=0.2"]
+    done = run_tool("train.py", str(CONFIG), *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    log = done.stdout + done.stderr
+    assert "They will be skipped" in log
+    assert log.count("skipped '") == 2
+    assert "2 of 12 unlabeled images were skipped:" in log
+    checkpoint = torch.load(tmp_path / "run/iter_6.pth", weights_only=False)
+    counted = checkpoint["message_hub"]["runtime_info"]["skipped_images"]
+    assert sorted(counted) == sorted(str(root / f"JPEGImages/{name}.jpg") for name in names[:2])
 
 
 def test_wrong_data_stops_before_training(data, tmp_path):

@@ -8,4 +8,5 @@ custom_hooks = [
     dict(type="DataCheckHook"),
     dict(type="MeanTeacherHook", sup_only_iters=0),
     dict(type="SemiStatisticsHook"),
+    dict(type="LossCheckHook"),
 ]

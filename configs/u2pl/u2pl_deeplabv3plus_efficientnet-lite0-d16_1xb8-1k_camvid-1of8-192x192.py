@@ -12,4 +12,5 @@ custom_hooks = [
     # 200 steps of 4 labeled images are 17 passes over the 46; the paper has 20 on Cityscapes.
     dict(type="MeanTeacherHook", sup_only_iters=200),
     dict(type="SemiStatisticsHook"),
+    dict(type="LossCheckHook"),
 ]

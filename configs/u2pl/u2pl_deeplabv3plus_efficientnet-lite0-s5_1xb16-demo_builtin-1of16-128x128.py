@@ -18,4 +18,5 @@ custom_hooks = [
     dict(type="DataCheckHook"),
     dict(type="MeanTeacherHook", sup_only_iters=350),
     dict(type="SemiStatisticsHook"),
+    dict(type="LossCheckHook"),
 ]

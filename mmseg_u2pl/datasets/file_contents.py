@@ -12,7 +12,8 @@ from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 from PIL import Image
 
-from .checks import DataError, data_infos, is_missing, raise_if_any
+from .checks import DataError, data_infos, describe, is_missing, raise_if_any
+from .faulty_images import require_whole
 from .read_cache import read_cached
 
 
@@ -58,7 +59,7 @@ class MaskFile:
 def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]:
     """Read the sizes of images; files that are missing are left out.
 
-    Only the head of a file is read, if Pillow knows the format. If not, the image is loaded by the
+    Only the ends of a file are read, if Pillow knows the format. If not, the image is loaded by the
     first transform of the pipeline, which has the last word on what can be read.
 
     Args:
@@ -85,13 +86,18 @@ def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]
 def _read_image(infos: Sequence[dict[str, Any]], loader: Any, index: int) -> dict[str, Any]:
     info = dict(infos[index])  # a copy, for loading puts the image into it
     try:
+        require_whole(info["img_path"])
+        return {"size": _image_size(info, loader), "error": ""}
+    except Exception as error:  # whatever a reader raises is a finding about this file
+        return {"size": None, "error": f"{type(error).__name__}: {error}"}
+
+
+def _image_size(info: dict[str, Any], loader: Any) -> Sequence[int]:
+    try:
         with Image.open(info["img_path"]) as image:
-            return {"size": image.size[::-1], "error": ""}
+            return image.size[::-1]
     except Exception:  # whatever Pillow says: it is not what reads the image in training
-        try:
-            return {"size": loader(info)["ori_shape"], "error": ""}
-        except Exception as error:  # whatever a reader raises is a finding about this file
-            return {"size": None, "error": f"{type(error).__name__}: {error}"}
+        return loader(info)["ori_shape"]
 
 
 def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
@@ -163,6 +169,9 @@ def _read_mask(infos: Sequence[dict[str, Any]], steps: Iterable[Any], index: int
     """Load a mask and count its values; all in types that JSON has."""
     results = deepcopy(infos[index])  # loading puts image and mask into it
     try:
+        require_whole(results["img_path"])
+        require_whole(results["seg_map_path"])
+        _require_small_values(results["seg_map_path"])
         for step in steps:
             results = step(results)
         mask = results["gt_seg_map"]
@@ -177,6 +186,20 @@ def _read_mask(infos: Sequence[dict[str, Any]], steps: Iterable[Any], index: int
         "counts": counts,
         "error": "",
     }
+
+
+def _require_small_values(path: str) -> None:
+    """Refuse masks that need more than 8 bits: MMSegmentation keeps the lower 8 of each value."""
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                largest = image.getextrema()[1]
+            else:
+                return
+    except OSError:  # not one of Pillow's formats; the pipeline has the last word on it
+        return
+    if largest > 255:
+        raise ValueError(f"values up to {largest}, of which MMSegmentation reads the lower 8 bits")
 
 
 def _count_values(mask: NDArray) -> tuple[list[int], list[int]]:
@@ -205,22 +228,28 @@ def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
     return None if size is None else (size[0], size[1])  # JSON makes lists of tuples
 
 
-def check_images(images: Sequence[ImageFile], stream: str) -> None:
+def check_images(images: Sequence[ImageFile], stream: str, max_faulty: int = 0) -> str | None:
     """Check that images can be read.
 
     Args:
         images: What :func:`read_images` returned.
         stream: The name the message begins with.
+        max_faulty: How many may be unreadable.
+
+    Returns:
+        A warning that names those that are, None if all can be read.
 
     Raises:
-        DataError: Names the files that cannot be read, and why.
+        DataError: Names the files that cannot be read, and why, if they are too many.
     """
     unreadable = [f"{image.path} ({image.error})" for image in images if image.error]
-    raise_if_any(
-        f"{stream}: {len(unreadable)} of {len(images)} images cannot be read",
-        unreadable,
-        ["Replace them, or take them out of the list."],
-    )
+    if not unreadable:
+        return None
+    problem = f"{stream}: {len(unreadable)} of {len(images)} images cannot be read"
+    remedy = "Replace them, or take them out of the list."
+    if len(unreadable) > max_faulty:
+        raise DataError(describe(problem, unreadable, [remedy]))
+    return describe(problem, unreadable, [f"They will be skipped. {remedy}"])
 
 
 def check_masks(masks: Sequence[MaskFile], num_classes: int, stream: str = "labeled") -> None:
@@ -248,7 +277,7 @@ def _mask_problem(mask: MaskFile, num_classes: int) -> tuple[str, str] | None:
     if mask.error:
         return (
             f"{mask.path}: it or its image {mask.image_path} cannot be read ({mask.error})",
-            "Replace files that cannot be read.",
+            "Replace files that cannot be read; masks hold one byte a pixel.",
         )
     if len(mask.shape) != 2:
         return (
@@ -259,7 +288,7 @@ def _mask_problem(mask: MaskFile, num_classes: int) -> tuple[str, str] | None:
         return (
             f"{mask.path}: {mask.shape[0]}x{mask.shape[1]} pixels (height x width), "
             f"its image {mask.image_size[0]}x{mask.image_size[1]}",
-            "Give masks the size of their images.",
+            "Give masks the size of their images, as loaded: turned as EXIF data in the file say.",
         )
     bad = [
         value

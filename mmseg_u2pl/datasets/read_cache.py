@@ -15,7 +15,7 @@ from .parallel import map_parallel
 # has just been written is not kept.
 _SETTLED = 2.0  # seconds
 # Raise it whenever what readers return changes its form.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cache_dir() -> Path:

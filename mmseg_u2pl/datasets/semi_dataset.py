@@ -7,12 +7,18 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.registry import DATASETS
 
 from mmseg_u2pl.datasets.checks import (
+    DataError,
     check_split,
     check_unlabeled_pipeline,
     explain_failed_build,
     leaf_datasets,
 )
+from mmseg_u2pl.datasets.faulty_images import note_skipped, require_whole
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
+from mmseg_u2pl.models.options import require_share
+
+MAX_TRIES = 10
+"""So many unlabeled images in a row that cannot be used are no accident."""
 
 
 @DATASETS.register_module()
@@ -29,12 +35,19 @@ class SemiDataset(ConcatDataset):
     for ``RepeatDataset``: :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` starts each
     stream anew on its own.
 
+    A labeled image or mask that cannot be used raises an error. In place of such an unlabeled image
+    comes the next one of the list that can be used, with a note in its data sample
+    (:func:`~mmseg_u2pl.datasets.faulty_images.skipped_images`), which
+    :class:`~mmseg_u2pl.engine.DataCheckHook` counts.
+
     Args:
         labeled: Config of the labeled data set, or the data set.
         unlabeled: Config of the unlabeled data set, or the data set. A config without ``type``
             says only what differs from the labeled one, for example
             ``dict(ann_file='unlabeled.txt')``; see
             :func:`~mmseg_u2pl.datasets.unlabeled.complete_unlabeled`.
+        max_faulty_share: Share of the unlabeled images that a training may skip because they cannot
+            be used, in [0, 1]; with more it stops.
 
     Attributes:
         labeled_datasets: The data sets the labeled stream consists of.
@@ -52,7 +65,9 @@ class SemiDataset(ConcatDataset):
         self,
         labeled: BaseDataset | ConcatDataset | Mapping[str, Any],
         unlabeled: BaseDataset | ConcatDataset | Mapping[str, Any],
+        max_faulty_share: float = 0.01,
     ) -> None:
+        require_share("max_faulty_share", max_faulty_share)
         if isinstance(labeled, Mapping) and isinstance(unlabeled, Mapping):
             unlabeled = complete_unlabeled(labeled, unlabeled)
         self.labeled_datasets = _open_stream(labeled, "labeled")
@@ -66,6 +81,56 @@ class SemiDataset(ConcatDataset):
         super().__init__(datasets, ignore_keys=keys)
         self.num_labeled = sum(len(dataset) for dataset in self.labeled_datasets)
         self.num_unlabeled = len(self) - self.num_labeled
+        self.max_faulty_share = max_faulty_share
+
+    @property
+    def max_faulty(self) -> int:
+        """Number of unlabeled images that a training may skip."""
+        return int(self.max_faulty_share * self.num_unlabeled)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Load the sample of an index, or that of another unlabeled image.
+
+        Raises:
+            DataError: A labeled image or mask cannot be used, or none of several unlabeled images.
+        """
+        if index < self.num_labeled:
+            return self._load_labeled(index)
+        errors: dict[str, Exception] = {}
+        for attempt in range(MAX_TRIES):
+            other = self.num_labeled + (index - self.num_labeled + attempt) % self.num_unlabeled
+            try:
+                sample = self._load(other, "img_path")
+            except Exception as error:  # whatever a reader raises is about this file
+                errors[self.get_data_info(other)["img_path"]] = error
+                continue
+            if errors:
+                note_skipped(sample["data_samples"], errors)
+            return sample
+        path, error = next(iter(errors.items()))
+        raise DataError(
+            f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
+            f"({type(error).__name__}: {error}). Run tools/check_data.py; if the files are good, "
+            "see to the pipeline."
+        ) from error
+
+    def _load_labeled(self, index: int) -> dict[str, Any]:
+        try:
+            return self._load(index, "img_path", "seg_map_path")
+        except Exception as error:
+            info = self.get_data_info(index)
+            raise DataError(
+                f"labeled: the image '{info['img_path']}' or its mask '{info.get('seg_map_path')}' "
+                f"cannot be used ({type(error).__name__}: {error}). Replace what is faulty, or "
+                "take the image out of the list."
+            ) from error
+
+    def _load(self, index: int, *keys: str) -> dict[str, Any]:
+        info = self.get_data_info(index)
+        for key in keys:
+            if key in info:
+                require_whole(info[key])
+        return super().__getitem__(index)
 
 
 def _open_stream(

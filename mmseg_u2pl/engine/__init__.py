@@ -1,6 +1,7 @@
 """What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
 
 from .data_check_hook import DataCheckHook
+from .loss_check_hook import LossCheckHook
 from .mean_teacher_hook import MeanTeacherHook
 from .optim_constructor import StudentOptimWrapperConstructor
 from .progress_hook import ProgressHook
@@ -10,6 +11,7 @@ from .visualization_hook import SemiVisualizationHook
 
 __all__ = [
     "DataCheckHook",
+    "LossCheckHook",
     "MeanTeacherHook",
     "ProgressHook",
     "SemiStatisticsHook",

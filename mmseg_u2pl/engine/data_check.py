@@ -86,7 +86,8 @@ def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> Da
         report.note(checks.check_files, datasets, name, masks=masks)
     report.note(checks.check_overlap, streams)
     for name, datasets in streams.items():
-        report.streams[name] = _read_stream(report, name, datasets)
+        max_faulty = train.max_faulty if name == "unlabeled" else 0
+        report.streams[name] = _read_stream(report, name, datasets, max_faulty)
     _warn_of_empty_classes(report)
     return report
 
@@ -111,12 +112,15 @@ def _listed(dataset: Any) -> list[BaseDataset]:
     return listed
 
 
-def _read_stream(report: DataReport, name: str, datasets: Sequence[BaseDataset]) -> StreamReport:
+def _read_stream(
+    report: DataReport, name: str, datasets: Sequence[BaseDataset], max_faulty: int
+) -> StreamReport:
     """Read and check the images or masks of a stream."""
     num_images = sum(len(dataset) for dataset in datasets)
     if name == "unlabeled":
         images = file_contents.read_images(datasets, name)
-        report.note(file_contents.check_images, images, name)
+        if warning := report.note(file_contents.check_images, images, name, max_faulty):
+            report.warnings.append(warning)
         sizes = Counter(image.size for image in images if image.size)
         return StreamReport(num_images, sizes, None)
     if name == "validation":  # other metrics than IoU may do without masks

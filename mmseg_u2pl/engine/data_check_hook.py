@@ -1,6 +1,7 @@
 """Runs the checks of the data once, before the first training step."""
 
 import logging
+from collections.abc import Mapping, Sequence
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
@@ -8,7 +9,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.checks import DataError, describe
+from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.engine.data_check import check_data, check_sampler
 from mmseg_u2pl.engine.unwrap import unwrapped
@@ -25,6 +27,11 @@ class DataCheckHook(Hook):
     read of files is kept between runs, see :mod:`mmseg_u2pl.datasets.read_cache`.
 
     Rank 0 reads the files; what it finds stops all ranks. Without the hook nothing is checked.
+
+    While the training runs, it counts unlabeled images that :class:`SemiDataset` skips because they
+    cannot be used, names each once in the log and all at the end, and stops the run if they are
+    more than the data set's ``max_faulty_share`` (of each process on its own). The count is in the
+    checkpoint.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -48,6 +55,48 @@ class DataCheckHook(Hook):
             raise error
         if message[0] is not None:
             raise DataError(message[0])
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | Sequence | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Count the images that the batch lacks.
+
+        Raises:
+            DataError: Too many have been skipped.
+        """
+        dataset = runner.train_dataloader.dataset
+        if not (isinstance(dataset, SemiDataset) and isinstance(data_batch, dict)):
+            return
+        counted = runner.message_hub.get_info(SKIPPED, {})
+        skipped = skipped_images(data_batch)
+        if skipped.keys() <= counted.keys():
+            return
+        for path in skipped.keys() - counted.keys():
+            print_log(f"skipped '{path}': {skipped[path]}", "current", logging.WARNING)
+        counted |= skipped
+        runner.message_hub.update_info(SKIPPED, counted)
+        if len(counted) > dataset.max_faulty:
+            limit = f"max_faulty_share={dataset.max_faulty_share} of the data set"
+            raise DataError(f"{_describe_skipped(counted, dataset)}\nThey are more than {limit}.")
+
+    def after_train(self, runner: Runner) -> None:
+        """Report what was skipped."""
+        counted = runner.message_hub.get_info(SKIPPED, {})
+        if counted:
+            report = _describe_skipped(counted, runner.train_dataloader.dataset)
+            print_log(report, "current", logging.WARNING)
+
+
+def _describe_skipped(skipped: Mapping[str, str], dataset: SemiDataset) -> str:
+    return describe(
+        f"{len(skipped)} of {dataset.num_unlabeled} unlabeled images were skipped",
+        [f"{path} ({reason})" for path, reason in sorted(skipped.items())],
+        ["Replace them, or take them out of the list."],
+    )
 
 
 def check_run(runner: Runner) -> None:

@@ -1,0 +1,63 @@
+"""Files that were cut off, and samples that stand in for images that cannot be used."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+SKIPPED = "skipped_images"
+"""Key of a data sample's ``metainfo``: image files whose place it takes, each with the reason."""
+
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"\xaeB`\x82"}
+"""First bytes of JPEG and PNG, and last ones of a file that is whole."""
+
+
+def require_whole(path: str) -> None:
+    """Raise an error if an image file was cut off.
+
+    OpenCV fills the missing part of a JPEG with grey and says nothing. Only the ends of the file
+    are read, unless something follows the image in it.
+
+    Args:
+        path: The file; one that is not on a local disk is not looked at.
+
+    Raises:
+        OSError: The file is truncated, or it cannot be read.
+    """
+    if not Path(path).is_file():
+        return
+    with open(path, "rb") as file:
+        end = _ENDS.get(file.read(2))
+        if end is None:
+            return
+        file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        if file.read() == end:
+            return
+    with Image.open(path) as image:
+        image.load()
+
+
+def note_skipped(sample: SegDataSample, errors: Mapping[str, Exception]) -> None:
+    """Note in a data sample which images it stands in for.
+
+    Args:
+        sample: The sample.
+        errors: File to why it cannot be used.
+    """
+    reasons = {path: f"{type(error).__name__}: {error}" for path, error in errors.items()}
+    sample.set_metainfo({SKIPPED: reasons})
+
+
+def skipped_images(batch: dict[str, Any]) -> dict[str, str]:
+    """Images that a batch should have had, and why it has not; by file.
+
+    Args:
+        batch: What the dataloader yields.
+    """
+    skipped: dict[str, str] = {}
+    for sample in batch["data_samples"]:
+        skipped |= sample.get(SKIPPED, {})
+    return skipped

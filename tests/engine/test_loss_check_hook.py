@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmseg.structures import SegDataSample
+
+from mmseg_u2pl.engine import LossCheckHook
+
+NAN, INF = float("nan"), float("inf")
+
+
+def step(hook, iteration, unsup=0.5, contra=0.1, **others):
+    outputs = {
+        "loss": torch.tensor(unsup + contra),
+        "unsup.loss_ce": torch.tensor(unsup),
+        "contra.loss_nce": torch.tensor(contra),
+        "gamma_t": torch.tensor(NAN),  # a statistic may be anything
+        **others,
+    }
+    names = [f"{iteration}_{letter}.jpg" for letter in "ab"]
+    samples = [SegDataSample(metainfo=dict(img_path=name)) for name in names]
+    runner = SimpleNamespace(iter=iteration - 1)
+    hook.after_train_iter(runner, iteration - 1, dict(data_samples=samples), outputs)
+
+
+def test_good_losses_pass():
+    hook = LossCheckHook(interval=2)
+    for iteration in range(1, 8):
+        step(hook, iteration)
+    hook.before_save_checkpoint(None, {})
+    hook.after_train(None)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_the_first_bad_step_its_losses_and_its_images_are_named(value):
+    hook = LossCheckHook(interval=4)
+    step(hook, 1)
+    step(hook, 2, contra=value)
+    step(hook, 3, contra=NAN, unsup=NAN)
+    match = r"^iteration 2: contra.loss_nce is NaN or infinite. The images were 2_a.jpg, 2_b.jpg\."
+    with pytest.raises(FloatingPointError, match=match):
+        step(hook, 4)
+
+
+def test_several_bad_losses_are_all_named():
+    hook = LossCheckHook(interval=1)
+    with pytest.raises(FloatingPointError, match=r"iteration 5: unsup.loss_ce, contra.loss_nce is"):
+        step(hook, 5, unsup=NAN, contra=INF)
+
+
+def test_no_checkpoint_is_written_after_a_bad_step_and_no_training_ends_with_one():
+    for look in (lambda hook: hook.before_save_checkpoint(None, {}), lambda h: h.after_train(None)):
+        hook = LossCheckHook(interval=100)
+        step(hook, 1, unsup=NAN)
+        with pytest.raises(FloatingPointError, match=r"unsup\.loss_ce"):
+            look(hook)
+
+
+def test_wrong_interval():
+    with pytest.raises(ValueError, match="LossCheckHook: interval must be at least 1, got 0"):
+        LossCheckHook(interval=0)
