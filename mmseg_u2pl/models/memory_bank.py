@@ -82,7 +82,8 @@ class CategoryMemoryBank(nn.Module):
         """Push embeddings into the queues of their classes, in the order they are given.
 
         Of more embeddings than a queue holds, the last ones stay. Processes of a distributed
-        training push the embeddings of all ranks, in the order of the ranks.
+        training push the embeddings of all ranks, in the order of the ranks. Embeddings that are
+        NaN or infinite, as after an overflow in half precision, are left out.
 
         Args:
             embedding: (N, D, h, w), embeddings of pixels, any floating dtype.
@@ -91,6 +92,8 @@ class CategoryMemoryBank(nn.Module):
             label: (K,), int64, in [0, C), the queue that each goes into.
         """
         keys = normalized_rows(embedding, self.keys.dtype)
+        is_finite = keys.sum(1).isfinite()[pixel]
+        pixel, label = pixel[is_finite], label[is_finite]
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = torch.bincount(label, minlength=self.num_classes)

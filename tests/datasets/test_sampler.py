@@ -4,6 +4,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mmengine.dataset import BaseDataset
 from torch.utils.data import DataLoader
 
@@ -37,6 +38,62 @@ def streams_of(indices, sizes):
     """Split indices into labeled and unlabeled draws, both counted from 0."""
     labeled = [index for index in indices if index < sizes[0]]
     return labeled, [index - sizes[0] for index in indices if index >= sizes[0]]
+
+
+class SamplerMachine(RuleBasedStateMachine):
+    """Ranks that draw, stop, and go on in any number of processes, in any sequence.
+
+    What all of them have drawn together is the beginning of the stream of one process.
+    """
+
+    sizes = (3, 7)
+    ratio = (1, 2)
+
+    def __init__(self):
+        super().__init__()
+        self.start(1)
+        self.drawn = []  # by all ranks, in the order of the single process
+
+    def start(self, world_size):
+        options = dict(ratio=self.ratio, seed=5)
+        self.ranks = [make(self.sizes, rank, world_size, **options) for rank in range(world_size)]
+        self.iterators = [iter(rank) for rank in self.ranks]
+        self.num_drawn = 0
+
+    @rule(periods=st.integers(1, 4))
+    def draw(self, periods):
+        count = periods * sum(self.ratio)
+        parts = [head(iterator, count) for iterator in self.iterators]
+        for period in range(periods):
+            for stream in (0, 1):
+                draws = []
+                for number in range(self.ratio[stream]):
+                    slot = period * sum(self.ratio) + stream * self.ratio[0] + number
+                    draws += [part[slot] for part in parts]
+                self.drawn += draws
+        self.num_drawn += count
+
+    @rule()
+    def resume(self):
+        for number, rank in enumerate(self.ranks):
+            rank.skip(self.num_drawn)
+            self.iterators[number] = iter(rank)
+
+    @rule(world_size=st.integers(1, 3))
+    def begin_anew_in_other_processes(self, world_size):
+        self.start(world_size)
+        self.drawn = []
+
+    @invariant()
+    def is_the_stream_of_one_process(self):
+        labeled, unlabeled = streams_of(self.drawn, self.sizes)
+        one = streams_of(
+            head(make(self.sizes, ratio=self.ratio, seed=5), len(self.drawn)), self.sizes
+        )
+        assert (labeled, unlabeled) == one
+
+
+test_sampler_machine = SamplerMachine.TestCase
 
 
 class TestHandWorked:

@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from strategies import HALF_AND_FULL, rngs
 
 from mmseg_u2pl.models import CategoryMemoryBank
@@ -50,6 +53,56 @@ def pushes(draw):
         rows = rng.integers(0, len(pixels), count)
         steps.append((pixels, rows, rng.integers(0, len(sizes), count)))
     return sizes, steps
+
+
+class BankMachine(RuleBasedStateMachine):
+    """Any sequence of pushes, of one process or of several, draws, saves and loads."""
+
+    sizes = [1, 2, 5]
+
+    def __init__(self):
+        super().__init__()
+        self.bank = CategoryMemoryBank(len(self.sizes), 3, self.sizes)
+        self.queues = oracles.Queues(self.sizes)
+
+    @rule(rng=rngs(), count=st.integers(0, 8), num_ranks=st.integers(1, 3))
+    def push(self, rng, count, num_ranks):
+        parts = []
+        for _ in range(num_ranks):
+            pixels = rng.standard_normal((4, 3)).astype(np.float32)
+            rows, labels = rng.integers(0, 4, count), rng.integers(0, len(self.sizes), count)
+            parts.append([torch.from_numpy(values) for values in (pixels, rows, labels)])
+            for row, label in zip(rows, labels, strict=True):
+                self.queues.push(pixels[row], label)
+        # What each rank has after all have gathered.
+        pixels = torch.cat([part[0] for part in parts])
+        rows = torch.cat([part[1] + 4 * rank for rank, part in enumerate(parts)])
+        self.bank.enqueue(as_map(pixels), rows, torch.cat([part[2] for part in parts]))
+
+    @rule()
+    def save_and_load(self):
+        file = io.BytesIO()
+        torch.save(self.bank.state_dict(), file)
+        file.seek(0)
+        self.bank = CategoryMemoryBank(len(self.sizes), 3, self.sizes)
+        self.bank.load_state_dict(torch.load(file))
+
+    @rule(seed=st.integers(0, 99))
+    def draw(self, seed):
+        classes = [c for c, queue in enumerate(self.queues.of_class) if queue]
+        for c, drawn in zip(classes, draw(self.bank, classes, 4, seed), strict=True):
+            stored = np.array(self.queues.of_class[c])
+            for key in drawn.double().numpy():
+                assert np.abs(stored - key).max(1).min() < 1e-3
+
+    @invariant()
+    def holds_what_the_oracle_holds(self):
+        for c in range(len(self.sizes)):
+            expected = np.array(self.queues.of_class[c]).reshape(-1, 3)
+            np.testing.assert_allclose(queue_of(self.bank, c), expected, atol=1e-3)
+
+
+test_bank_machine = BankMachine.TestCase
 
 
 @given(pushes())
@@ -103,6 +156,22 @@ def test_one_pixel_may_go_into_several_queues():
     push(bank, [6, 6], [0, 2])
 
     assert [axes_in(bank, c) for c in range(3)] == [[6], [], [6]]
+
+
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_embeddings_that_are_no_numbers_are_left_out(dtype, bad):
+    bank = CategoryMemoryBank(2, 8, 5)
+    embeddings = UNIT.to(dtype).clone()
+    embeddings[1, 1] = bad  # all that is not 0
+    embeddings[3, 0] = bad  # and one of two
+    embeddings[4] = bad
+    bank.enqueue(
+        as_map(embeddings), torch.tensor([0, 1, 2, 3, 4, 5]), torch.tensor([0, 0, 0, 1, 1, 1])
+    )
+    assert bank.fill.tolist() == bank.cursor.tolist() == [2, 1]
+    assert (axes_in(bank, 0), axes_in(bank, 1)) == ([0, 2], [5])
+    assert bank.keys.isfinite().all()
 
 
 def test_nothing_to_push_changes_nothing():
