@@ -58,7 +58,7 @@ def pushes(draw):
 class BankMachine(RuleBasedStateMachine):
     """Any sequence of pushes, of one process or of several, draws, saves and loads."""
 
-    sizes = [1, 2, 5]
+    sizes = (1, 2, 5)
 
     def __init__(self):
         super().__init__()
@@ -90,6 +90,8 @@ class BankMachine(RuleBasedStateMachine):
     @rule(seed=st.integers(0, 99))
     def draw(self, seed):
         classes = [c for c, queue in enumerate(self.queues.of_class) if queue]
+        if not classes:
+            return
         for c, drawn in zip(classes, draw(self.bank, classes, 4, seed), strict=True):
             stored = np.array(self.queues.of_class[c])
             for key in drawn.double().numpy():
