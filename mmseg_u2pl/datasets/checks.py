@@ -48,15 +48,21 @@ def check_split_file(path: str, stream: str) -> None:
         stream: What the list is for; the message begins with it.
 
     Raises:
-        DataError: The file is missing, holds no name, or has a blank line.
+        DataError: The file is missing, is not text, holds no name, or has a blank line.
     """
     if not osp.isfile(path):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' does not exist. "
             "Give ann_file relative to data_root, or as an absolute path."
         )
-    with open(path, encoding="utf-8") as file:
-        names = [line.strip() for line in file]
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = [line.strip() for line in file]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{stream}: the split list (ann_file) '{path}' is not a text in UTF-8 ({error}). Write "
+            "one image name a line."
+        ) from error
     if not any(names):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' is empty. Write one image name a line."

@@ -23,7 +23,14 @@ from ..ops import (
 )
 from ..ops.selection import IGNORE
 from .memory_bank import CategoryMemoryBank
-from .options import reject_unknown, require_choice, require_share
+from .options import (
+    reject_unknown,
+    require_choice,
+    require_count,
+    require_flag,
+    require_positive,
+    require_share,
+)
 
 POSITIVES = ("anchors", "candidates")
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
@@ -81,11 +88,10 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> None:
         super().__init__()
         reject_unknown(type(self), unknown)
-        for name, value in dict(
-            num_anchors=num_anchors, num_negatives=num_negatives, temperature=temperature
-        ).items():
-            if value <= 0:
-                raise ValueError(f"{name} must be above 0, got {value}")
+        require_count("num_anchors", num_anchors)
+        require_count("num_negatives", num_negatives)
+        require_positive("temperature", temperature)
+        require_flag("negatives_need_label", negatives_need_label)
         require_share("min_prob", min_prob)
         require_choice("loss", loss, CONTRASTIVE_LOSSES)
         require_choice("positives", positives, POSITIVES)
@@ -228,6 +234,8 @@ def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[
                 level=logging.WARNING,
             )
     high = PAPER_HIGH_RANK if high is None else high
+    require_count("low_rank", low, minimum=0)
+    require_count("high_rank", high, minimum=0)
     if not 1 <= low <= last:
         raise ValueError(
             f"low_rank={low} leaves no class to be a negative of: {num_classes} classes have the "

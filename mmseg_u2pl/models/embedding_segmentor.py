@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from .decode_heads import check_segmentor, classifier_name, main_output, refines_points
+from .options import require_count, require_options
 
 
 class SegmentorOutput(NamedTuple):
@@ -56,6 +57,12 @@ class Projector(BaseModule):
         norm_cfg: dict | None = None,
     ) -> None:
         super().__init__()
+        require_options("the projector's norm_cfg", norm_cfg)
+        require_count("the projector's embed_dims", embed_dims)
+        require_count("the projector's num_convs", num_convs, minimum=0)
+        require_count("the projector's kernel_size", kernel_size)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"the projector's kernel_size must be odd, got {kernel_size}")
         self.embed_dims = embed_dims
         hidden = max(in_channels // 2, 1)
         widths = [in_channels] + [hidden] * num_convs

@@ -8,6 +8,7 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
 
 from ..ops import normalized_rows
+from .options import require_choice, require_count
 
 
 class CategoryMemoryBank(nn.Module):
@@ -43,14 +44,15 @@ class CategoryMemoryBank(nn.Module):
         dtype: str = "float16",
     ) -> None:
         super().__init__()
-        sizes = [queue_size] * num_classes if isinstance(queue_size, int) else list(queue_size)
-        if len(sizes) != num_classes or min(sizes) < 1:
+        sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
+        if len(sizes) != num_classes:
             raise ValueError(
-                f"queue_size must be a positive number or {num_classes} of them, one a class, got "
+                f"queue_size must be a number or {num_classes} of them, one a class, got "
                 f"{queue_size}"
             )
-        if dtype not in ("float16", "float32"):
-            raise ValueError(f"queue dtype must be 'float16' or 'float32', got {dtype!r}")
+        for length in sizes:
+            require_count("queue_size", length)
+        require_choice("queue_dtype", dtype, ("float16", "float32"))
         size = torch.tensor(sizes)
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..ops import MIXINGS
-from .options import require_choice, require_share
+from .options import require_choice, require_flag, require_options, require_share, require_weight
 
 ANCHOR_PIXELS = ("reliable", "lowest_alpha_t")
 NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
@@ -48,8 +48,12 @@ class Rules:
     teacher_passes: int = 1
 
     def __post_init__(self) -> None:
-        require_share("alpha_0", self.alpha_0)
-        require_share("mixing_prob", self.mixing_prob)
+        for name in ("alpha_0", "mixing_prob"):
+            require_share(name, getattr(self, name))
+        for name in ("unsup_weight", "contra_weight"):
+            require_weight(name, getattr(self, name))
+        for name in ("dynamic_partition", "entropy_filter"):
+            require_flag(name, getattr(self, name))
         require_choice("anchor_pixels", self.anchor_pixels, ANCHOR_PIXELS)
         require_choice("negative_pixels", self.negative_pixels, NEGATIVE_PIXELS)
         require_choice("mixing", self.mixing, MIXINGS)
@@ -90,5 +94,7 @@ def with_preset(variant: str, options: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(VARIANTS[variant])
     for name, value in options.items():
         preset = merged.get(name)
+        if isinstance(preset, dict):
+            require_options(name, value)
         merged[name] = {**preset, **(value or {})} if isinstance(preset, dict) else value
     return merged

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..ops import MixPlan, mix
 from .embedding_segmentor import EmbeddingSegmentor
-from .options import reject_unknown
+from .options import reject_unknown, require_options
 from .step_counter import StepCounter
 from .teacher import MeanTeacher
 
@@ -96,6 +96,10 @@ class SemiSegmentor(BaseSegmentor):
         **unknown: Any,
     ) -> None:
         reject_unknown(type(self), unknown)
+        for name, value in dict(segmentor=segmentor, projector=projector, teacher=teacher).items():
+            require_options(name, value)
+        if not (embedding_source is None or isinstance(embedding_source, str)):
+            raise TypeError(f"embedding_source must be a dotted name, got {embedding_source!r}")
         if train_cfg is not None or pretrained is not None:
             raise ValueError(
                 f"{type(self).__name__} takes no train_cfg and no pretrained; "

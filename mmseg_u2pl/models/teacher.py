@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parameters_to_vector
 
-from .options import reject_unknown, require_choice, require_share
+from .options import reject_unknown, require_choice, require_flag, require_share
 from .step_counter import StepCounter
 
 STATISTICS = ("own", "averaged", "copied")
@@ -52,6 +52,8 @@ class MeanTeacher(nn.Module):
         reject_unknown(type(self), unknown)
         require_share("the teacher's decay", decay)
         require_choice("the teacher's statistics", statistics, STATISTICS)
+        require_flag("the teacher's ramp", ramp)
+        require_flag("the teacher's dropout", dropout)
         self.module = deepcopy(student).requires_grad_(False)
         self.decay = decay
         self.ramp = ramp

@@ -24,6 +24,7 @@ from ..ops import (
     unsupervised_loss,
 )
 from ..ops.selection import IGNORE
+from .options import require_options
 from .rules import Rules, with_preset
 from .semi_segmentor import LabeledBatch, SemiSegmentor, UnlabeledBatch
 
@@ -95,6 +96,7 @@ class U2PL(SemiSegmentor):
         contrastive_head: dict | None = None,
         **options: Any,
     ) -> None:
+        require_options("contrastive_head", contrastive_head)
         options = with_preset(variant, options | dict(contrastive_head=contrastive_head or {}))
         head = options.pop("contrastive_head")
         rules = Rules(**{name: options.pop(name) for name in self.OPTIONS if name in options})
