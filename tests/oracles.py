@@ -92,16 +92,20 @@ def entropy_threshold(entropy: np.ndarray, valid: np.ndarray, alpha: float) -> n
 
 
 def unsupervised_loss(
-    logits: np.ndarray, label: np.ndarray, kept: np.ndarray, valid: np.ndarray
+    logits: np.ndarray, label: np.ndarray, weight: np.ndarray, valid: np.ndarray
 ) -> float:
-    """``(number of pixels / number kept) * mean over kept of -log p(label)`` (Eq. 3, 8)."""
+    """``(number of pixels / number kept) * mean over kept of -log p(label)`` (Eq. 3, 8).
+
+    With weights the mean is a weighted one, and their sum is the number kept.
+    """
     prob = probabilities(logits)
     losses = [
-        -log(vector_at(prob, place)[label[place]]) for place in places_of(label) if kept[place]
+        -float(weight[place]) * log(vector_at(prob, place)[label[place]])
+        for place in places_of(label)
+        if weight[place] > 0
     ]
-    if not losses:
-        return 0.0
-    return int(valid.sum()) / len(losses) * (sum(losses) / len(losses))
+    kept = float(weight.sum())
+    return int(valid.sum()) / kept * (sum(losses) / kept) if losses else 0.0
 
 
 def cosine(first: Sequence[float], second: Sequence[float]) -> float:

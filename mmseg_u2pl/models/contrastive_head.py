@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
@@ -32,7 +33,8 @@ from .options import (
     require_share,
 )
 
-POSITIVES = ("anchors", "candidates")
+POSITIVES = ("anchors", "candidates", "prototypes")
+PROTOTYPE_DECAY = 0.99
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
 
 
@@ -57,7 +59,9 @@ class UnreliableContrastiveHead(nn.Module):
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
         positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
-            ``'candidates'``, whatever ``min_prob``, as in the authors' code.
+            ``'candidates'``, whatever ``min_prob``, as in the authors' code. ``'prototypes'`` are
+            moving averages of the first over the steps, with a decay of 0.99.
+        normalize_positives: Whether embeddings are L2-normalised before that mean.
         negatives_need_label: Whether a pixel must have the label of a class to be its negative, as
             in the authors' code. Labeled pixels are then negatives of nothing.
 
@@ -68,6 +72,8 @@ class UnreliableContrastiveHead(nn.Module):
     Attributes:
         anchor_counts: (C,), int64, anchor candidates of each class in the last step.
     """
+
+    prototypes: Tensor
 
     def __init__(
         self,
@@ -83,6 +89,7 @@ class UnreliableContrastiveHead(nn.Module):
         queue_dtype: str = "float16",
         loss: str = "info_nce",
         positives: str = "anchors",
+        normalize_positives: bool = False,
         negatives_need_label: bool = False,
         **unknown: Any,
     ) -> None:
@@ -92,6 +99,7 @@ class UnreliableContrastiveHead(nn.Module):
         require_count("num_negatives", num_negatives)
         require_positive("temperature", temperature)
         require_flag("negatives_need_label", negatives_need_label)
+        require_flag("normalize_positives", normalize_positives)
         require_share("min_prob", min_prob)
         require_choice("loss", loss, CONTRASTIVE_LOSSES)
         require_choice("positives", positives, POSITIVES)
@@ -103,9 +111,12 @@ class UnreliableContrastiveHead(nn.Module):
         self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
         self.loss = CONTRASTIVE_LOSSES[loss]
         self.positives = positives
+        self.normalize_positives = normalize_positives
         self.negatives_need_label = negatives_need_label
         self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
+        if positives == "prototypes":  # a row of zeros until the class has been seen
+            self.register_buffer("prototypes", torch.zeros(num_classes, embed_dims))
 
     def forward(
         self,
@@ -175,12 +186,23 @@ class UnreliableContrastiveHead(nn.Module):
         self, embedding: Tensor, anchors: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
-        if self.positives == "anchors":
+        if self.positives != "candidates":
             target = target.masked_fill(~anchors, IGNORE)
+        if self.normalize_positives:
+            embedding = F.normalize(embedding, dim=1)
         sums, counts = class_sums(embedding, target, self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
-        return sums / counts.clamp(min=1.0)[:, None], counts > 0
+        means, present = sums / counts.clamp(min=1.0)[:, None], counts > 0
+        if self.positives == "prototypes":
+            return self._move_prototypes(means, present), present
+        return means, present
+
+    def _move_prototypes(self, means: Tensor, present: Tensor) -> Tensor:
+        """Moving average of the class means; a class starts with its first one."""
+        is_new = ~self.prototypes.any(dim=1)
+        weight = torch.where(is_new, 1.0, 1.0 - PROTOTYPE_DECAY) * present
+        return self.prototypes.lerp_(means, weight[:, None])
 
     def _contrast(
         self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator

@@ -143,11 +143,14 @@ class EmbeddingSegmentor(BaseModule):
         """Ground truth value of pixels without a label."""
         return int(self.dense_heads[-1].ignore_index)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor) -> SegmentorOutput:
+    def forward(
+        self, images: Tensor, perturb: Callable[[Tensor], Tensor] | None = None
+    ) -> SegmentorOutput:
         """Backbone, neck, decode head and projector.
 
         Args:
             images: (N, 3, H, W), normalised.
+            perturb: Applied to each feature map before the decode head, if given.
 
         Returns:
             Logits and embedding, and what :meth:`supervised_loss` needs.
@@ -158,7 +161,7 @@ class EmbeddingSegmentor(BaseModule):
         tapped: list[Tensor] = []
         last_head = self.dense_heads[-1]
         with ExitStack() as stack:
-            stack.enter_context(_recorded(self.segmentor, "extract_feat", features))
+            stack.enter_context(_recorded(self.segmentor, "extract_feat", features, perturb))
             for head in self.decode_heads:
                 stack.enter_context(
                     _replaced(head, "forward", lambda _, coarse: coarse)
@@ -273,12 +276,18 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
         delattr(owner, name)
 
 
-def _recorded(owner: nn.Module, name: str, results: list[Any]) -> Any:
-    """Keep what a method returns."""
+def _recorded(
+    owner: nn.Module,
+    name: str,
+    results: list[Any],
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> Any:
+    """Keep what a method returns, and change its tensors before."""
     method = getattr(owner, name)
 
     def recording(*args: Any, **kwargs: Any) -> Any:
-        results.append(method(*args, **kwargs))
+        result = method(*args, **kwargs)
+        results.append(result if change is None else tree_map_only(Tensor, change, result))
         return results[-1]
 
     return _replaced(owner, name, recording)

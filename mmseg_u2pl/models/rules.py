@@ -28,6 +28,11 @@ class Rules:
         mixing: Strong augmentation of unlabeled images: ``'cutmix'``, ``'cutout'``, ``'classmix'``
             or ``'none'``.
         mixing_prob: Share of the steps that mix, in [0, 1].
+        photometric: Whether the student sees the unlabeled images in other colours too: jitter, at
+            times gray or blurred (``ops/photometric.py``).
+        feature_dropout: Share of the channels of each feature map of the unlabeled images that the
+            student's decode head must do without, in [0, 1).
+        confidence_weight: Whether pixels count in the unsupervised loss by ``1 - H / log C``.
         teacher_passes: With 1, the teacher sees clean images and what it says is mixed with them.
             With 2, that pass gives the pseudo-labels alone, with running statistics, and entropies,
             probabilities and embeddings come from a second one, on the labeled and mixed images.
@@ -45,14 +50,19 @@ class Rules:
     negative_pixels: str = "unreliable"
     mixing: str = "cutmix"
     mixing_prob: float = 1.0
+    photometric: bool = False
+    feature_dropout: float = 0.0
+    confidence_weight: bool = False
     teacher_passes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("alpha_0", "mixing_prob"):
+        for name in ("alpha_0", "mixing_prob", "feature_dropout"):
             require_share(name, getattr(self, name))
         for name in ("unsup_weight", "contra_weight"):
             require_weight(name, getattr(self, name))
-        for name in ("dynamic_partition", "entropy_filter"):
+        if self.feature_dropout == 1.0:
+            raise ValueError("feature_dropout must be below 1: with 1 the decode head sees nothing")
+        for name in ("dynamic_partition", "entropy_filter", "photometric", "confidence_weight"):
             require_flag(name, getattr(self, name))
         require_choice("anchor_pixels", self.anchor_pixels, ANCHOR_PIXELS)
         require_choice("negative_pixels", self.negative_pixels, NEGATIVE_PIXELS)

@@ -14,7 +14,10 @@ from ..ops import (
     Partition,
     PixelPrediction,
     class_probabilities,
+    confidence,
+    distort,
     draw_plan,
+    drop_channels,
     mix,
     partition,
     predict_pixels,
@@ -24,6 +27,7 @@ from ..ops import (
     unsupervised_loss,
 )
 from ..ops.selection import IGNORE
+from .normalization import denormalize, normalize
 from .options import require_options
 from .rules import Rules, with_preset
 from .semi_segmentor import LabeledBatch, SemiSegmentor, UnlabeledBatch
@@ -127,8 +131,9 @@ class U2PL(SemiSegmentor):
         plan_generator, generator = self.next_generators(inputs.device)
 
         teacher, mixed = self._teach(labeled.images, unlabeled, plan_generator)
-        images = torch.cat([labeled.images, mixed.images])
-        student = self.student(images)
+        strong = self._strong_view(mixed.images, plan_generator)
+        images = torch.cat([labeled.images, strong])
+        student = self.student(images, self._perturbation(len(labeled.images), generator))
         split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
 
         if self.observer is not None:
@@ -181,6 +186,22 @@ class U2PL(SemiSegmentor):
     def _draw_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         return draw_plan(self.rules.mixing, self.rules.mixing_prob, label, generator)
 
+    def _strong_view(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Mixed images as the student sees them."""
+        if not self.rules.photometric:
+            return images
+        pictures = denormalize(images, self.data_preprocessor)
+        return normalize(distort(pictures, generator), self.data_preprocessor)
+
+    def _perturbation(
+        self, num_labeled: int, generator: torch.Generator
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What is done to the student's features of the unlabeled images."""
+        prob = self.rules.feature_dropout
+        if prob == 0.0:
+            return None
+        return lambda features: drop_channels(features, num_labeled, prob, generator)
+
     def _unreliable_share(self) -> float:
         if self.rules.dynamic_partition:
             return unreliable_share(self.progress, self.rules.alpha_0)
@@ -190,6 +211,8 @@ class U2PL(SemiSegmentor):
         """Unsupervised loss at the resolution of the images."""
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
+        if self.rules.confidence_weight:
+            kept = kept * confidence(teacher.pseudo.entropy, max(self.num_classes, 2))
         return unsupervised_loss(self._resize(logits, label.shape[-2:]), label, kept, valid)
 
     def _contrast(

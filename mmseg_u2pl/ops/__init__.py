@@ -12,8 +12,10 @@ from .mixing import (
     identity_plan,
     mix,
 )
+from .perturbation import drop_channels
+from .photometric import blur, change_colors, distort
 from .prediction import PixelPrediction, class_probabilities, predict_pixels
-from .reliability import Partition, partition, quantile
+from .reliability import Partition, confidence, partition, quantile
 from .resample import resize_logits, resize_nearest
 from .schedule import unreliable_share
 from .selection import (
@@ -37,13 +39,18 @@ __all__ = [
     "PixelPrediction",
     "anchor_mask",
     "binary_nce",
+    "blur",
+    "change_colors",
     "class_probabilities",
     "class_sums",
     "classes_by_rank",
     "classmix_plan",
+    "confidence",
     "cutmix_plan",
     "cutout_plan",
+    "distort",
     "draw_plan",
+    "drop_channels",
     "identity_plan",
     "info_nce",
     "labeled_negatives",

@@ -1,5 +1,6 @@
 """Dynamic partition of pixels into reliable and unreliable ones by the entropy of the teacher."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -56,6 +57,19 @@ def quantile(values: Tensor, q: float) -> Tensor:
     step = high - low
     value = low + step * fraction if fraction < 0.5 else high - step * (1.0 - fraction)
     return value.float()
+
+
+def confidence(entropy: Tensor, num_classes: int) -> Tensor:
+    """How sure a prediction is: ``1 - H / log C``.
+
+    Args:
+        entropy: Any shape, float32, in nats.
+        num_classes: C, at least 2.
+
+    Returns:
+        Same shape, in [0, 1]: 1 where one class has all probability, 0 where all have the same.
+    """
+    return (1.0 - entropy / math.log(num_classes)).clamp(0.0, 1.0)
 
 
 def partition(entropy: Tensor, valid: Tensor, alpha: float) -> Partition:

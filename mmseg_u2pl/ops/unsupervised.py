@@ -1,5 +1,6 @@
 """Loss of the student on mixed unlabeled images against the teacher's pseudo-labels."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -7,28 +8,32 @@ from .chunks import pixel_pieces, sum_with_gradient
 from .prediction import with_both_classes
 
 
-def unsupervised_loss(logits: Tensor, label: Tensor, reliable: Tensor, valid: Tensor) -> Tensor:
-    """Cross-entropy over reliable pixels, weighted by the inverse of their share.
+def unsupervised_loss(logits: Tensor, label: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy over weighted pixels, times the inverse of their share.
 
-    Implements ``lambda_u * L_u`` with ``lambda_u = |valid pixels| / |reliable pixels|`` (U2PL,
-    Eq. 3, 8; the factor ``eta`` is the caller's).
+    Implements ``lambda_u * L_u`` with ``lambda_u = |valid pixels| / |kept pixels|`` (U2PL, Eq. 3,
+    8; the factor ``eta`` is the caller's). The paper keeps reliable pixels with the weight 1; with
+    other weights, their sum stands for the number of kept pixels.
 
     Args:
         logits: (N, C, H, W) of the student.
         label: (N, H, W), int64, pseudo-labels in [0, C).
-        reliable: (N, H, W), bool, pixels that are kept.
+        weight: (N, H, W), bool or floating, at least 0; pixels of weight 0 are left out.
         valid: (N, H, W), bool, pixels that are not padding.
 
     Returns:
-        (), float32; 0 if no pixel is kept.
+        (), float32; 0 if no pixel has a weight.
     """
     pixels = with_both_classes(logits).flatten(2)
-    target = label.masked_fill(~reliable, -100).flatten()
+    # What is left out may have an infinite loss, which times 0 would not be 0.
+    target = label.masked_fill(weight == 0, -100).flatten()
+    weight = weight.flatten().float()
 
     def cross_entropy(piece: Tensor, place: slice) -> Tensor:
         # With the classes before the pixels: as rows they would be copied.
-        return F.cross_entropy(piece[None], target[None, place], reduction="sum")
+        loss = F.cross_entropy(piece[None], target[None, place], reduction="none")
+        return (loss[0] * weight[place]).sum()
 
     total = sum_with_gradient(cross_entropy, pixels, pixel_pieces(pixels))
-    num_kept = reliable.sum().clamp(min=1)
-    return total / num_kept * (valid.sum() / num_kept)
+    kept = weight.sum(dtype=torch.float64).clamp(min=1e-6).to(total)
+    return total / kept * (valid.sum() / kept)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models import StepView
+from ..models.normalization import denormalize
 from ..ops import predict_pixels, resize_logits
 from .comparison import Colour, Rgb, draw_comparison, paint_labels, paint_pseudo_labels
 
@@ -30,11 +31,7 @@ def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
     Returns:
         (N, H, W, 3), RGB in [0, 255].
     """
-    images = images.detach().float()
-    if preprocessor._enable_normalize:
-        images = images * preprocessor.std + preprocessor.mean
-    if not preprocessor._channel_conversion:
-        images = images.flip(1)
+    images = denormalize(images.detach().float(), preprocessor)
     return _array(images.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
 
 

@@ -63,11 +63,20 @@ class SlowHead:
     """The rules of the head, class by class and pixel by pixel."""
 
     def __init__(
-        self, sizes, low_rank, high_rank, min_prob, positives="anchors", negatives_need_label=False
+        self,
+        sizes,
+        low_rank,
+        high_rank,
+        min_prob,
+        positives="anchors",
+        negatives_need_label=False,
+        normalize_positives=False,
     ):
         self.queues = oracles.Queues(sizes)
         self.low_rank, self.high_rank, self.min_prob = low_rank, high_rank, min_prob
-        self.positive_min_prob = min_prob if positives == "anchors" else -1.0
+        self.positive_min_prob = -1.0 if positives == "candidates" else min_prob
+        self.prototypes = {} if positives == "prototypes" else None
+        self.normalize_positives = normalize_positives
         self.negatives_need_label = negatives_need_label
 
     def negatives(self, batch):
@@ -95,13 +104,22 @@ class SlowHead:
                 self.queues.push(oracles.vector_at(teacher, place), c)
         prob, target = batch.prob.double().numpy(), batch.target.numpy()
         anchors = oracles.anchor_places(prob, target, self.min_prob)
-        positives = [
-            oracles.mean_vector([oracles.vector_at(teacher, place) for place in places])
-            if places
-            else None
-            for places in oracles.anchor_places(prob, target, self.positive_min_prob)
-        ]
-        return anchors, positives
+        of_class = oracles.anchor_places(prob, target, self.positive_min_prob)
+        return anchors, [self.positive(c, teacher, places) for c, places in enumerate(of_class)]
+
+    def positive(self, c, teacher, places):
+        """Mean of the embeddings at some places, or its average over the steps."""
+        if not places:
+            return None
+        vectors = [oracles.vector_at(teacher, place) for place in places]
+        if self.normalize_positives:
+            vectors = [vector / np.sqrt((vector**2).sum()) for vector in vectors]
+        mean = oracles.mean_vector(vectors)
+        if self.prototypes is None:
+            return mean
+        previous = self.prototypes.get(c)
+        self.prototypes[c] = mean if previous is None else 0.99 * previous + 0.01 * mean
+        return self.prototypes[c]
 
 
 def queue_of(bank, c):
@@ -158,10 +176,11 @@ def test_queues_and_statistics_match_the_rules(
     st.integers(1, 4),
     st.sampled_from([0.1, 0.5, 2.0]),
     st.sampled_from(["info_nce", "binary"]),
-    st.sampled_from(["anchors", "candidates"]),
+    st.sampled_from(["anchors", "candidates", "prototypes"]),
+    st.booleans(),
 )
 def test_loss_matches_the_rules(
-    rng, num_classes, shape, num_steps, num_negatives, temperature, loss, positives
+    rng, num_classes, shape, num_steps, num_negatives, temperature, loss, positives, normalize
 ):
     # With the ranks 0 and 1 each pixel is a negative of one class at most. So the negatives of a
     # class may all point the same way, and so may its anchors: whatever is drawn, the loss is the
@@ -180,8 +199,9 @@ def test_loss_matches_the_rules(
         "float32",
         loss,
         positives,
+        normalize,
     )
-    slow = SlowHead(sizes, 1, 2, 0.25, positives)
+    slow = SlowHead(sizes, 1, 2, 0.25, positives, normalize_positives=normalize)
     anchor_of, negative_of = rng.standard_normal((2, num_classes, 4)).astype(np.float32)
 
     for step in range(num_steps):
@@ -522,7 +542,10 @@ def test_refuses_a_least_probability_outside_of_zero_to_one(value):
     ("options", "message"),
     [
         (dict(loss="triplet"), "loss must be one of 'info_nce', 'binary', got 'triplet'"),
-        (dict(positives="all"), "positives must be one of 'anchors', 'candidates', got 'all'"),
+        (
+            dict(positives="all"),
+            "positives must be one of 'anchors', 'candidates', 'prototypes', got",
+        ),
     ],
 )
 def test_refuses_unknown_choices(options, message):

@@ -1,6 +1,9 @@
 """Each switch of the training step, and the presets."""
 
+from copy import deepcopy
+
 import numpy as np
+import oracles
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -8,7 +11,7 @@ from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 from mmseg_u2pl.models.rules import VARIANTS, Rules, with_preset
 from mmseg_u2pl.models.semi_segmentor import HIDDEN_TRUTH
-from mmseg_u2pl.ops import predict_pixels, resize_logits, resize_nearest
+from mmseg_u2pl.ops import distort, draw_plan, predict_pixels, resize_logits, resize_nearest
 
 
 def distinct_teacher(model):
@@ -64,6 +67,9 @@ def test_defaults_are_the_papers():
         negative_pixels="unreliable",
         mixing="cutmix",
         mixing_prob=1.0,
+        photometric=False,
+        feature_dropout=0.0,
+        confidence_weight=False,
         teacher_passes=1,
     )
     head, teacher = model.contrastive_head, model.teacher
@@ -193,6 +199,62 @@ def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, passes)
         assert not given[0]["negative_pixels"][from_next & ~from_own].any()
 
 
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
+    segmentor = tiny_segmentor()
+    segmentor["data_preprocessor"]["bgr_to_rgb"] = to_rgb
+    model = distinct_teacher(tiny_u2pl(segmentor, photometric=True, mixing="none"))
+    student = inputs_of(model.student.segmentor.backbone, monkeypatch)
+    teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
+    raw, as_before = batch(1, 3), deepcopy(model)
+    step(model, raw)
+
+    clean = model.data_preprocessor(raw, True)["inputs"]
+    assert torch.equal(teacher[0], clean)
+    assert torch.equal(student[0][:1], clean[:1])
+    # The same numbers from the pictures as they lie on the disk, RGB in [0, 255].
+    pictures = torch.stack(raw["inputs"][1:]).flip(1).float()
+    generator = as_before.next_generators(torch.device("cpu"))[0]
+    plain_plan = draw_plan("none", 1.0, torch.zeros(3, SIZE, SIZE, dtype=torch.int64), generator)
+    assert not plain_plan.mask.any()
+    expected = distort(pictures, generator)
+    expected = expected if to_rgb else expected.flip(1)
+    torch.testing.assert_close(student[0][1:] * 127.5 + 127.5, expected, atol=1e-2, rtol=0)
+
+
+def test_features_of_unlabeled_images_lose_channels(monkeypatch):
+    model = tiny_u2pl(feature_dropout=0.5, mixing="none")
+    plain = tiny_u2pl(mixing="none")
+    heads = [inputs_of(m.student.segmentor.decode_head.convs, monkeypatch) for m in (model, plain)]
+    losses, expected = step(model), step(plain)
+
+    dropped, whole = (given[0] for given in heads)
+    assert torch.equal(dropped[:1], whole[:1])
+    factor = (dropped / whole)[1:].detach()
+    assert set(factor.round().flatten().tolist()) == {0.0, 2.0}
+    # The labeled images, and what the teacher says, are those of the plain model.
+    assert torch.equal(losses["sup.decode.loss_ce"], expected["sup.decode.loss_ce"])
+    assert torch.equal(losses["gamma_t"], expected["gamma_t"])
+    assert not torch.equal(losses["unsup.loss_ce"], expected["unsup.loss_ce"])
+
+
+def test_sure_pixels_count_more(monkeypatch):
+    model = distinct_teacher(tiny_u2pl(confidence_weight=True, mixing="none", alpha_0=0.5))
+    given = inputs_of(model.student, monkeypatch)
+    raw = batch(1, 3)
+    losses = step(model, raw)
+
+    _, prediction = clean_teacher(model, raw)
+    entropy = prediction.entropy.double().numpy()
+    kept = entropy <= np.percentile(entropy, 50)
+    weight = kept * (1 - entropy / np.log(NUM_CLASSES))
+    logits = resize_logits(model.student(given[0]).logits[1:], (SIZE, SIZE))
+    expected = oracles.unsupervised_loss(
+        logits.double().detach().numpy(), prediction.label.numpy(), weight, kept | True
+    )
+    assert losses["unsup.loss_ce"].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_probability_of_mixing(monkeypatch):
     model = tiny_u2pl(mixing_prob=0.5)
     seen = inputs_of(model.student.segmentor.backbone, monkeypatch)
@@ -282,6 +344,8 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(mixing_prob=1.5), r"mixing_prob must lie in \[0, 1\], got 1.5"),
         (dict(negative_pixels="none"), "negative_pixels must be one of 'unreliable', 'reliable'"),
         (dict(anchor_pixels="all"), "anchor_pixels must be one of 'reliable', 'lowest_alpha_t'"),
+        (dict(feature_dropout=1.0), "feature_dropout must be below 1"),
+        (dict(photometric=1), "photometric must be True or False, got 1"),
         (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
         (dict(variant="original"), "variant must be one of 'paper', 'reference', got 'original'"),
     ],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, laid_out, map_shapes, masks_like, rngs
 
-from mmseg_u2pl.ops import partition, quantile
+from mmseg_u2pl.ops import confidence, partition, quantile
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
 
@@ -128,3 +128,11 @@ def test_without_a_valid_pixel_both_masks_are_empty():
     assert not split.reliable.any()
     assert not split.unreliable.any()
     assert split.threshold.item() == 0.0
+
+
+def test_confidence_is_one_for_a_sure_and_zero_for_an_undecided_prediction():
+    two_of_four = np.log(2)
+    entropy = torch.tensor([0.0, two_of_four, np.log(4), np.log(4) + 1e-6])
+    result = confidence(entropy, 4)
+    assert result.tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
+    assert result.min() >= 0

@@ -14,22 +14,25 @@ from mmseg_u2pl.ops import unsupervised_loss
 
 @st.composite
 def students_and_labels(draw):
-    """Logits, pseudo-labels, valid pixels and, among these, reliable pixels."""
+    """Logits, pseudo-labels, weights of valid pixels (or which are reliable), valid pixels."""
     logits = draw(logit_maps(st.sampled_from((1, *CLASS_COUNTS))))
     n, c, h, w = logits.shape
     label = torch.from_numpy(draw(rngs()).integers(0, max(c, 2), (n, h, w)))
     valid = draw(masks_like(logits))
-    return logits, label, draw(masks_like(logits)) & valid, valid
+    weight = draw(masks_like(logits)) & valid
+    if draw(st.booleans()):
+        weight = weight * torch.from_numpy(draw(rngs()).random(weight.shape, np.float32))
+    return logits, label, weight, valid
 
 
 @given(students_and_labels())
 def test_matches_the_definition(case):
-    logits, label, reliable, valid = case
+    logits, label, weight, valid = case
     expected = oracles.unsupervised_loss(
-        logits.double().numpy(), label.numpy(), reliable.numpy(), valid.numpy()
+        logits.double().numpy(), label.numpy(), weight.numpy(), valid.numpy()
     )
 
-    result = unsupervised_loss(logits, label, reliable, valid)
+    result = unsupervised_loss(logits, label, weight, valid)
 
     assert result.dtype == torch.float32
     assert result.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)

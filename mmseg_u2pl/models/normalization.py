@@ -1,0 +1,36 @@
+"""What a data preprocessor does to the colours of images, and back."""
+
+from mmengine.model import ImgDataPreprocessor
+from torch import Tensor
+
+
+def denormalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
+    """Undo the normalisation of a data preprocessor.
+
+    Args:
+        images: (N, 3, H, W), normalised.
+        preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
+            images.
+
+    Returns:
+        (N, 3, H, W), RGB in [0, 255].
+    """
+    if preprocessor._enable_normalize:
+        images = images * preprocessor.std + preprocessor.mean
+    return images if preprocessor._channel_conversion else images.flip(1)
+
+
+def normalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
+    """Normalise as a data preprocessor does; the inverse of :func:`denormalize`.
+
+    Args:
+        images: (N, 3, H, W), RGB in [0, 255].
+        preprocessor: Whose normalisation it is.
+
+    Returns:
+        (N, 3, H, W), normalised.
+    """
+    images = images if preprocessor._channel_conversion else images.flip(1)
+    if preprocessor._enable_normalize:
+        images = (images - preprocessor.mean) / preprocessor.std
+    return images
