@@ -79,4 +79,12 @@ runs = [
     variation("projector.num_convs=1", projector__num_convs=1),
     variation("projector.kernel_size=3", projector__kernel_size=3),
     variation("embedding_source=bottleneck", embedding_source="decode_head.bottleneck"),
+    variation("photometric=True", photometric=True),
+    variation("feature_dropout=0.5", feature_dropout=0.5),
+    variation("confidence_weight=True", confidence_weight=True),
+    variation(
+        "confidence_weight=True, entropy_filter=False", confidence_weight=True, entropy_filter=False
+    ),
+    variation("positives=prototypes", contrastive_head__positives="prototypes"),
+    variation("normalize_positives=True", contrastive_head__normalize_positives=True),
 ]
