@@ -3,21 +3,25 @@
 A head is recognised by its class or a base of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-# Names of the module that turns the feature map of a head into logits, or, in Segmenter's mask
-# head, into what is compared with the class embeddings.
-CLASSIFIERS = ("conv_seg", "patch_proj")
+from ..ops import logits_of_masks
+
+# Names of the module that turns the feature map of a head into logits, or into what is compared
+# with the embeddings of classes (Segmenter's mask head) or of masks (MaskFormer, Mask2Former).
+CLASSIFIERS = ("conv_seg", "patch_proj", "mask_feature")
+
+_MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
 
 _UNSUPPORTED = {
-    "MaskFormerHead": "it classifies masks, not pixels",
-    "Mask2FormerHead": "it classifies masks, not pixels",
-    "SideAdapterCLIPHead": "it classifies masks, not pixels",
+    "SideAdapterCLIPHead": "it sees embeddings of text and of the whole image besides features, "
+    "and its segmentor has no forward pass without a loss that gives it these",
     "VPDDepthHead": "it estimates depth, not classes",
 }
 
@@ -29,7 +33,7 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
         config: Model config of the segmentor.
 
     Raises:
-        ValueError: If a decode head gives no scores of classes for each pixel.
+        ValueError: If a decode head is none that can be trained.
         ImportError: If a component comes from a package that cannot be imported.
     """
     heads = config.get("decode_head")
@@ -40,8 +44,8 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
                     f"decode_head {kind} cannot be trained with U2PL: "
-                    f"{_UNSUPPORTED[base.__name__]}. Pseudo-labels and their entropy need one "
-                    "score a class at each pixel"
+                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that gives one score a class "
+                    "at each pixel from the features alone"
                 )
     _check_packages("segmentor", config)
 
@@ -82,6 +86,30 @@ def refines_points(head: nn.Module) -> bool:
     return any(base.__name__ == "PointHead" for base in type(head).__mro__)
 
 
+def _classifies_masks(head: nn.Module) -> bool:
+    """Whether a head finds masks and a class for each, from which the classes of pixels follow."""
+    return any(base.__name__ in _MASK_HEADS for base in type(head).__mro__)
+
+
+def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
+    """The head's ``forward`` as a function of nothing but features.
+
+    Mask classification heads also want samples, to know the size of the images. What they return
+    has the decoder's layers first; it becomes a list with one tensor a layer, (N, ...) as all else.
+
+    Args:
+        head: A decode head.
+        images: (N, 3, H, W), what the features are of.
+    """
+    forward: Callable[..., Any] = head.forward
+    if not _classifies_masks(head):
+        return forward
+    size = tuple(images.shape[-2:])
+    # Padding counts as image, as in MMSegmentation where the images of a batch have one size.
+    sample = SegDataSample(metainfo=dict(img_shape=size, batch_input_shape=size))
+    return lambda features: [list(part) for part in forward(features, [sample] * len(images))]
+
+
 def classifier_name(head: nn.Module) -> str:
     """Name, within a head, of the module that the pixel features enter last.
 
@@ -111,10 +139,11 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
 
     In training mode many heads return several outputs. The main one is that which the head's
     ``conv_seg`` made. A head without one refines its output in stages, and the last one is it.
+    Of masks and their classes, those of the last layer make the logits.
 
     Args:
         head: A decode head.
-        output: What its ``forward`` returned.
+        output: What :func:`forward_of` it returned.
         classified: What its ``conv_seg`` returned, empty if it has none.
 
     Returns:
@@ -123,6 +152,9 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
     Raises:
         ValueError: If no or several outputs qualify, or the one that does is no map of logits.
     """
+    if _classifies_masks(head):
+        class_logits, mask_logits = output
+        return logits_of_masks(class_logits[-1], mask_logits[-1])
     candidates = [output]
     if isinstance(output, (list, tuple)):
         candidates = list(output[-1:])

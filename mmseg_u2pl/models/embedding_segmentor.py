@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from .decode_heads import check_segmentor, classifier_name, main_output, refines_points
+from .decode_heads import check_segmentor, classifier_name, forward_of, main_output, refines_points
 from .options import require_count, require_options
 
 
@@ -163,7 +163,7 @@ class EmbeddingSegmentor(BaseModule):
                 stack.enter_context(
                     _replaced(head, "forward", lambda _, coarse: coarse)
                     if refines_points(head)
-                    else _recorded(head, "forward", head_outputs)
+                    else _recorded(head, "forward", head_outputs, forward_of(head, images))
                 )
             classifier = getattr(last_head, "conv_seg", None)
             if classifier is not None:
@@ -273,9 +273,11 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
         delattr(owner, name)
 
 
-def _recorded(owner: nn.Module, name: str, results: list[Any]) -> Any:
-    """Keep what a method returns."""
-    method = getattr(owner, name)
+def _recorded(
+    owner: nn.Module, name: str, results: list[Any], function: Callable | None = None
+) -> Any:
+    """Keep what a method, or the function that replaces it, returns."""
+    method = function or getattr(owner, name)
 
     def recording(*args: Any, **kwargs: Any) -> Any:
         results.append(method(*args, **kwargs))
