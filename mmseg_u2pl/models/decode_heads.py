@@ -20,8 +20,8 @@ CLASSIFIERS = ("conv_seg", "patch_proj", "mask_feature")
 _MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
 
 _UNSUPPORTED = {
-    "SideAdapterCLIPHead": "it sees embeddings of text and of the whole image besides features, "
-    "and its segmentor has no forward pass without a loss that gives it these",
+    "SideAdapterCLIPHead": "it reads embeddings of class names besides features, and its "
+    "segmentor gives it these in loss and predict alone",
     "VPDDepthHead": "it estimates depth, not classes",
 }
 
@@ -44,8 +44,8 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
                     f"decode_head {kind} cannot be trained with U2PL: "
-                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that gives one score a class "
-                    "at each pixel from the features alone"
+                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that makes scores of the "
+                    "classes at each pixel, or of masks, from features of the image"
                 )
     _check_packages("segmentor", config)
 
@@ -92,14 +92,18 @@ def _classifies_masks(head: nn.Module) -> bool:
 
 
 def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
-    """The head's ``forward`` as a function of nothing but features.
+    """The head's ``forward``, made to want nothing but features.
 
-    Mask classification heads also want samples, to know the size of the images. What they return
-    has the decoder's layers first; it becomes a list with one tensor a layer, (N, ...) as all else.
+    Mask classification heads also want samples, to know the size of the images. They return class
+    logits and mask logits of each layer of their decoder, some with the layers stacked,
+    (L, N, ...); here always as a list of L tensors, so that images come first as elsewhere.
 
     Args:
         head: A decode head.
         images: (N, 3, H, W), what the features are of.
+
+    Returns:
+        A function of what the segmentor gives the head.
     """
     forward: Callable[..., Any] = head.forward
     if not _classifies_masks(head):
