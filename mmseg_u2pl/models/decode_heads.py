@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..ops import logits_of_masks
+from ..ops import logits_of_masks, logits_of_scores
 
 # Names of the module that turns the feature map of a head into logits, or into what is compared
 # with the embeddings of classes (Segmenter's mask head) or of masks (MaskFormer, Mask2Former).
@@ -173,6 +173,22 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
         f"{_describe(output)}. It must return (N, {head.out_channels}, h, w), or several outputs "
         "of which one is what its conv_seg returned"
     )
+
+
+def logits_of_prediction(head: nn.Module, predicted: Tensor) -> Tensor:
+    """Logits from the ``seg_logits`` of a predicted sample, which not always are.
+
+    Args:
+        head: The (last) decode head.
+        predicted: (C, H, W): logits, or scores if the head classifies masks; of a single channel
+            MMSegmentation gives the probability.
+
+    Returns:
+        The same shape.
+    """
+    if _classifies_masks(head):
+        return logits_of_scores(predicted)
+    return predicted if len(predicted) > 1 else predicted.logit(eps=1e-6)
 
 
 def _describe(output: Any) -> str:

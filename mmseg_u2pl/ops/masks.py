@@ -15,9 +15,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
 
     The score of class c at a pixel is that of the model's own prediction,
     ``s(c) = sum_q p_q(c) sigmoid(m_q)``: a sum over queries of the probability of the class times
-    that of the pixel being in the mask. Scores do not add up to 1. The logits are ``log s``, of
-    which a softmax makes ``s(c) / sum_k s(k)``: the order of the classes is that of the prediction,
-    and entropy, ranks and cross-entropy are those of a distribution.
+    that of the pixel being in the mask.
 
     Args:
         class_logits: (N, Q, C + 1), any floating dtype; the last class is "no object".
@@ -31,4 +29,18 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
         prob = at_least_float32(class_logits).softmax(dim=-1)[..., :-1]
         inside = at_least_float32(mask_logits).sigmoid()
         scores = torch.einsum("nqc,nqhw->nchw", prob, inside)
+    return logits_of_scores(scores)
+
+
+def logits_of_scores(scores: Tensor) -> Tensor:
+    """Logits whose softmax is ``s(c) / sum_k s(k)``, for scores that do not add up to 1.
+
+    They have the order of the scores, and entropy, ranks and cross-entropy of a distribution.
+
+    Args:
+        scores: (N, C, h, w), not negative.
+
+    Returns:
+        ``log s``, the same shape and dtype.
+    """
     return scores.clamp(min=SMALLEST_SCORE).log()

@@ -13,7 +13,7 @@ from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
 from mmseg_u2pl.models import EmbeddingSegmentor
-from mmseg_u2pl.models.decode_heads import classifier_name, main_output
+from mmseg_u2pl.models.decode_heads import classifier_name, logits_of_prediction, main_output
 
 
 @MODELS.register_module()
@@ -178,6 +178,14 @@ def test_place_of_the_main_output_does_not_matter(outputs):
 def test_unclear_main_output_is_refused(head, output, described):
     with pytest.raises(ValueError, match=f"what Head.forward returned: {described}.*, 5, h, w"):
         main_output(head, output, [LOGITS])
+
+
+def test_predicted_logits_are_logits_but_for_a_single_channel():
+    logits = torch.tensor([[[-3.0, 0.5]], [[2.0, 1.0]]])
+    assert logits_of_prediction(Head(), logits) is logits
+    probability = logits[:1].sigmoid()
+    torch.testing.assert_close(logits_of_prediction(Head(), probability), logits[:1])
+    assert logits_of_prediction(Head(), torch.ones(1, 2, 2)).isfinite().all()
 
 
 def test_head_without_classifier_needs_an_embedding_source():

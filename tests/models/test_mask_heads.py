@@ -13,6 +13,8 @@ from mmseg.registry import MODELS
 from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
+from mmseg_u2pl.models.decode_heads import logits_of_prediction
+
 
 @MODELS.register_module()
 class StandInMaskHead(MaskFormerHead):
@@ -68,6 +70,16 @@ def test_pixels_have_the_classes_that_predict_gives_them(model):
     # There masks are resized before scores are made of them, here logits are.
     logits = F.interpolate(output.logits, scores.shape[-2:], mode="bilinear")
     assert (logits.argmax(dim=1) == scores.argmax(dim=1)).float().mean() > 0.97
+
+
+def test_predicted_scores_become_the_logits_of_the_step(model):
+    inputs = torch.rand(1, 3, SIZE, SIZE)
+    output = model.student(inputs)
+    head = model.student.segmentor.decode_head
+    grid = tuple(output.logits.shape[-2:])
+    scores = F.softmax(output.head_outputs[0][0][-1], dim=-1)[..., :-1].transpose(1, 2)
+    scores = (scores @ output.head_outputs[0][1][-1].sigmoid().flatten(2)).unflatten(2, grid)
+    torch.testing.assert_close(logits_of_prediction(head, scores[0]), output.logits[0])
 
 
 def test_embedding_is_what_the_mask_features_are_made_of(model):
