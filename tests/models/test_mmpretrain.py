@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper
+from mmseg.registry import MODELS
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
 try:
@@ -46,10 +48,31 @@ def dinov2(size):
     return segmentor | dict(backbone=backbone, auxiliary_head=None)
 
 
+@MODELS.register_module()
+class WithoutClassToken(BaseModule):
+    """DPTHead takes pairs of a map and a class token, which it does not look at by default."""
+
+    def forward(self, maps):
+        return [[one, None] for one in maps]
+
+
+def dinov2_dpt(size):
+    segmentor = dinov2(size)
+    head = {k: v for k, v in segmentor["decode_head"].items() if k in DPT_OPTIONS}
+    head |= dict(type="DPTHead", embed_dims=384, post_process_channels=[8, 8, 8, 8], channels=8)
+    head |= dict(in_channels=(8,) * 4, in_index=(0, 1, 2, 3), input_transform="multiple_select")
+    backbone = segmentor["backbone"] | dict(out_indices=[2, 5, 8, 11])
+    return segmentor | dict(
+        backbone=backbone, neck=dict(type="WithoutClassToken"), decode_head=head
+    )
+
+
+DPT_OPTIONS = ("num_classes", "align_corners", "dropout_ratio", "loss_decode")
 CASES = {
     "convnext": (convnext(), 32, 8),
     "poolformer": (poolformer(), 32, 4),
     "dinov2": (dinov2(56), 56, 4),
+    "dinov2 with DPT": (dinov2_dpt(56), 56, 32),
     # The last patches are padded.
     "dinov2, no multiple of its patches": (dinov2(64), 64, 5),
 }
