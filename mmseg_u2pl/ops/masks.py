@@ -5,9 +5,8 @@ from torch import Tensor
 
 from .precision import at_least_float32
 
-# A score below it counts as it. It keeps logarithm and gradient finite, and changes no probability
-# that float32 could tell from 0 beside 1.
-SMALLEST_SCORE = 1e-12
+# Keeps logarithm and gradient finite where a score is 0 to float32, or nearly so.
+SMALLEST_SCORE = 1e-30
 
 
 def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
