@@ -174,6 +174,15 @@ def test_refused_families_say_why(name):
         tool.build(tool.FAMILIES[name])
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("mmdet") is not None, reason="MMDetection is installed"
+)
+@pytest.mark.parametrize("name", sorted(CLASSIFY_MASKS))
+def test_missing_mmdetection_is_named(name):
+    with pytest.raises(ImportError, match=r"pixel_decoder is a mmdet.* needs the package mmdet"):
+        tool.build(tool.FAMILIES[name])
+
+
 def test_every_folder_of_mmsegmentation_is_covered():
     folders = {path.name for path in tool.CONFIGS.iterdir() if path.is_dir()} - {"_base_"}
     assert {family.config.split("/")[0] for family in tool.FAMILIES.values()} == folders
