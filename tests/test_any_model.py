@@ -36,9 +36,10 @@ LIGHT = {
     "stdc",
 }
 LOSSES = {"loss", "sup", "unsup", "contra"}
-REFUSED = {"mask2former", "maskformer", "san", "vpd"}
+REFUSED = {"san", "vpd"}
 # They predict with more than they train: more iterations, or points that are refined.
 PREDICT_OTHERWISE = {"segnext", "point_rend"}
+CLASSIFY_MASKS = {"mask2former", "maskformer"}
 
 
 def load_tool():
@@ -77,7 +78,7 @@ def test_family_trains(name):
     all_that_plain_training_trains_is_trained(model, **data)
     supervised_losses_are_the_plain_ones(model, **data)
     if name not in PREDICT_OTHERWISE:
-        logits_are_those_that_predict(model, data["inputs"])
+        logits_are_those_that_predict(model, data["inputs"], of_masks=name in CLASSIFY_MASKS)
     for sample in tool.predict(model, family.crop):
         assert sample.pred_sem_seg.data.shape == (1, family.crop, family.crop)
         assert sample.pred_sem_seg.data.max() < model.num_classes
@@ -119,10 +120,13 @@ def supervised_losses_are_the_plain_ones(model, inputs, data_samples):
         )
 
 
-def logits_are_those_that_predict(model, inputs):
+def logits_are_those_that_predict(model, inputs, of_masks):
     student, size = without_randomness(model.student), inputs.shape[-2:]
     with same_state(student):
-        logits = resize_logits(student(inputs).logits, size, model.align_corners)
+        logits = student(inputs).logits
+    if of_masks:  # They predict scores, and resize masks rather than scores.
+        logits, size = logits.exp(), logits.shape[-2:]
+    logits = resize_logits(logits, size, model.align_corners)
     metas = [dict(img_shape=size)] * len(inputs)
     with same_state(student.eval()):
         expected = student.segmentor.encode_decode(inputs, metas)
@@ -166,7 +170,16 @@ def same_state(model):
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_refused_families_say_why(name):
-    with pytest.raises(ValueError, match=r"decode_head \w+ cannot be trained .*: it (class|estim)"):
+    with pytest.raises(ValueError, match=r"decode_head \w+ cannot be trained .*: it (reads|estim)"):
+        tool.build(tool.FAMILIES[name])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mmdet") is not None, reason="MMDetection is installed"
+)
+@pytest.mark.parametrize("name", sorted(CLASSIFY_MASKS))
+def test_missing_mmdetection_is_named(name):
+    with pytest.raises(ImportError, match=r"pixel_decoder is a mmdet.* needs the package mmdet"):
         tool.build(tool.FAMILIES[name])
 
 

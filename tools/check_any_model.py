@@ -49,6 +49,7 @@ class Family(NamedTuple):
 
 
 OPERATORS = "MMCV's compiled operators"
+MMDETECTION = f"MMDetection and {OPERATORS}"
 FAMILIES = {
     "ann": Family("ann/ann_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
     "apcnet": Family("apcnet/apcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
@@ -87,8 +88,12 @@ FAMILIES = {
         "mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py",
         size_option="backbone.img_size",
     ),
-    "mask2former": Family("mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py"),
-    "maskformer": Family("maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py"),
+    "mask2former": Family(
+        "mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py", needs=MMDETECTION
+    ),
+    "maskformer": Family(
+        "maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py", needs=MMDETECTION
+    ),
     "mobilenet_v2": Family("mobilenet_v2/mobilenet-v2-d8_fcn_4xb2-80k_cityscapes-512x1024.py"),
     # Its head pools 49 x 49 features at stride 8.
     "mobilenet_v3": Family(

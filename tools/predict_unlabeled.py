@@ -32,7 +32,6 @@ from mmengine.runner import Runner
 from mmseg.apis import init_model
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.progress import track
@@ -43,6 +42,7 @@ from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
 from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.models.semi_segmentor import ROLES, SemiSegmentor
 from mmseg_u2pl.ops import predict_pixels
 from mmseg_u2pl.visualization import draw_comparison, paint_pseudo_labels
@@ -176,20 +176,14 @@ def predict(
             sampler=dict(type="DefaultSampler", shuffle=False),
         )
     )
+    last_head = model.student.decode_heads[-1]
     for batch in loader:
         with torch.no_grad():
             (sample,) = model.test_step(batch)
-        label, entropy = (
-            values[0].cpu().numpy() for values in predict_pixels(logits_of(sample)[None])
-        )
+        logits = logits_of_prediction(last_head, sample.seg_logits.data)
+        label, entropy = (values[0].cpu().numpy() for values in predict_pixels(logits[None]))
         level = entropy / max_entropy(model) * (LEVELS - 1)
         yield label.astype(np.uint8), level.round().astype(np.uint16)
-
-
-def logits_of(sample: SegDataSample) -> torch.Tensor:
-    """Logits, (C, H, W); of a single channel MMSegmentation gives the probability."""
-    values = sample.seg_logits.data
-    return values if len(values) > 1 else torch.logit(values, eps=1e-6)
 
 
 def max_entropy(model: SemiSegmentor) -> float:

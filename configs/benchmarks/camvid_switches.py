@@ -1,6 +1,6 @@
 # Which switches gain on CamVid at half of its size: each run changes one of U2PL's. They go on from
 # the supervised models of camvid.py, which runs first and whose arms they compare with.
-#   python tools/run_benchmark.py configs/benchmarks/camvid_switches.py --out docs/results/camvid_switches
+#   python tools/run_benchmark.py configs/benchmarks/camvid_switches.py
 SWITCHES = {
     "photometric": {"model.photometric": True},
     "confidence_weight, entropy_filter=False": {

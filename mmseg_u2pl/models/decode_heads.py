@@ -3,21 +3,25 @@
 A head is recognised by its class or a base of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-# Names of the module that turns the feature map of a head into logits, or, in Segmenter's mask
-# head, into what is compared with the class embeddings.
-CLASSIFIERS = ("conv_seg", "patch_proj")
+from ..ops import logits_of_masks, logits_of_scores
+
+# Names of the module that turns the feature map of a head into logits, or into what is compared
+# with the embeddings of classes (Segmenter's mask head) or of masks (MaskFormer, Mask2Former).
+CLASSIFIERS = ("conv_seg", "patch_proj", "mask_feature")
+
+_MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
 
 _UNSUPPORTED = {
-    "MaskFormerHead": "it classifies masks, not pixels",
-    "Mask2FormerHead": "it classifies masks, not pixels",
-    "SideAdapterCLIPHead": "it classifies masks, not pixels",
+    "SideAdapterCLIPHead": "it reads embeddings of class names besides features, and its "
+    "segmentor gives it these in loss and predict alone",
     "VPDDepthHead": "it estimates depth, not classes",
 }
 
@@ -29,7 +33,7 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
         config: Model config of the segmentor.
 
     Raises:
-        ValueError: If a decode head gives no scores of classes for each pixel.
+        ValueError: If a decode head is none that can be trained.
         ImportError: If a component comes from a package that cannot be imported.
     """
     heads = config.get("decode_head")
@@ -40,8 +44,8 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
                     f"decode_head {kind} cannot be trained with U2PL: "
-                    f"{_UNSUPPORTED[base.__name__]}. Pseudo-labels and their entropy need one "
-                    "score a class at each pixel"
+                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that makes scores of the "
+                    "classes at each pixel, or of masks, from features of the image"
                 )
     _check_packages("segmentor", config)
 
@@ -82,6 +86,34 @@ def refines_points(head: nn.Module) -> bool:
     return any(base.__name__ == "PointHead" for base in type(head).__mro__)
 
 
+def _classifies_masks(head: nn.Module) -> bool:
+    """Whether a head finds masks and a class for each, from which the classes of pixels follow."""
+    return any(base.__name__ in _MASK_HEADS for base in type(head).__mro__)
+
+
+def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
+    """The head's ``forward``, made to want nothing but features.
+
+    Mask classification heads also want samples, to know the size of the images. They return class
+    logits and mask logits of each layer of their decoder, some with the layers stacked,
+    (L, N, ...); here always as a list of L tensors, so that images come first as elsewhere.
+
+    Args:
+        head: A decode head.
+        images: (N, 3, H, W), what the features are of.
+
+    Returns:
+        A function of what the segmentor gives the head.
+    """
+    forward: Callable[..., Any] = head.forward
+    if not _classifies_masks(head):
+        return forward
+    size = tuple(images.shape[-2:])
+    # Padding counts as image, as in MMSegmentation where the images of a batch have one size.
+    sample = SegDataSample(metainfo=dict(img_shape=size, batch_input_shape=size))
+    return lambda features: [list(part) for part in forward(features, [sample] * len(images))]
+
+
 def classifier_name(head: nn.Module) -> str:
     """Name, within a head, of the module that the pixel features enter last.
 
@@ -111,10 +143,11 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
 
     In training mode many heads return several outputs. The main one is that which the head's
     ``conv_seg`` made. A head without one refines its output in stages, and the last one is it.
+    Of masks and their classes, those of the last layer make the logits.
 
     Args:
         head: A decode head.
-        output: What its ``forward`` returned.
+        output: What :func:`forward_of` it returned.
         classified: What its ``conv_seg`` returned, empty if it has none.
 
     Returns:
@@ -123,6 +156,9 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
     Raises:
         ValueError: If no or several outputs qualify, or the one that does is no map of logits.
     """
+    if _classifies_masks(head):
+        class_logits, mask_logits = output
+        return logits_of_masks(class_logits[-1], mask_logits[-1])
     candidates = [output]
     if isinstance(output, (list, tuple)):
         candidates = list(output[-1:])
@@ -137,6 +173,22 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
         f"{_describe(output)}. It must return (N, {head.out_channels}, h, w), or several outputs "
         "of which one is what its conv_seg returned"
     )
+
+
+def logits_of_prediction(head: nn.Module, predicted: Tensor) -> Tensor:
+    """Logits from the ``seg_logits`` of a predicted sample, which not always are.
+
+    Args:
+        head: The (last) decode head.
+        predicted: (C, H, W): logits, or scores if the head classifies masks; of a single channel
+            MMSegmentation gives the probability.
+
+    Returns:
+        The same shape.
+    """
+    if _classifies_masks(head):
+        return logits_of_scores(predicted)
+    return predicted if len(predicted) > 1 else predicted.logit(eps=1e-6)
 
 
 def _describe(output: Any) -> str:

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from .decode_heads import check_segmentor, classifier_name, main_output, refines_points
+from .decode_heads import check_segmentor, classifier_name, forward_of, main_output, refines_points
 from .options import require_count, require_options
 
 
@@ -161,12 +161,13 @@ class EmbeddingSegmentor(BaseModule):
         tapped: list[Tensor] = []
         last_head = self.dense_heads[-1]
         with ExitStack() as stack:
-            stack.enter_context(_recorded(self.segmentor, "extract_feat", features, perturb))
+            extract = self._extract(perturb)
+            stack.enter_context(_recorded(self.segmentor, "extract_feat", features, extract))
             for head in self.decode_heads:
                 stack.enter_context(
                     _replaced(head, "forward", lambda _, coarse: coarse)
                     if refines_points(head)
-                    else _recorded(head, "forward", head_outputs)
+                    else _recorded(head, "forward", head_outputs, forward_of(head, images))
                 )
             classifier = getattr(last_head, "conv_seg", None)
             if classifier is not None:
@@ -214,6 +215,13 @@ class EmbeddingSegmentor(BaseModule):
                     _replaced(head, "forward", lambda *_, out=head_output: labeled_part(out))
                 )
             return self.segmentor.loss(images[:num_labeled], data_samples)
+
+    def _extract(self, perturb: Callable[[Tensor], Tensor] | None) -> Callable:
+        """The segmentor's ``extract_feat``, with something done to each feature map."""
+        extract_feat = self.segmentor.extract_feat
+        if perturb is None:
+            return extract_feat
+        return lambda images: tree_map_only(Tensor, perturb, extract_feat(images))
 
     def _default_source(self) -> str:
         head = self.dense_heads[-1]
@@ -277,17 +285,13 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
 
 
 def _recorded(
-    owner: nn.Module,
-    name: str,
-    results: list[Any],
-    change: Callable[[Tensor], Tensor] | None = None,
+    owner: nn.Module, name: str, results: list[Any], function: Callable | None = None
 ) -> Any:
-    """Keep what a method returns, and change its tensors before."""
-    method = getattr(owner, name)
+    """Keep what a method, or the function that replaces it, returns."""
+    method = function or getattr(owner, name)
 
     def recording(*args: Any, **kwargs: Any) -> Any:
-        result = method(*args, **kwargs)
-        results.append(result if change is None else tree_map_only(Tensor, change, result))
+        results.append(method(*args, **kwargs))
         return results[-1]
 
     return _replaced(owner, name, recording)

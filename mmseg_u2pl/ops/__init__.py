@@ -2,6 +2,7 @@
 
 from .chunks import pieces_of, sum_with_gradient
 from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from .masks import logits_of_masks, logits_of_scores
 from .mixing import (
     MIXINGS,
     MixPlan,
@@ -54,6 +55,8 @@ __all__ = [
     "identity_plan",
     "info_nce",
     "labeled_negatives",
+    "logits_of_masks",
+    "logits_of_scores",
     "mix",
     "normalized_rows",
     "partition",

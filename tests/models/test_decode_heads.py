@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import Registry
-from mmseg.models.decode_heads import CCHead, FCNHead, Mask2FormerHead, point_head
+from mmseg.models.decode_heads import CCHead, FCNHead, VPDDepthHead, point_head
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
 from mmseg_u2pl.models import EmbeddingSegmentor
-from mmseg_u2pl.models.decode_heads import classifier_name, main_output
+from mmseg_u2pl.models.decode_heads import classifier_name, logits_of_prediction, main_output
 
 
 @MODELS.register_module()
@@ -68,8 +68,8 @@ class TokensHead(BaseDecodeHead):
 
 
 @MODELS.register_module()
-class FakeMaskHead(Mask2FormerHead):
-    """Somebody's own mask classification head; not built, so MMDetection is not needed."""
+class FakeDepthHead(VPDDepthHead):
+    """Somebody's own head for depth; not built."""
 
 
 def segmentor_with(head_type, **options):
@@ -180,24 +180,32 @@ def test_unclear_main_output_is_refused(head, output, described):
         main_output(head, output, [LOGITS])
 
 
+def test_predicted_logits_are_logits_but_for_a_single_channel():
+    logits = torch.tensor([[[-3.0, 0.5]], [[2.0, 1.0]]])
+    assert logits_of_prediction(Head(), logits) is logits
+    probability = logits[:1].sigmoid()
+    torch.testing.assert_close(logits_of_prediction(Head(), probability), logits[:1])
+    assert logits_of_prediction(Head(), torch.ones(1, 2, 2)).isfinite().all()
+
+
 def test_head_without_classifier_needs_an_embedding_source():
     with pytest.raises(ValueError, match=r"Identity has no classifier .*set embedding_source"):
         classifier_name(nn.Identity())
 
 
-MASKS = "FakeMaskHead.* cannot be trained with U2PL: it classifies masks, not pixels"
+DEPTH = "FakeDepthHead.* cannot be trained with U2PL: it estimates depth, not classes"
 
 
-@pytest.mark.parametrize("head_type", ["FakeMaskHead", "mmseg.FakeMaskHead", FakeMaskHead])
-def test_mask_classification_heads_are_refused(head_type):
-    with pytest.raises(ValueError, match=MASKS):
+@pytest.mark.parametrize("head_type", ["FakeDepthHead", "mmseg.FakeDepthHead", FakeDepthHead])
+def test_heads_without_classes_are_refused(head_type):
+    with pytest.raises(ValueError, match=DEPTH):
         EmbeddingSegmentor(segmentor_with(head_type))
 
 
-def test_mask_classification_heads_are_refused_in_cascades():
+def test_heads_without_classes_are_refused_in_cascades():
     segmentor = segmentor_with("FCNHead")
-    segmentor["decode_head"] = [segmentor["decode_head"], dict(type="FakeMaskHead")]
-    with pytest.raises(ValueError, match=MASKS):
+    segmentor["decode_head"] = [segmentor["decode_head"], dict(type="FakeDepthHead")]
+    with pytest.raises(ValueError, match=DEPTH):
         EmbeddingSegmentor(segmentor | dict(type="CascadeEncoderDecoder", num_stages=2))
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from mmengine.analysis import get_model_complexity_info
 from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import checkpoint as loading
 from mmseg.registry import MODELS
 from plain_training import plain_config
-from tiny import batch
+from tiny import batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -111,3 +112,26 @@ def test_compiled_step_draws_the_same_numbers(tmp_path):
         seeds.append([draw(), draw()])
     assert seeds[0] == seeds[1]
     assert seeds[0][0] != seeds[0][1]
+
+
+def test_compiled_student_says_the_same():
+    """It is traced with the methods of its parts that are replaced during a pass."""
+    model = tiny_u2pl()
+    images = torch.rand(2, 3, 32, 32)
+    expected = model.student(images)
+
+    output = torch.compile(model.student, backend="eager")(images)
+
+    torch.testing.assert_close(output.logits, expected.logits)
+    torch.testing.assert_close(output.embedding, expected.embedding)
+
+
+def test_complexity_is_that_of_the_plain_model():
+    """As MMSegmentation's get_flops.py measures it."""
+    flops = [
+        get_model_complexity_info(
+            model.eval(), inputs=torch.rand(1, 3, 32, 32), show_table=False, show_arch=False
+        )["flops"]
+        for model in (tiny_u2pl(), MODELS.build(tiny_segmentor()))
+    ]
+    assert flops[0] == flops[1] > 100_000

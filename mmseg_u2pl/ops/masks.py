@@ -1,0 +1,45 @@
+"""From masks that have a class each to logits of each pixel."""
+
+import torch
+from torch import Tensor
+
+from .precision import at_least_float32
+
+# Keeps logarithm and gradient finite where a score is 0 to float32, or nearly so.
+SMALLEST_SCORE = 1e-30
+
+
+def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
+    """Logits of a model that classifies masks, as MaskFormer does.
+
+    The score of class c at a pixel is that of the model's own prediction,
+    ``s(c) = sum_q p_q(c) sigmoid(m_q)``: a sum over queries of the probability of the class times
+    that of the pixel being in the mask.
+
+    Args:
+        class_logits: (N, Q, C + 1), any floating dtype; the last class is "no object".
+        mask_logits: (N, Q, h, w), any floating dtype.
+
+    Returns:
+        (N, C, h, w), float32, or float64 if the input is.
+    """
+    # In half precision small probabilities would be 0.
+    with torch.autocast(mask_logits.device.type, enabled=False):
+        prob = at_least_float32(class_logits).softmax(dim=-1)[..., :-1]
+        inside = at_least_float32(mask_logits).sigmoid()
+        scores = torch.einsum("nqc,nqhw->nchw", prob, inside)
+    return logits_of_scores(scores)
+
+
+def logits_of_scores(scores: Tensor) -> Tensor:
+    """Logits whose softmax is ``s(c) / sum_k s(k)``, for scores that do not add up to 1.
+
+    They have the order of the scores, and entropy, ranks and cross-entropy of a distribution.
+
+    Args:
+        scores: (N, C, h, w), not negative.
+
+    Returns:
+        ``log s``, the same shape and dtype.
+    """
+    return scores.clamp(min=SMALLEST_SCORE).log()
