@@ -1,0 +1,18 @@
+# The paper's supervised-only row: a batch of 16 on 4 GPUs, 80 passes over the labeled list.
+# auto_scale_lr.enable=True scales the learning rate to another batch; on G GPUs with 16 / G images
+# each there is nothing to scale. dataset.times=N makes an epoch N passes.
+_base_ = [
+    "../models/deeplabv3plus_r101-d8_voc2012.py",
+    "../datasets/voc2012.py",
+    "../schedules/schedule_80e_voc2012.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
+train_dataloader = dict(
+    batch_size=4,
+    sampler=dict(_delete_=True, type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        _delete_=True, type="RepeatDataset", times=1, dataset=_base_.train_dataloader.dataset
+    ),
+)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+custom_hooks = [dict(type="DataCheckHook"), dict(type="LossCheckHook")]

@@ -1,0 +1,35 @@
+# The paper on Cityscapes: 16 labeled and 16 unlabeled images a step on 8 GPUs; an epoch is one pass
+# over the longer list, the first 20 use the labeled images alone. auto_scale_lr.enable=True scales
+# the learning rate to another batch; on G GPUs with 32 / G images each there is nothing to scale.
+_base_ = [
+    "../models/deeplabv3plus_r101-d8_cityscapes.py",
+    "../datasets/cityscapes.py",
+    "../schedules/schedule_200e_cityscapes.py",
+    "../u2pl.py",
+]
+model = dict(
+    _delete_=True,
+    type="U2PL",
+    segmentor=_base_.model,
+    embedding_source="decode_head.fusion",  # what enters it: 512 channels, stride 4
+    projector=dict(kernel_size=3),
+    **_base_.u2pl,
+)
+train_dataloader = dict(
+    batch_size=4,  # 2 labeled, 2 unlabeled
+    sampler=dict(_delete_=True, type="DualStreamSampler", ratio=(1, 1), infinite=False),
+    dataset=dict(
+        _delete_=True,
+        type="SemiDataset",
+        labeled=_base_.train_dataloader.dataset,
+        unlabeled=dict(),
+    ),
+)
+auto_scale_lr = dict(enable=False, base_batch_size=32)
+val_cfg = dict(type="TeacherStudentValLoop")
+custom_hooks = [
+    dict(type="DataCheckHook"),
+    dict(type="MeanTeacherHook", sup_only_epochs=20),
+    dict(type="SemiStatisticsHook"),
+    dict(type="LossCheckHook"),
+]

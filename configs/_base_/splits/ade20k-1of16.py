@@ -1,0 +1,3 @@
+# 1264 labeled and 18946 unlabeled images; docs/configs.md says how to draw them.
+labeled = dict(ann_file="splits/1of16/seed0/labeled.txt")
+unlabeled = dict(ann_file="splits/1of16/seed0/unlabeled.txt")

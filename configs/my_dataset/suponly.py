@@ -1,0 +1,13 @@
+# The labeled images alone. For another network take its file in _base_/models, or one of
+# MMSegmentation's ("mmseg::_base_/models/..."), and set the number of classes in each of its heads.
+_base_ = [
+    "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
+    "../_base_/datasets/custom.py",
+    "../_base_/schedules/schedule_1k.py",
+    "mmseg::_base_/default_runtime.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=len(_base_.classes)),
+)

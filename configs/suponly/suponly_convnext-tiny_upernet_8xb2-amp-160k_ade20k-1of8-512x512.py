@@ -1,0 +1,5 @@
+_base_ = [
+    "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py",
+    "../_base_/splits/ade20k-1of8.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

@@ -1,0 +1,5 @@
+_base_ = [
+    "mmseg::deeplabv3/deeplabv3_r50-d8_4xb4-80k_coco-stuff164k-512x512.py",
+    "../_base_/splits/coco-stuff164k-1of8.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

@@ -1,0 +1,5 @@
+_base_ = [
+    "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-80k_loveda-512x512.py",
+    "../_base_/splits/loveda-1of8.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

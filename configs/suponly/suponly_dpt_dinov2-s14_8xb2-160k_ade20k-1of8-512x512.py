@@ -1,0 +1,3 @@
+_base_ = ["../_base_/recipes/dpt_dinov2-s14_ade20k.py", "../_base_/splits/ade20k-1of8.py"]
+custom_imports = dict(imports=["mmseg_u2pl", "mmpretrain.models"], allow_failed_imports=False)
+train_dataloader = dict(dataset=_base_.labeled)

@@ -1,0 +1,6 @@
+# MMSegmentation's config says 320k in its name and trains for 160k.
+_base_ = [
+    "mmseg::mobilenet_v3/mobilenet-v3-d8_lraspp_4xb4-320k_cityscapes-512x1024.py",
+    "../_base_/splits/cityscapes-1of8.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

@@ -1,0 +1,13 @@
+_base_ = [
+    "mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py",
+    "../_base_/splits/cityscapes-1of8.py",
+    "../_base_/u2pl_warmup.py",
+]
+model = dict(_delete_=True, type="U2PL", segmentor=_base_.model, **_base_.u2pl)
+labeled = dict(_base_.train_dataloader.dataset, **_base_.labeled)
+train_dataloader = dict(
+    batch_size=8,  # 4 labeled, 4 unlabeled
+    sampler=dict(_delete_=True, type="DualStreamSampler"),
+    dataset=dict(_delete_=True, type="SemiDataset", labeled=labeled, unlabeled=_base_.unlabeled),
+)
+optim_wrapper = dict(constructor="StudentOptimWrapperConstructor")

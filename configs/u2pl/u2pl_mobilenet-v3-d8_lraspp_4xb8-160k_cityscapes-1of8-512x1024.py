@@ -1,0 +1,14 @@
+# MMSegmentation's config says 320k in its name and trains for 160k.
+_base_ = [
+    "mmseg::mobilenet_v3/mobilenet-v3-d8_lraspp_4xb4-320k_cityscapes-512x1024.py",
+    "../_base_/splits/cityscapes-1of8.py",
+    "../_base_/u2pl_warmup.py",
+]
+model = dict(_delete_=True, type="U2PL", segmentor=_base_.model, **_base_.u2pl)
+labeled = dict(_base_.train_dataloader.dataset, **_base_.labeled)
+train_dataloader = dict(
+    batch_size=8,  # 4 labeled, 4 unlabeled
+    sampler=dict(_delete_=True, type="DualStreamSampler"),
+    dataset=dict(_delete_=True, type="SemiDataset", labeled=labeled, unlabeled=_base_.unlabeled),
+)
+optim_wrapper = dict(constructor="StudentOptimWrapperConstructor")

@@ -1,0 +1,13 @@
+_base_ = [
+    "mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py",
+    "../_base_/splits/ade20k-1of8.py",
+    "../_base_/u2pl_warmup.py",
+]
+model = dict(_delete_=True, type="U2PL", segmentor=_base_.model, **_base_.u2pl)
+labeled = dict(_base_.train_dataloader.dataset, **_base_.labeled)
+train_dataloader = dict(
+    batch_size=32,  # 16 labeled, 16 unlabeled
+    sampler=dict(_delete_=True, type="DualStreamSampler"),
+    dataset=dict(_delete_=True, type="SemiDataset", labeled=labeled, unlabeled=_base_.unlabeled),
+)
+optim_wrapper = dict(constructor="StudentOptimWrapperConstructor")
