@@ -133,7 +133,7 @@ class U2PL(SemiSegmentor):
         teacher, mixed = self._teach(labeled.images, unlabeled, plan_generator)
         strong = self._strong_view(mixed.images, plan_generator)
         images = torch.cat([labeled.images, strong])
-        student = self.student(images, self._perturbation(len(labeled.images), generator))
+        student = self.student(images, self._perturbation(len(labeled.images), plan_generator))
         split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
 
         if self.observer is not None:

@@ -13,13 +13,13 @@ def drop_channels(features: Tensor, first: int, prob: float, generator: torch.Ge
         features: (N, C, h, w), floating.
         first: Index of the first image that is perturbed; those before it stay as they are.
         prob: Share of the channels that are dropped, in [0, 1).
-        generator: On the device of ``features``.
+        generator: CPU generator.
 
     Returns:
         (N, C, h, w).
     """
     shape = features.shape[0] - first, features.shape[1], 1, 1
-    kept = torch.rand(shape, device=features.device, generator=generator) >= prob
+    kept = torch.rand(shape, generator=generator).to(features.device) >= prob
     scale = features.new_ones(len(features), *shape[1:])
     scale[first:] = kept / (1.0 - prob)
     return features * scale
