@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..ops import (
     CONTRASTIVE_LOSSES,
+    EmbeddingMap,
     Negatives,
     anchor_mask,
     class_sums,
@@ -109,8 +110,8 @@ class UnreliableContrastiveHead(nn.Module):
 
     def forward(
         self,
-        student_embedding: Tensor,
-        teacher_embedding: Tensor,
+        student_embedding: EmbeddingMap,
+        teacher_embedding: EmbeddingMap,
         prob: Tensor,
         label: Tensor,
         anchor_pixels: Tensor,
@@ -122,8 +123,8 @@ class UnreliableContrastiveHead(nn.Module):
         The first images of the batch are the labeled ones; the last ``N_u`` are not.
 
         Args:
-            student_embedding: (N, D, h, w); the only argument that gets a gradient.
-            teacher_embedding: (N, D, h, w).
+            student_embedding: N maps of h x w pixels; the only argument that gets a gradient.
+            teacher_embedding: The teacher's, of the same pixels.
             prob: (N, C, h, w), probabilities of the teacher.
             label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
                 ones; 255 where there is none.
@@ -172,15 +173,15 @@ class UnreliableContrastiveHead(nn.Module):
         return Negatives(pixel, negative_of)
 
     def _positives(
-        self, embedding: Tensor, anchors: Tensor, target: Tensor
+        self, embedding: EmbeddingMap, anchors: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
         if self.positives == "anchors":
             target = target.masked_fill(~anchors, IGNORE)
-        sums, counts = class_sums(embedding, target, self.num_classes)
+        sums, counts = class_sums(embedding.features, target, self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
-        return sums / counts.clamp(min=1.0)[:, None], counts > 0
+        return embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
 
     def _contrast(
         self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
@@ -204,7 +205,7 @@ class UnreliableContrastiveHead(nn.Module):
 
     def _draw_anchors(
         self,
-        embedding: Tensor,
+        embedding: EmbeddingMap,
         anchors: Tensor,
         label: Tensor,
         contrastable: Tensor,
@@ -216,7 +217,7 @@ class UnreliableContrastiveHead(nn.Module):
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding[image, :, row, col]
+        return classes, embedding.at(image, row, col)
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

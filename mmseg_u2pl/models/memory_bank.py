@@ -7,7 +7,7 @@ import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
 
-from ..ops import normalized_rows
+from ..ops import EmbeddingMap, normalized_rows
 from .options import require_choice, require_count
 
 
@@ -80,7 +80,7 @@ class CategoryMemoryBank(nn.Module):
         return len(self.size)
 
     @torch.no_grad()
-    def enqueue(self, embedding: Tensor, pixel: Tensor, label: Tensor) -> None:
+    def enqueue(self, embedding: EmbeddingMap, pixel: Tensor, label: Tensor) -> None:
         """Push embeddings into the queues of their classes, in the order they are given.
 
         Of more embeddings than a queue holds, the last ones stay. Processes of a distributed
@@ -88,7 +88,7 @@ class CategoryMemoryBank(nn.Module):
         NaN or infinite, as after an overflow in half precision, are left out.
 
         Args:
-            embedding: (N, D, h, w), embeddings of pixels, any floating dtype.
+            embedding: Embeddings of N maps of h x w pixels, any floating dtype.
             pixel: (K,), int64, pixels to push, in [0, N * h * w); one may be a negative of several
                 classes.
             label: (K,), int64, in [0, C), the queue that each goes into.

@@ -2,6 +2,7 @@
 
 from .chunks import pieces_of, sum_with_gradient
 from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from .embedding import EmbeddingMap, normalized_rows
 from .mixing import (
     MIXINGS,
     MixPlan,
@@ -22,7 +23,6 @@ from .selection import (
     class_sums,
     classes_by_rank,
     labeled_negatives,
-    normalized_rows,
     sample_per_class,
     unlabeled_negatives,
 )
@@ -31,6 +31,7 @@ from .unsupervised import unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
+    "EmbeddingMap",
     "MixPlan",
     "Negatives",
     "Partition",

@@ -8,7 +8,6 @@ labeled image, the pseudo-label of a reliable pixel of an unlabeled image.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .chunks import pieces_of, pixel_pieces
@@ -115,47 +114,29 @@ def unlabeled_negatives(
     return Negatives(pixel[:, None].expand_as(label).flatten(), label.flatten())
 
 
-def class_sums(embedding: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Sum of the embeddings and number of pixels of each class, whose ratio is the mean.
+def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Sum of the features and number of pixels of each class, whose ratio is the mean.
 
     The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12); sums are what
-    several processes can add up.
+    several processes can add up, and the embedding of a mean is the mean of the embeddings.
 
     Args:
-        embedding: (N, D, h, w).
+        features: (N, E, h, w), of an :class:`EmbeddingMap`.
         target: (N, h, w), int64, in [0, C), or ``IGNORE`` for pixels that do not count.
         num_classes: ``C``.
 
     Returns:
-        Sums (C, D) and counts (C,), both float32.
+        Sums (C, E) and counts (C,), both float32.
     """
-    pixels = embedding.flatten(2)
+    pixels = features.flatten(2)
     target = target.flatten()
     # A row more, for the pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
-    sums = torch.zeros(num_classes + 1, embedding.shape[1], device=embedding.device)
+    sums = torch.zeros(num_classes + 1, features.shape[1], device=features.device)
     for piece, place in pixel_pieces(pixels):
         sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
     counts = torch.bincount(target, minlength=num_classes + 1)
     return sums[:-1], counts[:-1].float()
-
-
-def normalized_rows(embedding: Tensor, dtype: torch.dtype) -> Tensor:
-    """L2-normalised embeddings of all pixels.
-
-    Args:
-        embedding: (N, D, h, w), any floating dtype.
-        dtype: Of the result; computed in float32.
-
-    Returns:
-        (N * h * w, D).
-    """
-    n, dims, h, w = embedding.shape
-    pixels = embedding.flatten(2)
-    rows = torch.empty(n * h * w, dims, dtype=dtype, device=embedding.device)
-    for piece, place in pixel_pieces(pixels):
-        rows[place] = F.normalize(pixels[piece].T.contiguous().float(), dim=1)
-    return rows
 
 
 def sample_per_class(

@@ -16,6 +16,7 @@ from oracles import IGNORE
 from strategies import rngs
 
 from mmseg_u2pl.models import UnreliableContrastiveHead
+from mmseg_u2pl.ops import EmbeddingMap
 
 
 class Batch(NamedTuple):
@@ -56,7 +57,9 @@ def random_batch(rng, num_classes, labeled, unlabeled, grid, dims=4):
 
 
 def run(head, batch, seed=0):
-    return head(**batch._asdict(), generator=torch.Generator().manual_seed(seed))
+    student, teacher, *others = batch
+    generator = torch.Generator().manual_seed(seed)
+    return head(EmbeddingMap(student), EmbeddingMap(teacher), *others, generator)
 
 
 class SlowHead:
@@ -539,7 +542,7 @@ def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
     batch.student_embedding[0, :, 0, 0] = batch.teacher_embedding[0, :, 0, 0] = own
     batch.teacher_embedding[1, :, 0, 0] = other
     wrong = torch.tensor([[-0.6, -0.8, 0.0, 0.0]])
-    head.bank.enqueue(wrong.T[None, :, :, None], torch.tensor([0]), torch.tensor([0]))
+    head.bank.enqueue(EmbeddingMap(wrong.T[None, :, :, None]), torch.tensor([0]), torch.tensor([0]))
 
     loss = run(head, batch)["loss_nce"].item()
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from strategies import HALF_AND_FULL, rngs
 
 from mmseg_u2pl.models import CategoryMemoryBank
+from mmseg_u2pl.ops import EmbeddingMap
 
 UNIT = torch.eye(8)
 """Embeddings that can be told apart: row i points along axis i."""
@@ -30,7 +31,7 @@ def axes_in(bank, c):
 
 def as_map(rows):
     """(P, D) embeddings as a map (1, D, P, 1)."""
-    return rows.T[None, :, :, None]
+    return EmbeddingMap(rows.T[None, :, :, None])
 
 
 def push(bank, pixel, label):

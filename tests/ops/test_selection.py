@@ -21,7 +21,6 @@ from mmseg_u2pl.ops import (
     class_sums,
     classes_by_rank,
     labeled_negatives,
-    normalized_rows,
     sample_per_class,
     unlabeled_negatives,
 )
@@ -176,19 +175,6 @@ def test_half_precision_does_not_limit_the_sums():
 
     assert sums.item() == 500_000.0
     assert counts.item() == 5000.0
-
-
-@given(embeddings_and_targets(), st.sampled_from([1, 4, 2**20]))
-def test_rows_are_pixels_in_their_order_normalised(case, elements):
-    embedding = case[0]
-    with pieces_of_size(elements):
-        rows = normalized_rows(embedding, torch.float32)
-
-    assert rows.is_contiguous()
-    vectors = embedding.double().numpy()
-    for row, place in zip(rows.numpy(), oracles.places_of(vectors), strict=True):
-        vector = oracles.vector_at(vectors, place)
-        np.testing.assert_allclose(row, vector / np.sqrt((vector**2).sum()), atol=1e-6)
 
 
 def draws(label, num_classes, num_samples, seed=0):
