@@ -41,6 +41,7 @@ import mmseg_u2pl.models.u2pl as method
 from mmseg_u2pl.engine.stopwatch import Stopwatch
 from mmseg_u2pl.models import U2PL, UnreliableContrastiveHead
 from mmseg_u2pl.ops import (
+    EmbeddingMap,
     class_probabilities,
     partition,
     predict_pixels,
@@ -108,6 +109,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--config", help="a U2PL or plain config in place of the preset's")
     add("--size", type=int, help="image side in pixels (default: the preset's)")
     add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
+    add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
+    add("--queue-budget", type=int, help="bytes of all queues (default: the preset's size a class)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     add("--amp", action="store_true", help="forward passes in automatic mixed precision")
     add("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
@@ -185,13 +188,20 @@ def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dic
     return dict(inputs=inputs, data_samples=samples)
 
 
+def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, int]:
+    """Options of the queues."""
+    if args.queue_budget:
+        return dict(queue_budget=args.queue_budget)
+    return dict(queue_size=preset.queue_size)
+
+
 def load_model(args: argparse.Namespace, preset: Preset) -> tuple[U2PL, Config]:
     """Model of the config, without pretrained weights; a plain one is wrapped."""
     path = args.config or preset.config
     cfg = get_config(path) if "::" in path else Config.fromfile(path)
     if cfg.model.type != "U2PL":
-        head = dict(queue_size=preset.queue_size)
-        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=head)
+        queues = queues_of(args, preset)
+        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=queues)
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)
@@ -261,7 +271,7 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Losses on random tensors: smooth logits, so that entropies differ from place to place."""
     device = torch.device(args.device)
     torch.manual_seed(0)
-    n, c, size, grid = args.images, preset.num_classes, args.size, args.size // 4 + 1
+    n, c, size, grid = args.images, args.classes, args.size, args.size // 4 + 1
     coarse = resize_logits(3 * torch.randn(2 * n, c, grid // 4, grid // 4), (grid, grid))
     teacher_logits = (coarse + torch.randn(2 * n, c, grid, grid)).to(device)
     unlabeled_logits = resize_logits(teacher_logits[n:], (size, size))
@@ -270,7 +280,7 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     student = torch.randn(2 * n, 256, grid, grid, device=device).requires_grad_()
     teacher = torch.randn(2 * n, 256, grid, grid, device=device)
     valid = torch.ones(n, size, size, dtype=torch.bool, device=device)
-    head = UnreliableContrastiveHead(c, 256, queue_size=preset.queue_size).to(device)
+    head = UnreliableContrastiveHead(c, 256, **queues_of(args, preset)).to(device)
     head.bank.keys.normal_()
     head.bank.fill.copy_(head.bank.size)
     watch = Stopwatch(device)
@@ -289,8 +299,8 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
                 loss
                 + 0.1
                 * head(
-                    student,
-                    teacher,
+                    EmbeddingMap(student),
+                    EmbeddingMap(teacher),
                     class_probabilities(teacher_logits),
                     resize_nearest(torch.cat([truth, pseudo.label]), small),
                     resize_nearest(split.reliable, small),
@@ -338,6 +348,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     preset = PRESETS[args.preset]
     args.size = args.size or preset.size
     args.images = args.images or preset.images
+    args.classes = args.classes or preset.num_classes
     if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda needs a GPU, and PyTorch sees none")
     if args.threads:

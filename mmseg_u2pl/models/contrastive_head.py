@@ -54,7 +54,8 @@ class UnreliableContrastiveHead(nn.Module):
         low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
             and with fewer than four classes the last rank, ``C - 1``.
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
-        queue_size: Embeddings a class, or one number a class.
+        queue_size: Embeddings a class, or one number a class. By default 30,000.
+        queue_budget: Bytes of all queues together, in place of ``queue_size``.
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
         positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
@@ -80,11 +81,12 @@ class UnreliableContrastiveHead(nn.Module):
         min_prob: float = 0.3,
         low_rank: int | None = None,
         high_rank: int | None = None,
-        queue_size: int | Sequence[int] = 30000,
+        queue_size: int | Sequence[int] | None = None,
         queue_dtype: str = "float16",
         loss: str = "info_nce",
         positives: str = "anchors",
         negatives_need_label: bool = False,
+        queue_budget: int | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -105,7 +107,9 @@ class UnreliableContrastiveHead(nn.Module):
         self.loss = CONTRASTIVE_LOSSES[loss]
         self.positives = positives
         self.negatives_need_label = negatives_need_label
-        self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
+        self.bank = CategoryMemoryBank(
+            num_classes, embed_dims, queue_size, queue_dtype, queue_budget
+        )
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
 
     def forward(

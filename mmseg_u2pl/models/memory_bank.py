@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ..ops import EmbeddingMap, normalized_rows
 from .options import require_choice, require_count
 
+PAPER_SIZE = 30000
+"""Embeddings a class, unless something else is asked for."""
+
 
 class CategoryMemoryBank(nn.Module):
     """One queue of embeddings a class (U2PL, Eq. 16, Alg. 1).
@@ -22,12 +25,15 @@ class CategoryMemoryBank(nn.Module):
         num_classes: ``C``.
         embed_dims: ``D``.
         queue_size: Embeddings a class, or one number a class (the paper: 30,000, and 50,000 for
-            the background of VOC).
+            the background of VOC). By default 30,000.
+        budget: Bytes of all queues together, in place of ``queue_size``: each class gets the same
+            number of embeddings, as many as there is room for.
         dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so
             half precision changes a cosine by less than 0.001.
 
     Raises:
-        ValueError: If sizes are not positive or their number is not ``num_classes``.
+        ValueError: If sizes are not positive or their number is not ``num_classes``, or if both
+            ``queue_size`` and ``budget`` are given.
     """
 
     keys: Tensor
@@ -40,19 +46,21 @@ class CategoryMemoryBank(nn.Module):
         self,
         num_classes: int,
         embed_dims: int,
-        queue_size: int | Sequence[int] = 30000,
+        queue_size: int | Sequence[int] | None = None,
         dtype: str = "float16",
+        budget: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
-        if len(sizes) != num_classes:
-            raise ValueError(
-                f"queue_size must be a number or {num_classes} of them, one a class, got "
-                f"{queue_size}"
-            )
-        for length in sizes:
-            require_count("queue_size", length)
         require_choice("queue_dtype", dtype, ("float16", "float32"))
+        if budget is None:
+            sizes = _sizes(num_classes, PAPER_SIZE if queue_size is None else queue_size)
+        elif queue_size is None:
+            sizes = _sizes_within(budget, num_classes, embed_dims * getattr(torch, dtype).itemsize)
+        else:
+            raise ValueError(
+                f"queue_size={queue_size} and queue_budget={budget} cannot both be given; "
+                "leave one of them out, or set it to None"
+            )
         size = torch.tensor(sizes)
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
@@ -125,6 +133,30 @@ class CategoryMemoryBank(nn.Module):
         # rand() < 1, but the product may round up to the fill itself in float32.
         offset = torch.minimum((uniform * fill).long(), fill - 1)
         return self.start[classes, None] + offset
+
+
+def _sizes(num_classes: int, queue_size: int | Sequence[int]) -> list[int]:
+    """Embeddings of each class."""
+    sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
+    if len(sizes) != num_classes:
+        raise ValueError(
+            f"queue_size must be a number or {num_classes} of them, one a class, got {queue_size}"
+        )
+    for length in sizes:
+        require_count("queue_size", length)
+    return sizes
+
+
+def _sizes_within(budget: int, num_classes: int, bytes_of_key: int) -> list[int]:
+    """As many embeddings of each class as fit into so many bytes."""
+    require_count("queue_budget", budget)
+    size = budget // (num_classes * bytes_of_key)
+    if size == 0:
+        raise ValueError(
+            f"queue_budget={budget} has no room for an embedding of each of {num_classes} classes; "
+            f"give at least {num_classes * bytes_of_key} bytes"
+        )
+    return [size] * num_classes
 
 
 def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:

@@ -452,6 +452,12 @@ def test_defaults_are_the_papers():
     assert head.bank.keys.dtype == torch.float16
 
 
+def test_queues_within_a_budget():
+    head = UnreliableContrastiveHead(5, 2, queue_budget=5 * 7 * 2 * 2)
+
+    assert head.bank.size.tolist() == [7] * 5
+
+
 @pytest.fixture
 def messages(caplog):
     """What MMEngine's logger says."""
