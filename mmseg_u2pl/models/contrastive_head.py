@@ -216,12 +216,13 @@ class UnreliableContrastiveHead(nn.Module):
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
+        image, row, col = anchors.nonzero(as_tuple=True)
         drawn, self.anchor_counts = sample_per_class(
-            label[anchors], self.num_classes, self.num_anchors, generator
+            label[image, row, col], self.num_classes, self.num_anchors, generator
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
-        image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding.at(image, row, col)
+        drawn = drawn[classes]
+        return classes, embedding.at(image[drawn], row[drawn], col[drawn])
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
 
-from ..ops import EmbeddingMap, normalized_rows
+from ..ops import EmbeddingMap, class_counts, normalized_rows
 from .options import require_choice, require_count
 
 PAPER_SIZE = 30000
@@ -61,6 +61,7 @@ class CategoryMemoryBank(nn.Module):
                 f"queue_size={queue_size} and queue_budget={budget} cannot both be given; "
                 "leave one of them out, or set it to None"
             )
+        self.sizes = sizes  # reading the buffer would make the host wait for the device
         size = torch.tensor(sizes)
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
@@ -78,7 +79,7 @@ class CategoryMemoryBank(nn.Module):
         if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
-                f"this model {self.size.tolist()}; set queue_size as it was"
+                f"this model {self.sizes}; set queue_size as it was"
             )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -102,14 +103,16 @@ class CategoryMemoryBank(nn.Module):
             label: (K,), int64, in [0, C), the queue that each goes into.
         """
         keys = normalized_rows(embedding, self.keys.dtype)
-        is_finite = keys.sum(1).isfinite()[pixel]
-        pixel, label = pixel[is_finite], label[is_finite]
+        # What is no number goes to a class after the last, which has no queue.
+        label = label.masked_fill(~keys.sum(1).isfinite()[pixel], self.num_classes)
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
-        counts = torch.bincount(label, minlength=self.num_classes)
-        by_class = pixel[label.argsort(stable=True)].split(counts.tolist())
-        rings = self.keys.split(self.size.tolist())
-        for ring, rows, cursor in zip(rings, by_class, self.cursor.tolist(), strict=True):
+        counts = class_counts(label, self.num_classes + 1)[:-1]
+        # Both at once, for each time the host waits for the device.
+        lengths, cursors = torch.stack([counts, self.cursor]).tolist()
+        by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
+        rings = self.keys.split(self.sizes)
+        for ring, rows, cursor in zip(rings, by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))

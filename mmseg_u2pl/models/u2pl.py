@@ -233,7 +233,7 @@ class U2PL(SemiSegmentor):
         """Scalars for the log; no name contains 'loss', MMEngine would add it to the total."""
         num_valid = split.valid.sum().clamp(min=1)
         statistics = dict(
-            alpha_t=split.threshold.new_tensor(split.alpha),
+            alpha_t=torch.full_like(split.threshold, split.alpha),
             gamma_t=split.threshold,
             reliable_share=split.reliable.sum() / num_valid,
             unreliable_share=split.unreliable.sum() / num_valid,

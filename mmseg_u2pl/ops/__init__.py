@@ -20,6 +20,7 @@ from .schedule import unreliable_share
 from .selection import (
     Negatives,
     anchor_mask,
+    class_counts,
     class_sums,
     classes_by_rank,
     labeled_negatives,
@@ -38,6 +39,7 @@ __all__ = [
     "PixelPrediction",
     "anchor_mask",
     "binary_nce",
+    "class_counts",
     "class_probabilities",
     "class_sums",
     "classes_by_rank",

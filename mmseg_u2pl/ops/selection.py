@@ -89,8 +89,8 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
     target = target.flatten()
     pixel = (target != IGNORE).nonzero()[:, 0]
     label = classes_by_rank(_rows(prob)[pixel], low_rank)
-    other = label != target[pixel, None]
-    return Negatives(pixel[:, None].expand_as(label)[other], label[other])
+    row, rank = (label != target[pixel, None]).nonzero(as_tuple=True)
+    return Negatives(pixel[row], label[row, rank])
 
 
 def unlabeled_negatives(
@@ -114,6 +114,21 @@ def unlabeled_negatives(
     return Negatives(pixel[:, None].expand_as(label).flatten(), label.flatten())
 
 
+def class_counts(label: Tensor, num_classes: int) -> Tensor:
+    """Number of elements of each class.
+
+    Unlike :func:`torch.bincount` it does not wait for the device to learn the largest label.
+
+    Args:
+        label: (K,), int64, in [0, C).
+        num_classes: ``C``.
+
+    Returns:
+        (C,), int64.
+    """
+    return label.new_zeros(num_classes).scatter_add_(0, label, torch.ones_like(label))
+
+
 def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Sum of the features and number of pixels of each class, whose ratio is the mean.
 
@@ -135,7 +150,7 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tens
     sums = torch.zeros(num_classes + 1, features.shape[1], device=features.device)
     for piece, place in pixel_pieces(pixels):
         sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
-    counts = torch.bincount(target, minlength=num_classes + 1)
+    counts = class_counts(target, num_classes + 1)
     return sums[:-1], counts[:-1].float()
 
 
@@ -154,7 +169,7 @@ def sample_per_class(
         Indices into ``label``, (C, M), int64, arbitrary for classes without a candidate, and the
         number of candidates a class, (C,), int64.
     """
-    counts = torch.bincount(label, minlength=num_classes)
+    counts = class_counts(label, num_classes)
     by_class = label.argsort(stable=True)
     first = counts.cumsum(0) - counts
     uniform = torch.rand(num_classes, num_samples, device=label.device, generator=generator)

@@ -18,6 +18,7 @@ from strategies import (
 
 from mmseg_u2pl.ops import (
     anchor_mask,
+    class_counts,
     class_sums,
     classes_by_rank,
     labeled_negatives,
@@ -135,6 +136,15 @@ def test_hand_worked_negatives_at_unreliable_pixels():
     # Ranks 3, 0, 2, 1
     pixel, label = unlabeled_negatives(prob, unreliable, 2, 4)
     assert (pixel.tolist(), sorted(label.tolist())) == ([0, 0], [0, 2])
+
+
+@given(rngs(), st.sampled_from([1, 2, 21, 171]), st.integers(0, 60))
+def test_counts_of_classes(rng, num_classes, count):
+    label = rng.integers(0, num_classes, count)
+
+    counts = class_counts(torch.from_numpy(label), num_classes)
+
+    assert counts.tolist() == [int((label == c).sum()) for c in range(num_classes)]
 
 
 @st.composite
