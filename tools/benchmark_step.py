@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -195,10 +194,15 @@ def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, int]:
     return dict(queue_size=preset.queue_size)
 
 
+def load_config(args: argparse.Namespace, preset: Preset) -> Config:
+    """The config that is asked for."""
+    path = args.config or preset.config
+    return get_config(path) if "::" in path else Config.fromfile(path)
+
+
 def load_model(args: argparse.Namespace, preset: Preset) -> tuple[U2PL, Config]:
     """Model of the config, without pretrained weights; a plain one is wrapped."""
-    path = args.config or preset.config
-    cfg = get_config(path) if "::" in path else Config.fromfile(path)
+    cfg = load_config(args, preset)
     if cfg.model.type != "U2PL":
         queues = queues_of(args, preset)
         cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=queues)
@@ -234,6 +238,8 @@ def time_step(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
         ratio=statistics.median(
             mine["whole"] / theirs["whole"] for mine, theirs in zip(*seconds, strict=True)
         ),
+        step_peak_mib=whole.peak_bytes["whole"] / 2**20,
+        floor_peak_mib=floor.peak_bytes["whole"] / 2**20,
         stages=median(stages, watch, without="whole"),
     )
 
@@ -256,7 +262,7 @@ def repeat(args: argparse.Namespace, *timed: tuple[Stopwatch, Callable[[], None]
 
 
 def median(seconds: Seconds, watch: Stopwatch, without: str = "") -> dict[str, dict[str, float]]:
-    """Median seconds and, on a GPU, peak memory in MiB of each stage."""
+    """Median seconds of each stage and the peak of its memory in MiB."""
     return {
         name: dict(
             seconds=statistics.median(repetition[name] for repetition in seconds),
@@ -313,12 +319,16 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
     stages = repeat(args, (watch, losses))[0]
     whole = statistics.median(sum(repetition.values()) for repetition in stages)
-    return dict(loss_path_seconds=whole, stages=median(stages, watch, without="whole"))
+    return dict(
+        loss_path_seconds=whole,
+        loss_path_peak_mib=watch.peak_bytes["whole"] / 2**20,
+        stages=median(stages, watch, without="whole"),
+    )
 
 
 def time_data(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Images a second of the training dataloader, workers warm."""
-    cfg = Config.fromfile(args.config or preset.config)
+    cfg = load_config(args, preset)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     batches = iter(loader)
     for _ in islice(batches, args.warm_up + 2 * loader.num_workers):
@@ -335,10 +345,9 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
             shown = f"{value:.3f}" if isinstance(value, float) else value
             print(f"{title}: {shown}", file=console.file)
             continue
-        table = Table("stage", "seconds", "peak MiB (GPU)", title=title, title_justify="left")
+        table = Table("stage", "seconds", "peak MiB", title=title, title_justify="left")
         for name, row in sorted(value.items(), key=lambda item: -item[1]["seconds"]):
-            peak = f"{row['peak_mib']:.0f}" if row["peak_mib"] else ""
-            table.add_row(name, f"{row['seconds']:.4f}", peak)
+            table.add_row(name, f"{row['seconds']:.4f}", f"{row['peak_mib']:.0f}")
         console.print(table)
 
 
@@ -369,20 +378,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=_device_name(args),
         torch=torch.__version__,
     )
-    before = _peak_mib(args)
     figures |= measure(args, preset)
-    figures["peak_mib"] = _peak_mib(args) - before
     print_figures(figures, Console(stderr=args.json == "-"))
     if args.json:
         text = json.dumps(figures, indent=2) + "\n"
         sys.stdout.write(text) if args.json == "-" else Path(args.json).write_text(text)
-
-
-def _peak_mib(args: argparse.Namespace) -> float:
-    """Most memory that was ever taken, of the GPU or by the process."""
-    if torch.device(args.device).type == "cuda":
-        return torch.cuda.max_memory_allocated(args.device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _device_name(args: argparse.Namespace) -> str:
