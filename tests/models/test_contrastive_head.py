@@ -8,6 +8,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
@@ -327,6 +328,29 @@ def test_gradient_reaches_the_anchors_of_the_student_alone(seed):
     assert batch.teacher_embedding.grad is None
     assert batch.prob.grad is None
     assert list(head.parameters()) == []
+
+
+@given(rngs(), st.sampled_from(["anchors", "candidates"]))
+def test_a_linear_layer_that_is_left_to_do_changes_nothing(rng, positives):
+    batch = random_batch(rng, 5, 2, 2, (3, 4))
+    layers = [torch.from_numpy(rng.standard_normal(5 * 6)).float().view(6, 5) for _ in range(2)]
+    student, teacher = ((layer[:, :4].clone(), layer[:, 4].clone()) for layer in layers)
+    inputs = [v.requires_grad_() for v in (batch.student_embedding, *student)]
+    outcomes = []
+    for lazy in (True, False):
+        maps = [
+            EmbeddingMap(features, *layer)
+            if lazy
+            else EmbeddingMap(F.conv2d(features, layer[0][:, :, None, None], layer[1]))
+            for features, layer in zip(batch[:2], (student, teacher), strict=True)
+        ]
+        head = UnreliableContrastiveHead(
+            5, 6, 8, 4, min_prob=0.2, queue_dtype="float32", queue_size=40, positives=positives
+        )
+        loss = head(*maps, *batch[2:], torch.Generator().manual_seed(0))["loss_nce"]
+        outcomes.append((loss, head.bank.keys, *torch.autograd.grad(loss, inputs)))
+
+    torch.testing.assert_close(*outcomes, rtol=1e-4, atol=1e-5)
 
 
 def assert_zero_but_in_the_graph(result, embedding):
