@@ -43,11 +43,13 @@ class EmbeddingMap(NamedTuple):
             rows: (..., E), floating dtype.
 
         Returns:
-            (..., D), embeddings.
+            (..., D), embeddings, in the dtype of the layer.
         """
         if self.weight is None:
             return rows
-        return F.linear(rows.to(self.weight.dtype), self.weight, self.bias)
+        # Half precision would gain nothing at so few pixels and round the mean of many.
+        with torch.autocast(rows.device.type, enabled=False):
+            return F.linear(rows.to(self.weight.dtype), self.weight, self.bias)
 
     def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Embeddings of some pixels.

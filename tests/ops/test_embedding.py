@@ -95,10 +95,13 @@ def test_gradients_are_those_of_a_convolution_of_the_whole_map(count):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_automatic_mixed_precision_projects_too():
-    embedding = EmbeddingMap(torch.ones(1, 2, 1, 1).bfloat16(), torch.ones(3, 2), torch.ones(3))
+def test_automatic_mixed_precision_does_not_round_the_projection():
+    weight = torch.tensor([[1 + 2**-10, 2**-10]])
+    embedding = EmbeddingMap(torch.ones(1, 2, 1, 1).bfloat16(), weight, torch.ones(1))
     here = torch.zeros(1).long()
 
     with torch.autocast("cpu", torch.bfloat16):
-        assert embedding.at(here, here, here).tolist() == [[3.0] * 3]
-    assert embedding.at(here, here, here).dtype == torch.float32
+        rows = embedding.at(here, here, here)
+
+    assert rows.dtype == torch.float32
+    assert rows.tolist() == [[2 + 2**-9]]
