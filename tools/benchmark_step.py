@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -41,6 +40,7 @@ import mmseg_u2pl.models.u2pl as method
 from mmseg_u2pl.engine.stopwatch import Stopwatch
 from mmseg_u2pl.models import U2PL, UnreliableContrastiveHead
 from mmseg_u2pl.ops import (
+    EmbeddingMap,
     class_probabilities,
     partition,
     predict_pixels,
@@ -108,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--config", help="a U2PL or plain config in place of the preset's")
     add("--size", type=int, help="image side in pixels (default: the preset's)")
     add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
+    add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
+    add("--queue-budget", type=int, help="bytes of all queues (default: the preset's size a class)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     add("--amp", action="store_true", help="forward passes in automatic mixed precision")
     add("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
@@ -185,13 +187,25 @@ def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dic
     return dict(inputs=inputs, data_samples=samples)
 
 
+def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, int]:
+    """Options of the queues."""
+    if args.queue_budget:
+        return dict(queue_budget=args.queue_budget)
+    return dict(queue_size=preset.queue_size)
+
+
+def load_config(args: argparse.Namespace, preset: Preset) -> Config:
+    """The config that is asked for."""
+    path = args.config or preset.config
+    return get_config(path) if "::" in path else Config.fromfile(path)
+
+
 def load_model(args: argparse.Namespace, preset: Preset) -> tuple[U2PL, Config]:
     """Model of the config, without pretrained weights; a plain one is wrapped."""
-    path = args.config or preset.config
-    cfg = get_config(path) if "::" in path else Config.fromfile(path)
+    cfg = load_config(args, preset)
     if cfg.model.type != "U2PL":
-        head = dict(queue_size=preset.queue_size)
-        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=head)
+        queues = queues_of(args, preset)
+        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=queues)
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)
@@ -224,6 +238,8 @@ def time_step(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
         ratio=statistics.median(
             mine["whole"] / theirs["whole"] for mine, theirs in zip(*seconds, strict=True)
         ),
+        step_peak_mib=whole.peak_bytes["whole"] / 2**20,
+        floor_peak_mib=floor.peak_bytes["whole"] / 2**20,
         stages=median(stages, watch, without="whole"),
     )
 
@@ -246,7 +262,7 @@ def repeat(args: argparse.Namespace, *timed: tuple[Stopwatch, Callable[[], None]
 
 
 def median(seconds: Seconds, watch: Stopwatch, without: str = "") -> dict[str, dict[str, float]]:
-    """Median seconds and, on a GPU, peak memory in MiB of each stage."""
+    """Median seconds of each stage and the peak of its memory in MiB."""
     return {
         name: dict(
             seconds=statistics.median(repetition[name] for repetition in seconds),
@@ -261,7 +277,7 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Losses on random tensors: smooth logits, so that entropies differ from place to place."""
     device = torch.device(args.device)
     torch.manual_seed(0)
-    n, c, size, grid = args.images, preset.num_classes, args.size, args.size // 4 + 1
+    n, c, size, grid = args.images, args.classes, args.size, args.size // 4 + 1
     coarse = resize_logits(3 * torch.randn(2 * n, c, grid // 4, grid // 4), (grid, grid))
     teacher_logits = (coarse + torch.randn(2 * n, c, grid, grid)).to(device)
     unlabeled_logits = resize_logits(teacher_logits[n:], (size, size))
@@ -270,7 +286,7 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     student = torch.randn(2 * n, 256, grid, grid, device=device).requires_grad_()
     teacher = torch.randn(2 * n, 256, grid, grid, device=device)
     valid = torch.ones(n, size, size, dtype=torch.bool, device=device)
-    head = UnreliableContrastiveHead(c, 256, queue_size=preset.queue_size).to(device)
+    head = UnreliableContrastiveHead(c, 256, **queues_of(args, preset)).to(device)
     head.bank.keys.normal_()
     head.bank.fill.copy_(head.bank.size)
     watch = Stopwatch(device)
@@ -289,8 +305,8 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
                 loss
                 + 0.1
                 * head(
-                    student,
-                    teacher,
+                    EmbeddingMap(student),
+                    EmbeddingMap(teacher),
                     class_probabilities(teacher_logits),
                     resize_nearest(torch.cat([truth, pseudo.label]), small),
                     resize_nearest(split.reliable, small),
@@ -303,12 +319,16 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
     stages = repeat(args, (watch, losses))[0]
     whole = statistics.median(sum(repetition.values()) for repetition in stages)
-    return dict(loss_path_seconds=whole, stages=median(stages, watch, without="whole"))
+    return dict(
+        loss_path_seconds=whole,
+        loss_path_peak_mib=watch.peak_bytes["whole"] / 2**20,
+        stages=median(stages, watch, without="whole"),
+    )
 
 
 def time_data(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Images a second of the training dataloader, workers warm."""
-    cfg = Config.fromfile(args.config or preset.config)
+    cfg = load_config(args, preset)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     batches = iter(loader)
     for _ in islice(batches, args.warm_up + 2 * loader.num_workers):
@@ -325,10 +345,9 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
             shown = f"{value:.3f}" if isinstance(value, float) else value
             print(f"{title}: {shown}", file=console.file)
             continue
-        table = Table("stage", "seconds", "peak MiB (GPU)", title=title, title_justify="left")
+        table = Table("stage", "seconds", "peak MiB", title=title, title_justify="left")
         for name, row in sorted(value.items(), key=lambda item: -item[1]["seconds"]):
-            peak = f"{row['peak_mib']:.0f}" if row["peak_mib"] else ""
-            table.add_row(name, f"{row['seconds']:.4f}", peak)
+            table.add_row(name, f"{row['seconds']:.4f}", f"{row['peak_mib']:.0f}")
         console.print(table)
 
 
@@ -338,6 +357,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     preset = PRESETS[args.preset]
     args.size = args.size or preset.size
     args.images = args.images or preset.images
+    args.classes = args.classes or preset.num_classes
     if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda needs a GPU, and PyTorch sees none")
     if args.threads:
@@ -358,20 +378,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=_device_name(args),
         torch=torch.__version__,
     )
-    before = _peak_mib(args)
     figures |= measure(args, preset)
-    figures["peak_mib"] = _peak_mib(args) - before
     print_figures(figures, Console(stderr=args.json == "-"))
     if args.json:
         text = json.dumps(figures, indent=2) + "\n"
         sys.stdout.write(text) if args.json == "-" else Path(args.json).write_text(text)
-
-
-def _peak_mib(args: argparse.Namespace) -> float:
-    """Most memory that was ever taken, of the GPU or by the process."""
-    if torch.device(args.device).type == "cuda":
-        return torch.cuda.max_memory_allocated(args.device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _device_name(args: argparse.Namespace) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
@@ -13,10 +12,12 @@ from torch import Tensor, nn
 
 from ..ops import (
     CONTRASTIVE_LOSSES,
+    EmbeddingMap,
     Negatives,
     anchor_mask,
     class_sums,
     labeled_negatives,
+    normalized_rows,
     pieces_of,
     sample_per_class,
     sum_with_gradient,
@@ -55,7 +56,8 @@ class UnreliableContrastiveHead(nn.Module):
         low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
             and with fewer than four classes the last rank, ``C - 1``.
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
-        queue_size: Embeddings a class, or one number a class.
+        queue_size: Embeddings a class, or one number a class. By default 30,000.
+        queue_budget: Bytes of all queues together, in place of ``queue_size``.
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
         positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
@@ -85,12 +87,13 @@ class UnreliableContrastiveHead(nn.Module):
         min_prob: float = 0.3,
         low_rank: int | None = None,
         high_rank: int | None = None,
-        queue_size: int | Sequence[int] = 30000,
+        queue_size: int | Sequence[int] | None = None,
         queue_dtype: str = "float16",
         loss: str = "info_nce",
         positives: str = "anchors",
         normalize_positives: bool = False,
         negatives_need_label: bool = False,
+        queue_budget: int | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -113,15 +116,17 @@ class UnreliableContrastiveHead(nn.Module):
         self.positives = positives
         self.normalize_positives = normalize_positives
         self.negatives_need_label = negatives_need_label
-        self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
+        self.bank = CategoryMemoryBank(
+            num_classes, embed_dims, queue_size, queue_dtype, queue_budget
+        )
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
         if positives == "prototypes":  # a row of zeros until the class has been seen
             self.register_buffer("prototypes", torch.zeros(num_classes, embed_dims))
 
     def forward(
         self,
-        student_embedding: Tensor,
-        teacher_embedding: Tensor,
+        student_embedding: EmbeddingMap,
+        teacher_embedding: EmbeddingMap,
         prob: Tensor,
         label: Tensor,
         anchor_pixels: Tensor,
@@ -133,8 +138,8 @@ class UnreliableContrastiveHead(nn.Module):
         The first images of the batch are the labeled ones; the last ``N_u`` are not.
 
         Args:
-            student_embedding: (N, D, h, w); the only argument that gets a gradient.
-            teacher_embedding: (N, D, h, w).
+            student_embedding: N maps of h x w pixels; the only argument that gets a gradient.
+            teacher_embedding: The teacher's, of the same pixels.
             prob: (N, C, h, w), probabilities of the teacher.
             label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
                 ones; 255 where there is none.
@@ -183,17 +188,18 @@ class UnreliableContrastiveHead(nn.Module):
         return Negatives(pixel, negative_of)
 
     def _positives(
-        self, embedding: Tensor, anchors: Tensor, target: Tensor
+        self, embedding: EmbeddingMap, anchors: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
         if self.positives != "candidates":
             target = target.masked_fill(~anchors, IGNORE)
         if self.normalize_positives:
-            embedding = F.normalize(embedding, dim=1)
-        sums, counts = class_sums(embedding, target, self.num_classes)
+            rows = normalized_rows(embedding, torch.float32)
+            embedding = EmbeddingMap(rows.unflatten(0, target.shape).movedim(-1, 1))
+        sums, counts = class_sums(embedding.features, target, self.num_classes)
         all_reduce(sums)
         all_reduce(counts)
-        means, present = sums / counts.clamp(min=1.0)[:, None], counts > 0
+        means, present = embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
         if self.positives == "prototypes":
             return self._move_prototypes(means, present), present
         return means, present
@@ -226,19 +232,20 @@ class UnreliableContrastiveHead(nn.Module):
 
     def _draw_anchors(
         self,
-        embedding: Tensor,
+        embedding: EmbeddingMap,
         anchors: Tensor,
         label: Tensor,
         contrastable: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
+        image, row, col = anchors.nonzero(as_tuple=True)
         drawn, self.anchor_counts = sample_per_class(
-            label[anchors], self.num_classes, self.num_anchors, generator
+            label[image, row, col], self.num_classes, self.num_anchors, generator
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
-        image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding[image, :, row, col]
+        drawn = drawn[classes]
+        return classes, embedding.at(image[drawn], row[drawn], col[drawn])
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from ..ops import EmbeddingMap
 from .decode_heads import check_segmentor, classifier_name, forward_of, main_output, refines_points
 from .options import require_count, require_options
 
@@ -23,13 +24,13 @@ class SegmentorOutput(NamedTuple):
 
     Attributes:
         logits: (N, C, h, w), at the stride of the decode head.
-        embedding: (N, D, h', w'), at the stride of the tapped feature map.
+        embedding: Of N maps of h' x w' pixels, at the stride of the tapped feature map.
         features: What the segmentor's ``extract_feat`` returned.
         head_outputs: What the ``forward`` of each head in ``dense_heads`` returned, in order.
     """
 
     logits: Tensor
-    embedding: Tensor
+    embedding: EmbeddingMap
     features: Any
     head_outputs: list[Any]
 
@@ -79,16 +80,16 @@ class Projector(BaseModule):
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Project features.
+    def forward(self, features: Tensor) -> EmbeddingMap:
+        """Project features, up to the linear layer.
 
         Args:
             features: (N, in_channels, h, w).
 
         Returns:
-            (N, embed_dims, h, w), not normalised.
+            Embeddings of width ``embed_dims``, not normalised.
         """
-        return self.linear(self.blocks(features))
+        return EmbeddingMap(self.blocks(features), self.linear.weight.flatten(1), self.linear.bias)
 
 
 class EmbeddingSegmentor(BaseModule):

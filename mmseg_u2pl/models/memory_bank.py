@@ -7,8 +7,11 @@ import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
 
-from ..ops import normalized_rows
+from ..ops import EmbeddingMap, class_counts, normalized_rows
 from .options import require_choice, require_count
+
+PAPER_SIZE = 30000
+"""Embeddings a class, unless something else is asked for."""
 
 
 class CategoryMemoryBank(nn.Module):
@@ -22,12 +25,15 @@ class CategoryMemoryBank(nn.Module):
         num_classes: ``C``.
         embed_dims: ``D``.
         queue_size: Embeddings a class, or one number a class (the paper: 30,000, and 50,000 for
-            the background of VOC).
+            the background of VOC). By default 30,000.
+        budget: Bytes of all queues together, in place of ``queue_size``: each class gets the same
+            number of embeddings, as many as there is room for.
         dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so
             half precision changes a cosine by less than 0.001.
 
     Raises:
-        ValueError: If sizes are not positive or their number is not ``num_classes``.
+        ValueError: If sizes are not positive or their number is not ``num_classes``, or if both
+            ``queue_size`` and ``budget`` are given.
     """
 
     keys: Tensor
@@ -40,19 +46,22 @@ class CategoryMemoryBank(nn.Module):
         self,
         num_classes: int,
         embed_dims: int,
-        queue_size: int | Sequence[int] = 30000,
+        queue_size: int | Sequence[int] | None = None,
         dtype: str = "float16",
+        budget: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
-        if len(sizes) != num_classes:
-            raise ValueError(
-                f"queue_size must be a number or {num_classes} of them, one a class, got "
-                f"{queue_size}"
-            )
-        for length in sizes:
-            require_count("queue_size", length)
         require_choice("queue_dtype", dtype, ("float16", "float32"))
+        if budget is None:
+            sizes = _sizes(num_classes, PAPER_SIZE if queue_size is None else queue_size)
+        elif queue_size is None:
+            sizes = _sizes_within(budget, num_classes, embed_dims * getattr(torch, dtype).itemsize)
+        else:
+            raise ValueError(
+                f"queue_size={queue_size} and queue_budget={budget} cannot both be given; "
+                "leave one of them out, or set it to None"
+            )
+        self.sizes = sizes  # reading the buffer would make the host wait for the device
         size = torch.tensor(sizes)
         self.register_buffer(
             "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
@@ -70,7 +79,7 @@ class CategoryMemoryBank(nn.Module):
         if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
-                f"this model {self.size.tolist()}; set queue_size as it was"
+                f"this model {self.sizes}; set queue_size as it was"
             )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -80,7 +89,7 @@ class CategoryMemoryBank(nn.Module):
         return len(self.size)
 
     @torch.no_grad()
-    def enqueue(self, embedding: Tensor, pixel: Tensor, label: Tensor) -> None:
+    def enqueue(self, embedding: EmbeddingMap, pixel: Tensor, label: Tensor) -> None:
         """Push embeddings into the queues of their classes, in the order they are given.
 
         Of more embeddings than a queue holds, the last ones stay. Processes of a distributed
@@ -88,20 +97,22 @@ class CategoryMemoryBank(nn.Module):
         NaN or infinite, as after an overflow in half precision, are left out.
 
         Args:
-            embedding: (N, D, h, w), embeddings of pixels, any floating dtype.
+            embedding: Embeddings of N maps of h x w pixels, any floating dtype.
             pixel: (K,), int64, pixels to push, in [0, N * h * w); one may be a negative of several
                 classes.
             label: (K,), int64, in [0, C), the queue that each goes into.
         """
         keys = normalized_rows(embedding, self.keys.dtype)
-        is_finite = keys.sum(1).isfinite()[pixel]
-        pixel, label = pixel[is_finite], label[is_finite]
+        # What is no number goes to a class after the last, which has no queue.
+        label = label.masked_fill(~keys.sum(1).isfinite()[pixel], self.num_classes)
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
-        counts = torch.bincount(label, minlength=self.num_classes)
-        by_class = pixel[label.argsort(stable=True)].split(counts.tolist())
-        rings = self.keys.split(self.size.tolist())
-        for ring, rows, cursor in zip(rings, by_class, self.cursor.tolist(), strict=True):
+        counts = class_counts(label, self.num_classes + 1)[:-1]
+        # Both at once, for each time the host waits for the device.
+        lengths, cursors = torch.stack([counts, self.cursor]).tolist()
+        by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
+        rings = self.keys.split(self.sizes)
+        for ring, rows, cursor in zip(rings, by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))
@@ -125,6 +136,30 @@ class CategoryMemoryBank(nn.Module):
         # rand() < 1, but the product may round up to the fill itself in float32.
         offset = torch.minimum((uniform * fill).long(), fill - 1)
         return self.start[classes, None] + offset
+
+
+def _sizes(num_classes: int, queue_size: int | Sequence[int]) -> list[int]:
+    """Embeddings of each class."""
+    sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
+    if len(sizes) != num_classes:
+        raise ValueError(
+            f"queue_size must be a number or {num_classes} of them, one a class, got {queue_size}"
+        )
+    for length in sizes:
+        require_count("queue_size", length)
+    return sizes
+
+
+def _sizes_within(budget: int, num_classes: int, bytes_of_key: int) -> list[int]:
+    """As many embeddings of each class as fit into so many bytes."""
+    require_count("queue_budget", budget)
+    size = budget // (num_classes * bytes_of_key)
+    if size == 0:
+        raise ValueError(
+            f"queue_budget={budget} has no room for an embedding of each of {num_classes} classes; "
+            f"give at least {num_classes * bytes_of_key} bytes"
+        )
+    return [size] * num_classes
 
 
 def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:

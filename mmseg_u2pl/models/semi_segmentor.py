@@ -180,9 +180,9 @@ class SemiSegmentor(BaseSegmentor):
         others = [data_samples[i] for i in unlabeled]
         label = torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()
         return (
-            LabeledBatch(inputs[labeled], samples, label),
+            LabeledBatch(torch.stack([inputs[i] for i in labeled]), samples, label),
             UnlabeledBatch(
-                inputs[unlabeled],
+                torch.stack([inputs[i] for i in unlabeled]),
                 _valid_mask(others, inputs),
                 _hidden_truth(others, self.student.ignore_index),
             ),

@@ -10,6 +10,7 @@ from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
 
 from ..ops import (
+    EmbeddingMap,
     MixPlan,
     Partition,
     PixelPrediction,
@@ -38,12 +39,12 @@ class TeacherView(NamedTuple):
 
     Attributes:
         prob: (N, C, h, w), probabilities at the resolution of the embedding.
-        embedding: (N, D, h, w).
+        embedding: Of the same pixels.
         pseudo: Label and entropy of the unlabeled images, (N_u, H, W) each.
     """
 
     prob: Tensor
-    embedding: Tensor
+    embedding: EmbeddingMap
     pseudo: PixelPrediction
 
 
@@ -156,7 +157,8 @@ class U2PL(SemiSegmentor):
         losses = self.student.supervised_loss(labeled.images, student, labeled.data_samples)
         losses = add_prefix(losses, "sup")
         # The projector stays in the graph: distributed training waits for its gradient.
-        nothing = student.embedding.flatten()[:0].sum()
+        nowhere = torch.empty(3, 0, dtype=torch.int64, device=labeled.images.device)
+        nothing = student.embedding.at(*nowhere).sum()
         losses.update({"unsup.loss_ce": nothing.detach(), "contra.loss_nce": nothing})
         return losses
 
@@ -178,7 +180,7 @@ class U2PL(SemiSegmentor):
     def _view(self, labeled: Tensor, unlabeled: Tensor) -> TeacherView:
         """One pass of the teacher."""
         output = self.teacher(torch.cat([labeled, unlabeled]))
-        grid = output.embedding.shape[-2:]
+        grid = output.embedding.grid
         prob = class_probabilities(self._resize(output.logits, grid))
         logits = self._resize(output.logits[len(labeled) :], unlabeled.shape[-2:])
         return TeacherView(prob, output.embedding, predict_pixels(logits))
@@ -217,7 +219,7 @@ class U2PL(SemiSegmentor):
 
     def _contrast(
         self,
-        embedding: Tensor,
+        embedding: EmbeddingMap,
         teacher: TeacherView,
         label: Tensor,
         split: Partition,
@@ -227,7 +229,7 @@ class U2PL(SemiSegmentor):
         anchor_pixels, negative_pixels = self._candidates(teacher.pseudo.entropy, split)
         label = label.masked_fill(label == self.student.ignore_index, IGNORE)
         pseudo_label = teacher.pseudo.label.masked_fill(~split.valid, IGNORE)
-        grid = embedding.shape[-2:]
+        grid = embedding.grid
         result = self.contrastive_head(
             student_embedding=embedding,
             teacher_embedding=teacher.embedding,
@@ -254,7 +256,7 @@ class U2PL(SemiSegmentor):
         """Scalars for the log; no name contains 'loss', MMEngine would add it to the total."""
         num_valid = split.valid.sum().clamp(min=1)
         statistics = dict(
-            alpha_t=split.threshold.new_tensor(split.alpha),
+            alpha_t=torch.full_like(split.threshold, split.alpha),
             gamma_t=split.threshold,
             reliable_share=split.reliable.sum() / num_valid,
             unreliable_share=split.unreliable.sum() / num_valid,
@@ -277,4 +279,5 @@ def _mix_view(view: TeacherView, plan: MixPlan) -> TeacherView:
         return torch.cat([values[:num_labeled], mix(values[num_labeled:], plan)])
 
     pseudo = PixelPrediction(*(mix(values, plan) for values in view.pseudo))
-    return TeacherView(mix_unlabeled(view.prob), mix_unlabeled(view.embedding), pseudo)
+    features = mix_unlabeled(view.embedding.features)
+    return TeacherView(mix_unlabeled(view.prob), view.embedding._replace(features=features), pseudo)

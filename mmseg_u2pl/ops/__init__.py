@@ -2,6 +2,7 @@
 
 from .chunks import pieces_of, sum_with_gradient
 from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from .embedding import EmbeddingMap, normalized_rows
 from .masks import logits_of_masks, logits_of_scores
 from .mixing import (
     MIXINGS,
@@ -22,10 +23,10 @@ from .schedule import unreliable_share
 from .selection import (
     Negatives,
     anchor_mask,
+    class_counts,
     class_sums,
     classes_by_rank,
     labeled_negatives,
-    normalized_rows,
     sample_per_class,
     unlabeled_negatives,
 )
@@ -34,6 +35,7 @@ from .unsupervised import unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
+    "EmbeddingMap",
     "MixPlan",
     "Negatives",
     "Partition",
@@ -42,6 +44,7 @@ __all__ = [
     "binary_nce",
     "blur",
     "change_colors",
+    "class_counts",
     "class_probabilities",
     "class_sums",
     "classes_by_rank",

@@ -36,18 +36,19 @@ def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
         yield slice(start, min(start + step, length))
 
 
-def pixel_pieces(values: Tensor) -> Iterator[tuple[Piece, slice]]:
+def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Piece, slice]]:
     """Pieces of a map with channels.
 
     Args:
         values: (N, C, P), pixels of N images.
+        width: Elements that belong to a pixel, by default C.
 
     Yields:
         Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P.
     """
     num_images, channels, num_pixels = values.shape
     for image in range(num_images):
-        for part in pieces_of(num_pixels, channels, values.device):
+        for part in pieces_of(num_pixels, width or channels, values.device):
             first = image * num_pixels
             yield (image, slice(None), part), slice(first + part.start, first + part.stop)
 

@@ -73,7 +73,7 @@ def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     num_images, num_classes = len(label), int(label.max()) + 1
     present = torch.zeros(num_images, num_classes, dtype=torch.bool, device=label.device)
     present.scatter_(1, label.flatten(1), True)
-    score = torch.rand(num_images, num_classes, generator=generator).to(label.device)
+    score = _on_device_of(label, torch.rand(num_images, num_classes, generator=generator))
     order = score.masked_fill(~present, -1.0).argsort(dim=1, descending=True)
     half = (present.sum(dim=1, keepdim=True) + 1) // 2
     pasted = torch.zeros_like(present)
@@ -152,13 +152,18 @@ def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
     box_h = BOX_AREA * height * width / box_w
     left = uniform[:, 1] * (width - box_w)
     top = uniform[:, 2] * (height - box_h)
-    edges = torch.stack([top, top + box_h, left, left + box_w]).round().to(label.device)
+    edges = _on_device_of(label, torch.stack([top, top + box_h, left, left + box_w]).round())
     row = torch.arange(height, device=label.device)
     col = torch.arange(width, device=label.device)
     top, bottom, left, right = edges[:, :, None]
     inside_rows = (row >= top) & (row < bottom)
     inside_cols = (col >= left) & (col < right)
     return inside_rows[:, :, None] & inside_cols[:, None, :]
+
+
+def _on_device_of(label: Tensor, drawn: Tensor) -> Tensor:
+    # The host need not wait until the copy has arrived.
+    return drawn.to(label.device, non_blocking=True)
 
 
 def _next_image(label: Tensor) -> Tensor:

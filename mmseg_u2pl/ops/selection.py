@@ -8,7 +8,6 @@ labeled image, the pseudo-label of a reliable pixel of an unlabeled image.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .chunks import pieces_of, pixel_pieces
@@ -90,8 +89,8 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
     target = target.flatten()
     pixel = (target != IGNORE).nonzero()[:, 0]
     label = classes_by_rank(_rows(prob)[pixel], low_rank)
-    other = label != target[pixel, None]
-    return Negatives(pixel[:, None].expand_as(label)[other], label[other])
+    row, rank = (label != target[pixel, None]).nonzero(as_tuple=True)
+    return Negatives(pixel[row], label[row, rank])
 
 
 def unlabeled_negatives(
@@ -115,47 +114,44 @@ def unlabeled_negatives(
     return Negatives(pixel[:, None].expand_as(label).flatten(), label.flatten())
 
 
-def class_sums(embedding: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Sum of the embeddings and number of pixels of each class, whose ratio is the mean.
+def class_counts(label: Tensor, num_classes: int) -> Tensor:
+    """Number of elements of each class.
 
-    The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12); sums are what
-    several processes can add up.
+    Unlike :func:`torch.bincount` it does not wait for the device to learn the largest label.
 
     Args:
-        embedding: (N, D, h, w).
+        label: (K,), int64, in [0, C).
+        num_classes: ``C``.
+
+    Returns:
+        (C,), int64.
+    """
+    return label.new_zeros(num_classes).scatter_add_(0, label, torch.ones_like(label))
+
+
+def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Sum of the features and number of pixels of each class, whose ratio is the mean.
+
+    The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12); sums are what
+    several processes can add up, and the embedding of a mean is the mean of the embeddings.
+
+    Args:
+        features: (N, E, h, w), of an :class:`EmbeddingMap`.
         target: (N, h, w), int64, in [0, C), or ``IGNORE`` for pixels that do not count.
         num_classes: ``C``.
 
     Returns:
-        Sums (C, D) and counts (C,), both float32.
+        Sums (C, E) and counts (C,), both float32.
     """
-    pixels = embedding.flatten(2)
+    pixels = features.flatten(2)
     target = target.flatten()
     # A row more, for the pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
-    sums = torch.zeros(num_classes + 1, embedding.shape[1], device=embedding.device)
+    sums = torch.zeros(num_classes + 1, features.shape[1], device=features.device)
     for piece, place in pixel_pieces(pixels):
         sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
-    counts = torch.bincount(target, minlength=num_classes + 1)
+    counts = class_counts(target, num_classes + 1)
     return sums[:-1], counts[:-1].float()
-
-
-def normalized_rows(embedding: Tensor, dtype: torch.dtype) -> Tensor:
-    """L2-normalised embeddings of all pixels.
-
-    Args:
-        embedding: (N, D, h, w), any floating dtype.
-        dtype: Of the result; computed in float32.
-
-    Returns:
-        (N * h * w, D).
-    """
-    n, dims, h, w = embedding.shape
-    pixels = embedding.flatten(2)
-    rows = torch.empty(n * h * w, dims, dtype=dtype, device=embedding.device)
-    for piece, place in pixel_pieces(pixels):
-        rows[place] = F.normalize(pixels[piece].T.contiguous().float(), dim=1)
-    return rows
 
 
 def sample_per_class(
@@ -173,7 +169,7 @@ def sample_per_class(
         Indices into ``label``, (C, M), int64, arbitrary for classes without a candidate, and the
         number of candidates a class, (C,), int64.
     """
-    counts = torch.bincount(label, minlength=num_classes)
+    counts = class_counts(label, num_classes)
     by_class = label.argsort(stable=True)
     first = counts.cumsum(0) - counts
     uniform = torch.rand(num_classes, num_samples, device=label.device, generator=generator)

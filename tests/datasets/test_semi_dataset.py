@@ -84,6 +84,24 @@ def test_hidden_masks_of_unlabeled_images_are_no_ground_truth(root):
     assert last.hidden_sem_seg.data.shape == first.gt_sem_seg.data.shape
 
 
+def test_masks_of_unlabeled_images_are_never_opened(root, monkeypatch):
+    for name in "cdefg":
+        Image.fromarray(np.ones((6, 8), np.uint8)).save(root / "labels" / f"{name}.png")
+    dataset = SemiDataset(labeled(root), dict(ann_file="unlabeled.txt"))
+    opened, plain_open = [], open
+
+    def recording(file, *args, **kwargs):
+        opened.append(str(file))
+        return plain_open(file, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", recording)
+    for index in range(7):
+        dataset[index]
+
+    kinds = {kind: {p[-5] for p in opened if f"/{kind}/" in p} for kind in ("images", "labels")}
+    assert kinds == {"images": set("abcdefg"), "labels": set("ab")}
+
+
 def test_streams_may_be_built_data_sets(root):
     streams = DATASETS.build(labeled(root)), DATASETS.build(unlabeled(root))
     dataset = SemiDataset(*streams)

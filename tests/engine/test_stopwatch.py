@@ -1,3 +1,4 @@
+import sys
 import time
 from types import SimpleNamespace
 
@@ -47,3 +48,22 @@ def test_calls_of_a_wrapped_function_are_counted(clock):
     watch.wrap(owner, "work", "stage")
     assert owner.work(1, more=2) == owner.work(3, more=4) == "done"
     assert watch.seconds == {"stage": 10}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has")
+def test_the_peak_of_a_stage_is_what_it_took_at_most_with_those_within_it():
+    watch = Stopwatch(torch.device("cpu"))
+    mib = 2**20
+    with watch.stage("outer"):
+        with watch.stage("inner"):
+            torch.ones(50 * mib, dtype=torch.uint8)
+            torch.ones(50 * mib, dtype=torch.uint8)
+        torch.ones(20 * mib, dtype=torch.uint8)
+        with watch.stage("little"):
+            torch.ones(1, dtype=torch.uint8)
+    peaks = {name: peak / mib for name, peak in watch.peak_bytes.items()}
+    assert peaks == {
+        "outer": pytest.approx(50, abs=5),
+        "inner": pytest.approx(50, abs=5),
+        "little": pytest.approx(0, abs=5),
+    }

@@ -8,6 +8,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
@@ -16,6 +17,7 @@ from oracles import IGNORE
 from strategies import rngs
 
 from mmseg_u2pl.models import UnreliableContrastiveHead
+from mmseg_u2pl.ops import EmbeddingMap
 
 
 class Batch(NamedTuple):
@@ -56,7 +58,9 @@ def random_batch(rng, num_classes, labeled, unlabeled, grid, dims=4):
 
 
 def run(head, batch, seed=0):
-    return head(**batch._asdict(), generator=torch.Generator().manual_seed(seed))
+    student, teacher, *others = batch
+    generator = torch.Generator().manual_seed(seed)
+    return head(EmbeddingMap(student), EmbeddingMap(teacher), *others, generator)
 
 
 class SlowHead:
@@ -346,6 +350,29 @@ def test_gradient_reaches_the_anchors_of_the_student_alone(seed):
     assert list(head.parameters()) == []
 
 
+@given(rngs(), st.sampled_from(["anchors", "candidates"]))
+def test_a_linear_layer_that_is_left_to_do_changes_nothing(rng, positives):
+    batch = random_batch(rng, 5, 2, 2, (3, 4))
+    layers = [torch.from_numpy(rng.standard_normal(5 * 6)).float().view(6, 5) for _ in range(2)]
+    student, teacher = ((layer[:, :4].clone(), layer[:, 4].clone()) for layer in layers)
+    inputs = [v.requires_grad_() for v in (batch.student_embedding, *student)]
+    outcomes = []
+    for lazy in (True, False):
+        maps = [
+            EmbeddingMap(features, *layer)
+            if lazy
+            else EmbeddingMap(F.conv2d(features, layer[0][:, :, None, None], layer[1]))
+            for features, layer in zip(batch[:2], (student, teacher), strict=True)
+        ]
+        head = UnreliableContrastiveHead(
+            5, 6, 8, 4, min_prob=0.2, queue_dtype="float32", queue_size=40, positives=positives
+        )
+        loss = head(*maps, *batch[2:], torch.Generator().manual_seed(0))["loss_nce"]
+        outcomes.append((loss, head.bank.keys, *torch.autograd.grad(loss, inputs)))
+
+    torch.testing.assert_close(*outcomes, rtol=1e-4, atol=1e-5)
+
+
 def assert_zero_but_in_the_graph(result, embedding):
     result["loss_nce"].backward()
     assert result["loss_nce"].item() == 0.0
@@ -469,6 +496,12 @@ def test_defaults_are_the_papers():
     assert head.bank.keys.dtype == torch.float16
 
 
+def test_queues_within_a_budget():
+    head = UnreliableContrastiveHead(5, 2, queue_budget=5 * 7 * 2 * 2)
+
+    assert head.bank.size.tolist() == [7] * 5
+
+
 @pytest.fixture
 def messages(caplog):
     """What MMEngine's logger says."""
@@ -562,7 +595,7 @@ def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
     batch.student_embedding[0, :, 0, 0] = batch.teacher_embedding[0, :, 0, 0] = own
     batch.teacher_embedding[1, :, 0, 0] = other
     wrong = torch.tensor([[-0.6, -0.8, 0.0, 0.0]])
-    head.bank.enqueue(wrong.T[None, :, :, None], torch.tensor([0]), torch.tensor([0]))
+    head.bank.enqueue(EmbeddingMap(wrong.T[None, :, :, None]), torch.tensor([0]), torch.tensor([0]))
 
     loss = run(head, batch)["loss_nce"].item()
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from strategies import HALF_AND_FULL, rngs
 
 from mmseg_u2pl.models import CategoryMemoryBank
+from mmseg_u2pl.ops import EmbeddingMap
 
 UNIT = torch.eye(8)
 """Embeddings that can be told apart: row i points along axis i."""
@@ -30,7 +31,7 @@ def axes_in(bank, c):
 
 def as_map(rows):
     """(P, D) embeddings as a map (1, D, P, 1)."""
-    return rows.T[None, :, :, None]
+    return EmbeddingMap(rows.T[None, :, :, None])
 
 
 def push(bank, pixel, label):
@@ -303,6 +304,39 @@ def test_refuses_sizes_that_do_not_fit(size):
         ValueError, match=r"queue_size must be an? (number or 2|integer of at least 1)"
     ):
         CategoryMemoryBank(2, 8, size)
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "dtype", "budget", "size"),
+    [
+        (2, "float16", 2 * 5 * 8 * 2, 5),
+        (2, "float16", 2 * 6 * 8 * 2 - 1, 5),
+        (2, "float32", 2 * 6 * 8 * 2, 3),
+        (171, "float16", 171 * 8 * 2, 1),
+    ],
+)
+def test_a_budget_is_shared_by_the_classes_and_kept(num_classes, dtype, budget, size):
+    bank = CategoryMemoryBank(num_classes, 8, dtype=dtype, budget=budget)
+
+    assert bank.size.tolist() == [size] * num_classes
+    assert bank.keys.nbytes <= budget < bank.keys.nbytes + num_classes * 8 * bank.keys.itemsize
+
+
+def test_a_budget_without_room_is_refused_with_the_least_one():
+    with pytest.raises(ValueError, match=r"queue_budget=47 has no room .* 3 classes; .* 48 bytes"):
+        CategoryMemoryBank(3, 8, budget=47)
+    assert CategoryMemoryBank(3, 8, budget=48).size.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1e9, "1 GB", True])
+def test_a_budget_that_is_no_number_of_bytes_is_refused(budget):
+    with pytest.raises(ValueError, match="queue_budget must be an integer of at least 1"):
+        CategoryMemoryBank(3, 8, budget=budget)
+
+
+def test_size_and_budget_exclude_each_other():
+    with pytest.raises(ValueError, match="queue_size=4 and queue_budget=64 cannot both be given"):
+        CategoryMemoryBank(2, 8, 4, budget=64)
 
 
 def test_refuses_an_unknown_dtype():

@@ -18,10 +18,10 @@ from strategies import (
 
 from mmseg_u2pl.ops import (
     anchor_mask,
+    class_counts,
     class_sums,
     classes_by_rank,
     labeled_negatives,
-    normalized_rows,
     sample_per_class,
     unlabeled_negatives,
 )
@@ -138,6 +138,15 @@ def test_hand_worked_negatives_at_unreliable_pixels():
     assert (pixel.tolist(), sorted(label.tolist())) == ([0, 0], [0, 2])
 
 
+@given(rngs(), st.sampled_from([1, 2, 21, 171]), st.integers(0, 60))
+def test_counts_of_classes(rng, num_classes, count):
+    label = rng.integers(0, num_classes, count)
+
+    counts = class_counts(torch.from_numpy(label), num_classes)
+
+    assert counts.tolist() == [int((label == c).sum()) for c in range(num_classes)]
+
+
 @st.composite
 def embeddings_and_targets(draw):
     """Embeddings (N, D, h, w) of any dtype and layout, and targets with ignored pixels."""
@@ -176,19 +185,6 @@ def test_half_precision_does_not_limit_the_sums():
 
     assert sums.item() == 500_000.0
     assert counts.item() == 5000.0
-
-
-@given(embeddings_and_targets(), st.sampled_from([1, 4, 2**20]))
-def test_rows_are_pixels_in_their_order_normalised(case, elements):
-    embedding = case[0]
-    with pieces_of_size(elements):
-        rows = normalized_rows(embedding, torch.float32)
-
-    assert rows.is_contiguous()
-    vectors = embedding.double().numpy()
-    for row, place in zip(rows.numpy(), oracles.places_of(vectors), strict=True):
-        vector = oracles.vector_at(vectors, place)
-        np.testing.assert_allclose(row, vector / np.sqrt((vector**2).sum()), atol=1e-6)
 
 
 def draws(label, num_classes, num_samples, seed=0):

@@ -1,0 +1,84 @@
+"""Embeddings of the pixels of a map, made where they are asked for."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .chunks import pixel_pieces
+
+
+class EmbeddingMap(NamedTuple):
+    """Embeddings (N, D, h, w) whose last layer, a linear one, is still to run.
+
+    What looks at embeddings needs them at some pixels (anchors), as rows (keys), or their mean,
+    and the mean of projections is the projection of the mean. So the linear layer never has to run
+    on the whole map, nor its backward pass.
+
+    Attributes:
+        features: (N, E, h, w), what enters the linear layer.
+        weight: (D, E), of the linear layer; None if the features are the embeddings.
+        bias: (D,), of the linear layer, or None.
+    """
+
+    features: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    @property
+    def grid(self) -> torch.Size:
+        """(h, w)."""
+        return self.features.shape[-2:]
+
+    @property
+    def dims(self) -> int:
+        """D."""
+        return self.features.shape[1] if self.weight is None else len(self.weight)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """The linear layer on features of some pixels, or on means of them.
+
+        Args:
+            rows: (..., E), floating dtype.
+
+        Returns:
+            (..., D), embeddings, in the dtype of the layer.
+        """
+        if self.weight is None:
+            return rows
+        # Half precision would gain nothing at so few pixels and round the mean of many.
+        with torch.autocast(rows.device.type, enabled=False):
+            return F.linear(rows.to(self.weight.dtype), self.weight, self.bias)
+
+    def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """Embeddings of some pixels.
+
+        Args:
+            image: (...), int64, index of the image.
+            row: (...), int64.
+            col: (...), int64.
+
+        Returns:
+            (..., D); in the graph of the linear layer even if there is no pixel.
+        """
+        return self.project(self.features[image, :, row, col])
+
+
+def normalized_rows(embedding: EmbeddingMap, dtype: torch.dtype) -> Tensor:
+    """L2-normalised embeddings of all pixels.
+
+    Args:
+        embedding: N maps of h x w pixels, any floating dtype.
+        dtype: Of the result; normalised in float32.
+
+    Returns:
+        (N * h * w, D).
+    """
+    pixels = embedding.features.flatten(2)
+    num_pixels = pixels.shape[0] * pixels.shape[2]
+    rows = torch.empty(num_pixels, embedding.dims, dtype=dtype, device=pixels.device)
+    for piece, place in pixel_pieces(pixels, width=max(pixels.shape[1], embedding.dims)):
+        some = embedding.project(pixels[piece].T.contiguous())
+        rows[place] = F.normalize(some.float(), dim=1)
+    return rows
