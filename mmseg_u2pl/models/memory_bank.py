@@ -16,7 +16,8 @@ class CategoryMemoryBank(nn.Module):
 
     All queues lie one behind the other in one buffer, so that they may differ in size and are still
     written and read with one index operation. Queues are buffers: checkpoints, resuming and moves
-    between devices need nothing else. In distributed training every process holds the same queues.
+    between devices need nothing else. A checkpoint has of each queue what is filled. In distributed
+    training every process holds the same queues.
 
     Args:
         num_classes: ``C``.
@@ -62,6 +63,13 @@ class CategoryMemoryBank(nn.Module):
         self.register_buffer("fill", torch.zeros_like(size))
         self.register_buffer("cursor", torch.zeros_like(size))
 
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        """Save of each queue the rows that are filled, which are its first ones."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not torch.equal(self.fill, self.size):
+            filled = [ring[:n] for ring, n in zip(self._rings(), self.fill.tolist(), strict=True)]
+            destination[f"{prefix}keys"] = torch.cat(filled)
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
@@ -72,7 +80,18 @@ class CategoryMemoryBank(nn.Module):
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
                 f"this model {self.size.tolist()}; set queue_size as it was"
             )
+        keys, fill = state_dict.get(f"{prefix}keys"), state_dict.get(f"{prefix}fill")
+        if keys is not None and fill is not None and len(keys) == fill.sum():
+            whole = torch.zeros_like(self.keys)
+            rings = whole.split(self.size.tolist())
+            for ring, rows in zip(rings, keys.split(fill.tolist()), strict=True):
+                ring[: len(rows)] = rows
+            state_dict[f"{prefix}keys"] = whole
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _rings(self) -> Sequence[Tensor]:
+        """The rows of :attr:`keys` that each queue has, as views."""
+        return self.keys.split(self.size.tolist())
 
     @property
     def num_classes(self) -> int:
@@ -100,8 +119,8 @@ class CategoryMemoryBank(nn.Module):
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = torch.bincount(label, minlength=self.num_classes)
         by_class = pixel[label.argsort(stable=True)].split(counts.tolist())
-        rings = self.keys.split(self.size.tolist())
-        for ring, rows, cursor in zip(rings, by_class, self.cursor.tolist(), strict=True):
+        cursors = self.cursor.tolist()
+        for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))
