@@ -22,8 +22,8 @@ class Draw(int):
     stream: int
     number: int
 
-    # With defaults, for a copy in another process is made of the index and gets the rest later.
     def __new__(cls, index: int, seed: int = 0, stream: int = 0, number: int = 0) -> "Draw":
+        """Make a draw; a copy for another process is made of the index and gets the rest later."""
         draw = super().__new__(cls, index)
         draw.seed, draw.stream, draw.number = seed, stream, number
         return draw
