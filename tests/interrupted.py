@@ -81,7 +81,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
         ),
         param_scheduler=[dict(type="PolyLR", begin=0, end=16, by_epoch=False)],
         default_hooks=dict(
-            logger=dict(type="LoggerHook", interval=1),
+            logger=dict(type="LoggerHook", interval=1, log_metric_by_epoch=by_epoch),
             checkpoint=dict(
                 type="CheckpointHook",
                 by_epoch=by_epoch,
