@@ -110,32 +110,31 @@ def train(cfg: dict[str, Any], resume: bool) -> None:
         Runner(**cfg, resume=resume).train()
 
 
-def start(cfg: dict[str, Any], resume: bool = False, body=train) -> multiprocessing.Process:
+def start(cfg: dict[str, Any], resume: bool = False) -> multiprocessing.Process:
     """A process that trains. It is forked, which spares it the seconds of importing."""
     gc.freeze()  # MMEngine collects garbage often, and what was there before the fork is none
-    process = multiprocessing.get_context("fork").Process(target=body, args=(cfg, resume))
+    process = multiprocessing.get_context("fork").Process(target=train, args=(cfg, resume))
     process.start()
     return process
 
 
-def run(cfg: dict[str, Any], resume: bool = False, body=train) -> float:
-    """Train in a process to the end; seconds it took."""
-    began = time.monotonic()
-    process = start(cfg, resume, body)
+def run(cfg: dict[str, Any], resume: bool = False) -> None:
+    """Train in a process to the end."""
+    process = start(cfg, resume)
     process.join()
     assert process.exitcode == 0
-    return time.monotonic() - began
 
 
-def run_and_kill(cfg: dict[str, Any], after: float, resume: bool = False) -> bool:
-    """Train for some seconds and kill the process; whether it was still running."""
+def run_and_kill(cfg: dict[str, Any], step: int, seconds: float, resume: bool = False) -> None:
+    """Train, and kill the process some time after a step was logged, by it or one before it."""
     process = start(cfg, resume)
-    process.join(after)
-    running = process.exitcode is None
-    if running:
-        os.kill(process.pid, signal.SIGKILL)
+    folder = Path(cfg["work_dir"])
+    while step and process.is_alive() and ("loss", step) not in logged(folder):
+        time.sleep(0.005)
+    process.join(seconds)
+    process.kill()
     process.join()
-    return running
+    assert process.exitcode == -signal.SIGKILL
 
 
 def last_checkpoint(work_dir: Path) -> dict[str, Any]:
@@ -143,12 +142,15 @@ def last_checkpoint(work_dir: Path) -> dict[str, Any]:
     return torch.load(named, map_location="cpu", weights_only=False)
 
 
-def logged(work_dir: Path) -> dict[int, dict[str, float]]:
+def logged(work_dir: Path) -> dict[tuple[str, int], dict[str, float]]:
     """What was logged of each step, but times; later lines of a step replace earlier ones."""
-    lines: dict[int, dict[str, float]] = {}
+    lines: dict[tuple[str, int], dict[str, float]] = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json"), key=os.path.getmtime):
         for text in file.read_text().splitlines():
-            line = json.loads(text) if text.endswith("}") else {}  # the last one may be cut off
+            try:
+                line = json.loads(text)
+            except ValueError:  # it is being written, or was when the process was killed
+                continue
             kind = "mIoU" if "mIoU" in line else "loss"
             for key in ("time", "data_time"):
                 line.pop(key, None)

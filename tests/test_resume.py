@@ -4,19 +4,23 @@ import os
 import random
 import shutil
 import signal
-from pathlib import Path
+from itertools import islice
+from types import SimpleNamespace
 
 import interrupted
 import pytest
 import torch
 from interrupted import config, differences, last_checkpoint, logged, run, run_and_kill
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmseg_u2pl.datasets.builtin import write_builtin_dataset
 from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl.engine.resuming import continue_data
 
+KILLS = 4  # of a run
 CASES = [(loop, workers) for loop in interrupted.LOOPS for workers in (0, 2)]
 
 
@@ -47,13 +51,14 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """Runs that nothing interrupts, made when they are asked for: work folder and seconds."""
+    """Work folders of runs that nothing interrupts, made when they are asked for."""
     made = {}
 
     def get(loop, workers):
         if (loop, workers) not in made:
             folder = tmp_path_factory.mktemp("whole")
-            made[loop, workers] = folder, run(config(data, folder, loop, workers))
+            run(config(data, folder, loop, workers))
+            made[loop, workers] = folder
         return made[loop, workers]
 
     return get
@@ -69,20 +74,17 @@ def die(data, work_dir, loop, hook, **changes):
 
 @pytest.mark.parametrize(("loop", "workers"), CASES)
 def test_killed_at_random_moments(data, whole, tmp_path, loop, workers):
-    reference, seconds = whole(loop, workers)
     rng = random.Random(f"{loop} {workers}")
     cfg = config(data, tmp_path, loop, workers)
-    killed = run_and_kill(cfg, rng.uniform(0.4, 0.9) * seconds)
-    for _ in range(2):
-        killed += run_and_kill(cfg, rng.uniform(0.3, 0.6) * seconds, resume=True)
+    for count, step in enumerate(sorted(rng.choices(range(16), k=KILLS))):
+        run_and_kill(cfg, step, rng.uniform(0, 0.2), resume=count > 0)
     run(cfg, resume=True)
-    assert killed
-    assert differences(reference, tmp_path) == []
+    assert differences(whole(loop, workers), tmp_path) == []
 
 
 def test_the_runs_compared_use_all_that_has_a_state(whole):
     for loop in interrupted.LOOPS:
-        folder, _ = whole(loop, 0)
+        folder = whole(loop, 0)
         checkpoint = last_checkpoint(folder)
         bank = {k: v for k, v in checkpoint["state_dict"].items() if "bank" in k}
         fill, size = bank["contrastive_head.bank.fill"], bank["contrastive_head.bank.size"]
@@ -96,7 +98,7 @@ def test_the_runs_compared_use_all_that_has_a_state(whole):
 
 
 def test_number_of_workers_changes_nothing(whole):
-    assert differences(whole("iterations", 0)[0], whole("iterations", 2)[0]) == []
+    assert differences(whole("iterations", 0), whole("iterations", 2)) == []
 
 
 @pytest.mark.parametrize(("loop", "iterations"), [("iterations", 16), ("epochs", 8)])
@@ -104,7 +106,7 @@ def test_killed_while_it_validates(data, whole, tmp_path, loop, iterations):
     """The checkpoint is from before; MMEngine would never make up for the validation."""
     die(data, tmp_path, loop, Killer("validation", iterations))
     run(config(data, tmp_path, loop, 0), resume=True)
-    assert differences(whole(loop, 0)[0], tmp_path) == []
+    assert differences(whole(loop, 0), tmp_path) == []
 
 
 def test_goes_on_in_the_middle_of_an_epoch(data, whole, tmp_path):
@@ -113,8 +115,7 @@ def test_goes_on_in_the_middle_of_an_epoch(data, whole, tmp_path):
     die(data, tmp_path, "epochs", Killer("training", 8), default_hooks=hooks)
     assert last_checkpoint(tmp_path)["meta"]["iter"] == 6
     run(config(data, tmp_path, "epochs", 0), resume=True)
-    reference, _ = whole("epochs", 0)
-    differing = differences(reference, tmp_path)
+    differing = differences(whole("epochs", 0), tmp_path)
     # The log tells the iterations within an epoch from when it was resumed.
     assert [name for name in differing if not name.startswith("message_hub/runtime_info")] == []
 
@@ -135,7 +136,7 @@ def test_without_a_configured_seed(data, tmp_path):
     assert logged(folders[1])["loss", 16] == logged(folders[0])["loss", 16]
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -153,17 +154,36 @@ def test_resuming_at_iteration_40000_draws_no_sample_before_it(data, whole, tmp_
 
     class Stopper(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            raise Stop
+            raise StopError
 
     monkeypatch.setattr(SemiDataset, "__getitem__", noted_load)
     monkeypatch.setattr(DualStreamSampler, "_order", noted_order)
-    checkpoint = last_checkpoint(whole("iterations", 0)[0])
+    checkpoint = last_checkpoint(whole("iterations", 0))
     checkpoint["meta"]["iter"] = 40_000
     torch.save(checkpoint, tmp_path / "iter_40000.pth")
     cfg = config(data, tmp_path, "iterations", 0)
     cfg["train_cfg"] = dict(type="IterBasedTrainLoop", max_iters=80_000, val_interval=80_000)
     cfg["custom_hooks"] = [*cfg["custom_hooks"], Stopper()]
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         Runner(**cfg, load_from=str(tmp_path / "iter_40000.pth"), resume=True).train()
     assert sorted(drawn) == [80_000, 80_000, 80_001, 80_001]  # two of each stream
     assert len(orders) == 2
+
+
+def test_where_mmengine_loads_what_it_skips_nothing_is_loaded(data, tmp_path):
+    """Older loops ask for all batches and throw them away."""
+    cfg = config(data, tmp_path, "iterations", 0)
+    loop = Runner(**cfg).build_train_loop(cfg["train_cfg"])
+    loop.dataloader_iterator = iter(loop.dataloader)
+    loop._iter = 1000
+    continue_data(SimpleNamespace(train_loop=loop, message_hub=MessageHub("older loop")))
+    assert [next(loop.dataloader_iterator) for _ in range(1000)] == [None] * 1000
+    paths = [sample.img_path for sample in next(loop.dataloader_iterator)["data_samples"]]
+    indices = [int(i) for i in islice(loop.dataloader.batch_sampler.sampler, 4)]
+    assert [(draw.stream, draw.number) for draw in islice(loop.dataloader.sampler, 4)] == [
+        (0, 2000),
+        (1, 2000),
+        (0, 2001),
+        (1, 2001),
+    ]
+    assert paths == [loop.dataloader.dataset.get_data_info(i)["img_path"] for i in indices]

@@ -69,8 +69,8 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Find out where to write; put data and validation where the checkpoint left them."""
-        folder = get_file_backend(self.out_dir or runner.work_dir, backend_args=self.backend_args)
-        if type(folder) is LocalBackend and self.file_client_args is None:
+        is_local = isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend)
+        if is_local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = dict(backend=WHOLE_FILES)
         super().before_train(runner)
         if self.max_keep_ckpts > 0:

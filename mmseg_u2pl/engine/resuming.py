@@ -119,11 +119,9 @@ def continue_data(runner: Runner) -> None:
     loop = runner.train_loop
     if not isinstance(loop, IterBasedTrainLoop) or not loop.iter or not hasattr(sampler, "skip"):
         return
-    batches = loop.dataloader_iterator
-    if not hasattr(batches, "skip_iter"):  # before 0.10.12 MMEngine loads all that it skips
+    if not hasattr(loop.dataloader_iterator, "skip_iter"):  # an MMEngine that loads what it skips
         sampler.skip(loop.iter * loop.dataloader.batch_sampler.batch_size)
-        batches._iterator = iter(loop.dataloader)
-        loop.dataloader_iterator = _WithoutReplay(batches, loop.iter)
+        loop.dataloader_iterator = _WithoutReplay(iter(loop.dataloader), loop.iter)
 
 
 def continue_epoch(runner: Runner) -> None:
