@@ -94,3 +94,16 @@ def enable_mmseg_config_lookup() -> None:
     for module, distribution in _ONEDL_CONFIG_PACKAGES.items():
         if _installed_version(distribution):
             MODULE2PACKAGE[module] = distribution
+
+
+def allow_float32_in_checkpoints() -> None:
+    """Let MMEngine load checkpoints with ``weights_only=True``, which runs no code of the file.
+
+    MMEngine lists the types that its checkpoints hold, but not NumPy's float32, of which the scores
+    of MMSegmentation are. Finding one, it would load again without that safety.
+    """
+    import numpy as np
+    import torch
+
+    if hasattr(torch.serialization, "add_safe_globals"):  # PyTorch 2.4
+        torch.serialization.add_safe_globals([type(np.dtype(np.float32))])

@@ -199,7 +199,7 @@ def test_local_rank_of_the_launcher_stands(
     [
         ([], True, False, "warm.pth"),
         (["--resume"], True, True, None),
-        (["--resume"], False, True, "warm.pth"),
+        (["--resume"], False, False, "warm.pth"),
         (["--resume", "auto"], True, True, None),
         (["--resume", "iter_8.pth"], True, True, "iter_8.pth"),
         (["--resume", "--cfg-options", "load_from=iter_8.pth"], True, True, "iter_8.pth"),

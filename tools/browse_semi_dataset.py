@@ -26,6 +26,7 @@ from rich.progress import track
 
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models import U2PL, StepView
 from mmseg_u2pl.visualization import draw_step
 
@@ -70,6 +71,7 @@ def build_model(args: argparse.Namespace, cfg: dict) -> U2PL:
         )
     model.init_weights()
     if args.checkpoint:
+        require_checkpoint(args.checkpoint)
         load_checkpoint(model, args.checkpoint, map_location="cpu")
     model.progress = args.progress
     return revert_sync_batchnorm(model).train()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,10 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
 # isort: split
 import torch
+from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
+from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.wrapping import PREFIXES, export_segmentor, read_config
 
 
@@ -42,11 +43,8 @@ def read_checkpoint(path: Path) -> dict:
     Raises:
         ValueError: It is none.
     """
-    try:
-        # MMEngine's checkpoints hold the history of the log, which are objects.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"'{path}' is not a checkpoint: {error}") from error
+    require_checkpoint(str(path))
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
     if not isinstance(checkpoint, dict):
         raise ValueError(f"'{path}' is not a checkpoint: it holds a {type(checkpoint).__name__}")
     return checkpoint

@@ -42,6 +42,7 @@ from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
 from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.models.semi_segmentor import ROLES, SemiSegmentor
 from mmseg_u2pl.ops import predict_pixels
@@ -193,6 +194,7 @@ def max_entropy(model: SemiSegmentor) -> float:
 def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
     """Write all masks, and rank the images, the least reliable first."""
     leaves = open_unlabeled(cfg)
+    require_checkpoint(args.checkpoint)
     model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role
     meta = ClassMeta.of(leaves[0])

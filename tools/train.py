@@ -37,10 +37,14 @@ def set_resume(cfg: Config, resume: str | None, cfg_options: dict[str, object]) 
     if resume not in (None, "auto"):
         cfg.load_from = resume
     # MMEngine resumes from `load_from` where there is one. In a config that names the weights of
-    # a warm start, that would throw the interrupted run away; given on the command line, it is
+    # a warm start, that would throw the interrupted run away, or, if it has no checkpoint yet,
+    # take the one of the warm start for its own; given on the command line, it is
     # MMSegmentation's documented way to name the checkpoint to resume from.
-    elif resume and "load_from" not in cfg_options and find_latest_checkpoint(cfg.work_dir):
-        cfg.load_from = None
+    elif resume and cfg.get("load_from") and "load_from" not in cfg_options:
+        if find_latest_checkpoint(cfg.work_dir):
+            cfg.load_from = None
+        else:
+            cfg.resume = False
 
 
 def enable_amp(cfg: Config) -> None:

@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from mmseg_u2pl.datasets.draws import Draw
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 
@@ -24,7 +25,7 @@ class DualStreamSampler(Sampler[int]):
     image is drawn once a pass, and the streams pass at their own pace whatever their sizes. All
     ranks share the draws: draw k of a stream goes to rank ``k % world_size``. A draw is a pure
     function of the seed, the stream and k, hence resuming costs nothing (:meth:`skip`) and repeats
-    exactly.
+    exactly. An index is a :class:`Draw`, so that the augmentation is one too.
 
     With ``infinite=False`` an epoch has as many periods as the stream that needs more takes to be
     passed once; the next epoch goes on where it ended, so the other stream's pass is not cut short.
@@ -72,7 +73,7 @@ class DualStreamSampler(Sampler[int]):
         self._epoch = 0
         self._skipped = 0
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Draw]:
         """Yield this rank's indices into the data set."""
         start = self._epoch * len(self) + self._skipped
         end = (self._epoch + 1) * len(self)
@@ -82,8 +83,10 @@ class DualStreamSampler(Sampler[int]):
             period, slot = divmod(position, sum(self.ratio))
             stream = int(slot >= self.ratio[0])
             draw = period * self.ratio[stream] + slot - stream * self.ratio[0]
-            number, place = divmod(draw * self._world_size + self._rank, self._sizes[stream])
-            yield int(order(stream, number)[place]) + stream * self._sizes[0]
+            draw = draw * self._world_size + self._rank
+            number, place = divmod(draw, self._sizes[stream])
+            index = int(order(stream, number)[place]) + stream * self._sizes[0]
+            yield Draw(index, self.seed, stream, draw)
 
     def __len__(self) -> int:
         """Return the number of indices a rank draws in an epoch, also when drawing without end."""

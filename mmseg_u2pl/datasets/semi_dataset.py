@@ -13,6 +13,7 @@ from mmseg_u2pl.datasets.checks import (
     explain_failed_build,
     leaf_datasets,
 )
+from mmseg_u2pl.datasets.draws import random_numbers_of
 from mmseg_u2pl.datasets.faulty_images import note_skipped, require_whole
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.models.options import require_share
@@ -39,6 +40,10 @@ class SemiDataset(ConcatDataset):
     comes the next one of the list that can be used, with a note in its data sample
     (:func:`~mmseg_u2pl.datasets.faulty_images.skipped_images`), which
     :class:`~mmseg_u2pl.engine.DataCheckHook` counts.
+
+    For an index of :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` the transforms draw
+    random numbers that depend on the draw alone
+    (:func:`~mmseg_u2pl.datasets.draws.random_numbers_of`); for a plain index they draw as usual.
 
     Args:
         labeled: Config of the labeled data set, or the data set.
@@ -94,8 +99,12 @@ class SemiDataset(ConcatDataset):
         Raises:
             DataError: A labeled image or mask cannot be used, or none of several unlabeled images.
         """
-        if index < self.num_labeled:
-            return self._load_labeled(index)
+        with random_numbers_of(index):
+            if index < self.num_labeled:
+                return self._load_labeled(index)
+            return self._load_unlabeled(index)
+
+    def _load_unlabeled(self, index: int) -> dict[str, Any]:
         errors: dict[str, Exception] = {}
         for attempt in range(MAX_TRIES):
             other = self.num_labeled + (index - self.num_labeled + attempt) % self.num_unlabeled

@@ -1,5 +1,6 @@
 """What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
 
+from .checkpoint_hook import CheckpointHook
 from .data_check_hook import DataCheckHook
 from .loss_check_hook import LossCheckHook
 from .mean_teacher_hook import MeanTeacherHook
@@ -10,6 +11,7 @@ from .val_loop import TeacherStudentValLoop
 from .visualization_hook import SemiVisualizationHook
 
 __all__ = [
+    "CheckpointHook",
     "DataCheckHook",
     "LossCheckHook",
     "MeanTeacherHook",

@@ -19,7 +19,8 @@ class CategoryMemoryBank(nn.Module):
 
     All queues lie one behind the other in one buffer, so that they may differ in size and are still
     written and read with one index operation. Queues are buffers: checkpoints, resuming and moves
-    between devices need nothing else. In distributed training every process holds the same queues.
+    between devices need nothing else. A checkpoint has of each queue what is filled. In distributed
+    training every process holds the same queues.
 
     Args:
         num_classes: ``C``.
@@ -71,6 +72,13 @@ class CategoryMemoryBank(nn.Module):
         self.register_buffer("fill", torch.zeros_like(size))
         self.register_buffer("cursor", torch.zeros_like(size))
 
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        """Save of each queue the rows that are filled, which are its first ones."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not torch.equal(self.fill, self.size):
+            filled = [ring[:n] for ring, n in zip(self._rings(), self.fill.tolist(), strict=True)]
+            destination[f"{prefix}keys"] = torch.cat(filled)
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
@@ -81,7 +89,18 @@ class CategoryMemoryBank(nn.Module):
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
                 f"this model {self.sizes}; set queue_size as it was"
             )
+        keys, fill = state_dict.get(f"{prefix}keys"), state_dict.get(f"{prefix}fill")
+        if keys is not None and fill is not None and len(keys) == fill.sum():
+            whole = torch.zeros_like(self.keys)
+            rings = whole.split(self.sizes)
+            for ring, rows in zip(rings, keys.split(fill.tolist()), strict=True):
+                ring[: len(rows)] = rows
+            state_dict[f"{prefix}keys"] = whole
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _rings(self) -> Sequence[Tensor]:
+        """The rows of :attr:`keys` that each queue has, as views."""
+        return self.keys.split(self.sizes)
 
     @property
     def num_classes(self) -> int:
@@ -111,8 +130,7 @@ class CategoryMemoryBank(nn.Module):
         # Both at once, for each time the host waits for the device.
         lengths, cursors = torch.stack([counts, self.cursor]).tolist()
         by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
-        rings = self.keys.split(self.sizes)
-        for ring, rows, cursor in zip(rings, by_class, cursors, strict=True):
+        for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))

@@ -190,10 +190,18 @@ class SemiSegmentor(BaseSegmentor):
 
     @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
     def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
-        """Generators of the next step: one on the CPU, one on the device of the tensors."""
+        """Begin a step: seed PyTorch's own generators, which dropout uses, and make two more.
+
+        Args:
+            device: Where the tensors are.
+
+        Returns:
+            One generator on the CPU, one on the device.
+        """
         entropy = [self.seed.value, self.step.value, get_rank()]
-        seeds = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
+        seeds = np.random.SeedSequence(entropy).generate_state(3, np.uint64) >> np.uint64(1)
         self.step.advance()
+        torch.manual_seed(int(seeds[2]))
         cpu = torch.Generator().manual_seed(int(seeds[0]))
         return cpu, torch.Generator(device).manual_seed(int(seeds[1]))
 

@@ -127,9 +127,9 @@ class U2PL(SemiSegmentor):
             statistics of the step.
         """
         labeled, unlabeled = self.split_batch(inputs, data_samples)
+        plan_generator, generator = self.next_generators(inputs.device)
         if self.sup_only:
             return self._supervised_step(labeled)
-        plan_generator, generator = self.next_generators(inputs.device)
 
         teacher, mixed = self._teach(labeled.images, unlabeled, plan_generator)
         strong = self._strong_view(mixed.images, plan_generator)

@@ -212,6 +212,22 @@ def test_first_epoch_draws_every_image(sizes, ratio, world_size):
     assert {index for rank in ranks for index in rank} == set(range(sum(sizes)))
 
 
+def test_draws_are_numbered_over_ranks_epochs_and_resumed_runs():
+    numbers = {0: [], 1: []}
+    for rank in range(2):
+        sampler = make((2, 5), rank, 2, seed=7, infinite=False)  # 3 draws of each stream
+        drawn = list(sampler)[:2]
+        sampler.skip(2)
+        drawn += list(sampler)
+        sampler.set_epoch(1)
+        drawn += list(sampler)
+        assert {draw.seed for draw in drawn} == {7}
+        for draw in drawn:
+            assert (draw >= 2) == (draw.stream == 1)
+            numbers[draw.stream].append(draw.number)
+    assert sorted(numbers[0]) == sorted(numbers[1]) == list(range(12))
+
+
 def test_set_epoch_ends_a_skip():
     sampler = make((2, 3), shuffle=False, infinite=False)
     sampler.skip(4)

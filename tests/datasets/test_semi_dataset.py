@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from mmengine.dataset import RepeatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -8,6 +9,7 @@ from PIL import Image
 
 from mmseg_u2pl.datasets.camvid import CamVidDataset  # noqa: F401 (registers)
 from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.draws import Draw
 from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
@@ -252,3 +254,14 @@ def test_a_repeated_stream_is_refused(root, as_config):
     stream = repeated if as_config else RepeatDataset(DATASETS.build(inner), times=2)
     with pytest.raises(TypeError, match=r"labeled must be a data set config.*got RepeatDataset"):
         SemiDataset(stream, unlabeled(root))
+
+
+def test_augmentation_depends_on_the_draw_also_of_an_image_that_stands_in(root):
+    pipeline = [LOAD, {"type": "PhotoMetricDistortion"}, PACK]
+    dataset = SemiDataset(labeled(root), unlabeled(root, pipeline=pipeline), max_faulty_share=1.0)
+    draws = [Draw(index, 1, 1, number) for index in (2, 3) for number in range(9)]
+    first = {draw.number: dataset[draw]["inputs"] for draw in draws if draw == 3}
+    (root / "images" / "c.jpg").write_bytes(b"no image")
+    for draw in reversed(draws):
+        assert torch.equal(dataset[draw]["inputs"], first[draw.number])
+    assert len({image.numpy().tobytes() for image in first.values()}) > 3

@@ -283,6 +283,33 @@ def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
     assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_checkpoint_holds_what_is_filled(dtype):
+    bank, loaded = (CategoryMemoryBank(3, 8, [3, 4, 5], dtype) for _ in range(2))
+    assert bank.state_dict()["keys"].shape == (0, 8)
+    push(bank, [0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 2, 2])
+    state = bank.state_dict()
+    assert state["keys"].shape == (3 + 0 + 2, 8)
+    assert state["keys"].dtype == getattr(torch, dtype)
+    push(loaded, [7] * 12, [0] * 3 + [1] * 4 + [2] * 5)  # all of it is to go
+    loaded.load_state_dict(state)
+    for name, buffer in bank.named_buffers():
+        assert torch.equal(buffer, loaded.get_buffer(name)), name
+
+
+def test_loads_whole_queues_as_they_were_saved_before():
+    bank, loaded = (CategoryMemoryBank(2, 8, [3, 4]) for _ in range(2))
+    push(bank, [0, 1, 2], [0, 1, 1])
+    loaded.load_state_dict(dict(bank.state_dict(), keys=bank.keys))
+    assert torch.equal(bank.keys, loaded.keys)
+
+
+def test_refuses_queues_that_hold_neither_all_nor_what_is_filled():
+    bank = CategoryMemoryBank(2, 8, [3, 4])
+    with pytest.raises(RuntimeError, match="size mismatch for keys"):
+        bank.load_state_dict(dict(bank.state_dict(), keys=torch.zeros(2, 8)))
+
+
 def test_refuses_queues_of_other_sizes_even_if_they_are_as_long_together():
     state = CategoryMemoryBank(2, 8, [3, 2]).state_dict()
 

@@ -1,6 +1,7 @@
 """The training step as a whole."""
 
 import math
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -328,3 +329,17 @@ def test_batch_must_hold_both_kinds(num_labeled, num_unlabeled):
     message = f"got {num_labeled} labeled and {num_unlabeled} unlabeled"
     with pytest.raises(ValueError, match=message):
         losses_of(tiny_u2pl(), batch(num_labeled, num_unlabeled, num_classes=NUM_CLASSES))
+
+
+@pytest.mark.parametrize("sup_only", [False, True])
+def test_dropout_depends_on_seed_and_step_alone(sup_only):
+    model = tiny_u2pl(tiny_segmentor(dropout_ratio=0.5))
+    model.sup_only = sup_only
+    state = deepcopy(model.state_dict())
+    runs = []
+    for seed in (1, 2):
+        model.load_state_dict(state)
+        torch.manual_seed(seed)  # as in another process, after other steps
+        runs.append([losses_of(model, batch())["sup.decode.loss_ce"].item() for _ in range(2)])
+    assert runs[0] == runs[1]
+    assert runs[0][0] != runs[0][1]

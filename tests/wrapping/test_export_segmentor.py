@@ -139,7 +139,7 @@ class TestErrors:
 
     def test_missing_files(self, run, tmp_path, capsys):
         self.fails(run, tmp_path, capsys, "cannot read the config", config="none.py")
-        self.fails(run, tmp_path, capsys, "[Errno 2] No such file", checkpoint="none.pth")
+        self.fails(run, tmp_path, capsys, f"{run}/none.pth can not be found", checkpoint="none.pth")
 
     def test_plain_config(self, run, tmp_path, capsys):
         message = "the config's model is EncoderDecoder, not U2PL; give the config that the run"
@@ -153,7 +153,8 @@ class TestErrors:
     def test_file_of_another_kind(self, run, tmp_path, capsys):
         text = tmp_path / "text.pth"
         text.write_text("weights")
-        self.fails(run, tmp_path, capsys, f"'{text}' is not a checkpoint", checkpoint=text)
+        message = f"'{text}' of 7 bytes is no checkpoint of PyTorch, or was cut off; give another"
+        self.fails(run, tmp_path, capsys, message, checkpoint=text)
         torch.save([1], text)
         message = f"'{text}' is not a checkpoint: it holds a list"
         self.fails(run, tmp_path, capsys, message, checkpoint=text)
