@@ -1,11 +1,10 @@
 """The contrastive loss of U2PL: unreliable pixels as negatives of classes they surely are not."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -31,9 +30,24 @@ from .options import (
     require_positive,
     require_share,
 )
+from .ranks import gather_rows, sum_over_ranks
 
 POSITIVES = ("anchors", "candidates")
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
+
+
+class AnchorDraw(NamedTuple):
+    """Anchors of a step, drawn from those of all processes.
+
+    Attributes:
+        classes: (K,), int64, classes that are contrasted.
+        own: (K, M), bool, which of their anchors are in the images of this process.
+        pixels: (A, 3), int64, image, row and column of these, in order.
+    """
+
+    classes: Tensor
+    own: Tensor
+    pixels: Tensor
 
 
 @MODELS.register_module()
@@ -66,7 +80,8 @@ class UnreliableContrastiveHead(nn.Module):
         TypeError: On an unknown option.
 
     Attributes:
-        anchor_counts: (C,), int64, anchor candidates of each class in the last step.
+        anchor_counts: (C,), int64, anchor candidates of each class in the last step, of all
+            processes.
     """
 
     def __init__(
@@ -129,25 +144,29 @@ class UnreliableContrastiveHead(nn.Module):
                 ones; 255 where there is none.
             anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
             negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
-            generator: Random numbers of this step, on the device of the tensors.
+            generator: Random numbers of this step, on the device of the tensors, the same on all
+                ranks.
+
+        In distributed training the mean is over anchors drawn from the images of all processes,
+        with the same random numbers everywhere.
 
         Returns:
-            ``loss_nce``, and for the log ``anchors``, the number of candidates, and ``queue_fill``,
-            the mean fill of the queues in [0, 1].
+            ``loss_nce``, the part of that mean that this process's anchors make up: their sum over
+            the processes is the loss. For the log ``anchors``, the number of candidates, and
+            ``queue_fill``, the mean fill of the queues in [0, 1].
         """
         num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
-            self.bank.enqueue(teacher_embedding, *self._negatives(prob, label, negative_pixels))
+            for images, negatives in self._negatives(prob, label, negative_pixels):
+                self.bank.enqueue(teacher_embedding[images], *negatives)
             target = label.clone()
             target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
             anchors = anchor_mask(prob, target, self.min_prob)
             positives, has_positive = self._positives(teacher_embedding, anchors, target)
-
-        classes, anchor_embedding = self._draw_anchors(
-            student_embedding, anchors, label, has_positive & (self.bank.fill > 0), generator
-        )
+            has_both = has_positive & (self.bank.fill > 0)
+            draw = self._draw_anchors(anchors, label, num_labeled, has_both, generator)
         return {
-            "loss_nce": self._contrast(classes, anchor_embedding, positives, generator),
+            "loss_nce": self._contrast(student_embedding, draw, positives, generator),
             "anchors": self.anchor_counts.sum().float(),
             "queue_fill": self.queue_fill.mean(),
         }
@@ -157,19 +176,34 @@ class UnreliableContrastiveHead(nn.Module):
         """(C,), float32, fill of each queue in [0, 1]."""
         return self.bank.fill / self.bank.size
 
-    def _negatives(self, prob: Tensor, label: Tensor, negative_pixels: Tensor) -> Negatives:
-        """Negatives of the step, labeled images first."""
-        num_labeled = len(prob) - len(negative_pixels)
-        labeled = labeled_negatives(prob[:num_labeled], label[:num_labeled], self.low_rank)
-        unlabeled = unlabeled_negatives(
-            prob[num_labeled:], negative_pixels, self.low_rank, self.high_rank
+    def _negatives(
+        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> Iterator[tuple[slice, Negatives]]:
+        """Negatives of the step: those of the labeled images, then those of the unlabeled ones."""
+        labeled = slice(0, len(prob) - len(negative_pixels))
+        unlabeled = slice(labeled.stop, len(prob))
+        yield (
+            labeled,
+            self._with_label(
+                labeled_negatives(prob[labeled], label[labeled], self.low_rank), label[labeled]
+            ),
         )
-        pixel = torch.cat([labeled.pixel, unlabeled.pixel + label[:num_labeled].numel()])
-        negative_of = torch.cat([labeled.label, unlabeled.label])
-        if self.negatives_need_label:
-            kept = label.flatten()[pixel] == negative_of
-            return Negatives(pixel[kept], negative_of[kept])
-        return Negatives(pixel, negative_of)
+        yield (
+            unlabeled,
+            self._with_label(
+                unlabeled_negatives(
+                    prob[unlabeled], negative_pixels, self.low_rank, self.high_rank
+                ),
+                label[unlabeled],
+            ),
+        )
+
+    def _with_label(self, negatives: Negatives, label: Tensor) -> Negatives:
+        """Without those that a pixel of another label is, if the authors' code is followed."""
+        if not self.negatives_need_label:
+            return negatives
+        kept = label.flatten()[negatives.pixel] == negatives.label
+        return Negatives(negatives.pixel[kept], negatives.label[kept])
 
     def _positives(
         self, embedding: Tensor, anchors: Tensor, target: Tensor
@@ -178,45 +212,54 @@ class UnreliableContrastiveHead(nn.Module):
         if self.positives == "anchors":
             target = target.masked_fill(~anchors, IGNORE)
         sums, counts = class_sums(embedding, target, self.num_classes)
-        all_reduce(sums)
-        all_reduce(counts)
+        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
         return sums / counts.clamp(min=1.0)[:, None], counts > 0
-
-    def _contrast(
-        self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Mean loss of the classes (K,) with the anchors (K, M, D); 0 without any."""
-        num_anchors, dims = anchors.shape[1:]
-        slots = self.bank.draw(classes, num_anchors * self.num_negatives, generator)
-        # From here on by anchor, for the negatives of a whole class do not fit into the cache.
-        anchors = anchors.flatten(0, 1)
-        slots = slots.view(len(anchors), self.num_negatives)
-        positives = positives[classes].repeat_interleave(num_anchors, dim=0)
-
-        def loss(anchors: Tensor, some: slice) -> Tensor:
-            negatives = self.bank.keys.index_select(0, slots[some].flatten())
-            negatives = negatives.view(len(anchors), 1, self.num_negatives, dims)
-            mean = self.loss(anchors[:, None], positives[some], negatives, self.temperature)
-            return mean * len(anchors)
-
-        some = pieces_of(len(anchors), self.num_negatives * dims, anchors.device)
-        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(len(anchors), 1)
 
     def _draw_anchors(
         self,
-        embedding: Tensor,
         anchors: Tensor,
         label: Tensor,
+        num_labeled: int,
         contrastable: Tensor,
         generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
+    ) -> AnchorDraw:
+        """Draw M anchors of each class from those of all processes."""
+        labels = [
+            gather_rows(label[images][anchors[images]])
+            for images in (slice(0, num_labeled), slice(num_labeled, None))
+        ]
         drawn, self.anchor_counts = sample_per_class(
-            label[anchors], self.num_classes, self.num_anchors, generator
+            torch.cat([part.rows for part in labels]),
+            self.num_classes,
+            self.num_anchors,
+            generator,
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
-        image, row, col = anchors.nonzero()[drawn[classes]].unbind(-1)
-        return classes, embedding[image, :, row, col]
+        is_own = torch.cat([part.is_own for part in labels])
+        own_number = is_own.cumsum(0) - 1
+        drawn = drawn[classes]
+        own = is_own[drawn]
+        return AnchorDraw(classes, own, anchors.nonzero()[own_number[drawn[own]]])
+
+    def _contrast(
+        self, embedding: Tensor, draw: AnchorDraw, positives: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """This process's share of the mean over all anchors that were drawn; 0 without any."""
+        image, row, col = draw.pixels.unbind(1)
+        anchors = embedding[image, :, row, col]
+        slots = self.bank.draw(draw.classes, self.num_anchors * self.num_negatives, generator)
+        slots = slots.view(*draw.own.shape, self.num_negatives)[draw.own]
+        positives = positives[draw.classes[draw.own.nonzero()[:, 0]]]
+
+        # By anchor, for the negatives of a whole class do not fit into the cache.
+        def loss(anchors: Tensor, some: slice) -> Tensor:
+            negatives = self.bank.keys.index_select(0, slots[some].flatten())
+            negatives = negatives.view(len(anchors), 1, self.num_negatives, -1)
+            mean = self.loss(anchors[:, None], positives[some], negatives, self.temperature)
+            return mean * len(anchors)
+
+        some = pieces_of(len(anchors), self.num_negatives * anchors.shape[1], anchors.device)
+        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(draw.own.numel(), 1)
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

@@ -115,6 +115,7 @@ class SemiSegmentor(BaseSegmentor):
         # Random numbers of a step depend on (seed, step, rank) alone, so that a checkpoint has all
         # that is needed to go on with the same ones.
         self.seed = StepCounter(torch.initial_seed() % 2**63)
+        self._shares_seed = False
         self.step = StepCounter()
 
     @property
@@ -190,12 +191,27 @@ class SemiSegmentor(BaseSegmentor):
 
     @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
     def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
-        """Generators of the next step: one on the CPU, one on the device of the tensors."""
-        entropy = [self.seed.value, self.step.value, get_rank()]
-        seeds = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
+        """Generators of the next step.
+
+        Args:
+            device: Of the tensors.
+
+        Returns:
+            One on the CPU, different on each rank, for what is done to its images; and one on the
+            device, the same on all ranks, for what they choose together.
+        """
+        if not self._shares_seed:
+            self.seed.take_from_first_rank()
+            self._shares_seed = True
+        own, common = (
+            np.random.SeedSequence([self.seed.value, self.step.value, rank])
+            for rank in (get_rank(), 0)
+        )
         self.step.advance()
-        cpu = torch.Generator().manual_seed(int(seeds[0]))
-        return cpu, torch.Generator(device).manual_seed(int(seeds[1]))
+        return (
+            torch.Generator().manual_seed(_seed_from(own, 0)),
+            torch.Generator(device).manual_seed(_seed_from(common, 1)),
+        )
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
         """Predict as the plain segmentor does, with the role in ``predict_with``."""
@@ -228,6 +244,11 @@ class SemiSegmentor(BaseSegmentor):
                 if ".segmentor." not in name:
                     state_dict[name] = value
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _seed_from(entropy: np.random.SeedSequence, number: int) -> int:
+    """The first or second seed (``number`` 0 or 1) that a sequence gives."""
+    return int(entropy.generate_state(2, np.uint64)[number] >> np.uint64(1))
 
 
 def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:

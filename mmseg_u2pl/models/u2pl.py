@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.dist import get_world_size
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
@@ -25,6 +26,7 @@ from ..ops import (
 )
 from ..ops.selection import IGNORE
 from .options import require_options
+from .ranks import gather_rows, show_global_losses, sum_over_ranks
 from .rules import Rules, with_preset
 from .semi_segmentor import LabeledBatch, SemiSegmentor, UnlabeledBatch
 
@@ -129,7 +131,7 @@ class U2PL(SemiSegmentor):
         teacher, mixed = self._teach(labeled.images, unlabeled, plan_generator)
         images = torch.cat([labeled.images, mixed.images])
         student = self.student(images)
-        split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
+        split = self._partition(teacher.pseudo.entropy, mixed.valid)
 
         if self.observer is not None:
             view = labeled, unlabeled, mixed, teacher.pseudo, split, student.logits.detach()
@@ -140,7 +142,7 @@ class U2PL(SemiSegmentor):
         contra = self._contrast(student.embedding, teacher, labeled.label, split, generator)
         return {
             **add_prefix(supervised, "sup"),
-            "unsup.loss_ce": self.rules.unsup_weight * unsupervised,
+            **self._weighted(unsupervised, contra.pop("loss_nce")),
             **add_prefix(contra, "contra"),
             **self._statistics(teacher.pseudo.label, mixed.truth, split),
         }
@@ -181,16 +183,24 @@ class U2PL(SemiSegmentor):
     def _draw_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         return draw_plan(self.rules.mixing, self.rules.mixing_prob, label, generator)
 
+    def _partition(self, entropy: Tensor, valid: Tensor) -> Partition:
+        """Reliable and unreliable pixels at this progress."""
+        pool = entropy[valid]
+        if self.rules.threshold_scope == "batch":
+            pool = gather_rows(pool).rows
+        return partition(entropy, valid, self._unreliable_share(), pool)
+
     def _unreliable_share(self) -> float:
         if self.rules.dynamic_partition:
             return unreliable_share(self.progress, self.rules.alpha_0)
         return self.rules.alpha_0
 
     def _unsupervised(self, logits: Tensor, teacher: TeacherView, split: Partition) -> Tensor:
-        """Unsupervised loss at the resolution of the images."""
+        """This process's share of the unsupervised loss, at the resolution of the images."""
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
-        return unsupervised_loss(self._resize(logits, label.shape[-2:]), label, kept, valid)
+        logits = self._resize(logits, label.shape[-2:])
+        return unsupervised_loss(logits, label, kept, valid, sum_over_ranks)
 
     def _contrast(
         self,
@@ -200,12 +210,12 @@ class U2PL(SemiSegmentor):
         split: Partition,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Weighted contrastive loss at the resolution of the embedding."""
+        """This process's share of the contrastive loss, at the resolution of the embedding."""
         anchor_pixels, negative_pixels = self._candidates(teacher.pseudo.entropy, split)
         label = label.masked_fill(label == self.student.ignore_index, IGNORE)
         pseudo_label = teacher.pseudo.label.masked_fill(~split.valid, IGNORE)
         grid = embedding.shape[-2:]
-        result = self.contrastive_head(
+        return self.contrastive_head(
             student_embedding=embedding,
             teacher_embedding=teacher.embedding,
             prob=teacher.prob,
@@ -214,14 +224,25 @@ class U2PL(SemiSegmentor):
             negative_pixels=resize_nearest(negative_pixels, grid),
             generator=generator,
         )
-        result["loss_nce"] = self.rules.contra_weight * result["loss_nce"]
-        return result
+
+    def _weighted(self, unsupervised: Tensor, contrastive: Tensor) -> dict[str, Tensor]:
+        """The two losses of unlabeled images from the shares that processes have in them.
+
+        The sum of the shares is the loss, and distributed training takes the mean of gradients.
+        """
+        num_processes = get_world_size()
+        return show_global_losses(
+            {
+                "unsup.loss_ce": self.rules.unsup_weight * num_processes * unsupervised,
+                "contra.loss_nce": self.rules.contra_weight * num_processes * contrastive,
+            }
+        )
 
     def _candidates(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
         """Unlabeled pixels that may give anchors, and those that may give negatives."""
         anchors = split.reliable
         if self.rules.anchor_pixels == "lowest_alpha_t":
-            anchors = partition(entropy, split.valid, 1.0 - split.alpha).reliable
+            anchors = partition(entropy, split.valid, 1.0 - split.alpha, split.pool).reliable
         pixels = dict(unreliable=split.unreliable, reliable=split.reliable, all=split.valid)
         return anchors, pixels[self.rules.negative_pixels]
 

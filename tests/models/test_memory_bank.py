@@ -306,5 +306,7 @@ def test_refuses_sizes_that_do_not_fit(size):
 
 
 def test_refuses_an_unknown_dtype():
-    with pytest.raises(ValueError, match="queue_dtype must be one of 'float16', 'float32', got 'int8'"):
+    with pytest.raises(
+        ValueError, match="queue_dtype must be one of 'float16', 'float32', got 'int8'"
+    ):
         CategoryMemoryBank(2, 8, 4, dtype="int8")
