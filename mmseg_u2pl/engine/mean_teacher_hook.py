@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.dist import is_distributed
+from mmengine.hooks import Hook, SyncBuffersHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.optim import Optimizer
@@ -42,13 +43,24 @@ class MeanTeacherHook(Hook):
         self._has_stepped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Turn epochs into iterations, and refuse a model without a teacher."""
+        """Turn epochs into iterations; refuse a model without a teacher, and averaged queues.
+
+        Raises:
+            TypeError: The model has no teacher.
+            ValueError: Another hook would change the queues.
+        """
         model = unwrapped(runner.model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
                 f"MeanTeacherHook works on U2PL, but the model is {type(model).__name__}; remove "
                 "the hook from custom_hooks or wrap the model: "
                 "model=dict(type='U2PL', segmentor=...)"
+            )
+        if is_distributed() and any(isinstance(hook, SyncBuffersHook) for hook in runner.hooks):
+            raise ValueError(
+                "SyncBuffersHook averages all buffers over the processes, and with them queues, "
+                "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
+                "statistics of batch norm"
             )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)

@@ -127,17 +127,18 @@ def class_sums(embedding: Tensor, target: Tensor, num_classes: int) -> tuple[Ten
         num_classes: ``C``.
 
     Returns:
-        Sums (C, D) and counts (C,), both float32.
+        Sums (C, D) and counts (C,), both float32, or float64 if the embeddings are.
     """
     pixels = embedding.flatten(2)
     target = target.flatten()
     # A row more, for the pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
-    sums = torch.zeros(num_classes + 1, embedding.shape[1], device=embedding.device)
+    dtype = torch.promote_types(embedding.dtype, torch.float32)
+    sums = torch.zeros(num_classes + 1, embedding.shape[1], dtype=dtype, device=embedding.device)
     for piece, place in pixel_pieces(pixels):
-        sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
+        sums.index_add_(0, target[place], pixels[piece].T.to(dtype).contiguous())
     counts = torch.bincount(target, minlength=num_classes + 1)
-    return sums[:-1], counts[:-1].float()
+    return sums[:-1], counts[:-1].to(dtype)
 
 
 def normalized_rows(embedding: Tensor, dtype: torch.dtype) -> Tensor:
