@@ -26,7 +26,7 @@ class Processes:
         # Importing takes seconds, so it is done once and processes are forked from there.
         context = mp.get_context("forkserver")
         context.set_forkserver_preload(["mmseg_u2pl"])
-        address = f"tcp://127.0.0.1:{_free_port()}"
+        address = f"tcp://127.0.0.1:{free_port()}"
         pipes = [context.Pipe() for _ in range(count)]
         self.connections = [ours for ours, _ in pipes]
         self.processes = [
@@ -57,7 +57,8 @@ class Processes:
             process.join()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -80,3 +81,16 @@ def checksum(tensors) -> str:
     for tensor in tensors:
         digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def state_of(model) -> dict[str, str]:
+    """What all ranks must have alike: checksums of weights and queues, and counters."""
+    bank = model.contrastive_head.bank
+    return dict(
+        student=checksum(model.student.parameters()),
+        teacher=checksum(model.teacher.module.parameters()),
+        keys=checksum([bank.keys]),
+        fill=str(bank.fill.tolist()),
+        cursor=str(bank.cursor.tolist()),
+        seed=str(model.seed.value),
+    )

@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import SyncBuffersHook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from processes import checksum
+from processes import state_of
 from tiny import NUM_CLASSES, batch, tiny_u2pl
 
 from mmseg_u2pl.engine import MeanTeacherHook
@@ -16,18 +16,6 @@ from mmseg_u2pl.models import semi_segmentor
 from mmseg_u2pl.models.ranks import gather_rows
 
 STEPS = 4
-
-
-def state_of(model) -> dict[str, str]:
-    bank = model.contrastive_head.bank
-    return dict(
-        student=checksum(model.student.parameters()),
-        teacher=checksum(model.teacher.module.parameters()),
-        keys=checksum([bank.keys]),
-        fill=str(bank.fill.tolist()),
-        cursor=str(bank.cursor.tolist()),
-        seed=str(model.seed.value),
-    )
 
 
 def ordinary(rank, step):
