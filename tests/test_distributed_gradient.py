@@ -1,5 +1,6 @@
 """The gradient of several processes is that of one process on all their images, in float64."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
@@ -57,9 +58,9 @@ def train(model, parallel, batches):
     return history, model.contrastive_head.bank.state_dict()
 
 
-def train_in_parallel(rank, name, count):
+def train_in_parallel(rank, name):
     model = model_for(name)
-    parallel = MMDistributedDataParallel(model)
+    parallel = MMDistributedDataParallel(model, find_unused_parameters=False)
     return train(model, parallel, [images(rank, step) for step in range(STEPS)])
 
 
@@ -71,7 +72,7 @@ def train_alone(name, count):
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradient_queues_and_threshold_are_those_of_one_process(processes, name):
     alone, queues = train_alone(name, processes.count)
-    for history, own_queues in processes.run(train_in_parallel, name, processes.count):
+    for history, own_queues in processes.run(train_in_parallel, name):
         for (gradient, log), (expected, expected_log) in zip(history, alone, strict=True):
             for mine, theirs in zip(gradient, expected, strict=True):
                 assert torch.dist(mine, theirs) <= 1e-6 * theirs.norm()
@@ -82,6 +83,24 @@ def test_gradient_queues_and_threshold_are_those_of_one_process(processes, name)
                 )
         for key, value in queues.items():
             torch.testing.assert_close(own_queues[key], value, rtol=1e-6, atol=1e-7)
-    # The loss in question has a gradient, and the queues have been filled more than once.
+    # The loss in question has a gradient, and the queues have been full.
     assert max(gradient.abs().max() for gradient in alone[-1][0]) > 0
     assert (queues["fill"] == 50).all()
+
+
+def first_threshold(rank, scope):
+    """Of a step, by what a process logs and by its own entropies."""
+    model, pools = tiny_u2pl(threshold_scope=scope, mixing="none"), []
+    model.observer = lambda view: pools.append(view.pseudo.entropy[view.split.valid])
+    losses = model.loss(**model.data_preprocessor(images(rank, 0), training=True))
+    return losses["gamma_t"].item(), pools[0].numpy()
+
+
+@pytest.mark.parametrize("scope", ["batch", "process"])
+def test_threshold_is_the_quantile_of_the_batch_or_of_each_process(processes, scope):
+    thresholds, pools = zip(*processes.run(first_threshold, scope), strict=True)
+    if scope == "batch":
+        pools = [np.concatenate(pools)] * processes.count
+    assert thresholds == tuple(
+        np.percentile(pool.astype(np.float64), 80).astype(np.float32) for pool in pools
+    )

@@ -76,7 +76,7 @@ def show_global_losses(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     if get_world_size() == 1:
         return losses
-    shares = torch.stack([loss.detach().float() for loss in losses.values()])
+    shares = torch.stack([loss.detach() for loss in losses.values()])
     means = sum_over_ranks(shares) / get_world_size()
     return {
         name: loss - loss.detach() + mean

@@ -283,6 +283,7 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(negative_pixels="none"), "negative_pixels must be one of 'unreliable', 'reliable'"),
         (dict(anchor_pixels="all"), "anchor_pixels must be one of 'reliable', 'lowest_alpha_t'"),
         (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
+        (dict(threshold_scope="rank"), "threshold_scope must be one of 'batch', 'process', got"),
         (dict(variant="original"), "variant must be one of 'paper', 'reference', got 'original'"),
     ],
 )
