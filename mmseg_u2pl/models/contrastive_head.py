@@ -1,7 +1,7 @@
 """The contrastive loss of U2PL: unreliable pixels as negatives of classes they surely are not."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..ops import (
     CONTRASTIVE_LOSSES,
-    Negatives,
     anchor_mask,
     class_sums,
     labeled_negatives,
@@ -134,7 +133,8 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> dict[str, Tensor]:
         """Push the negatives of this step, then contrast its anchors.
 
-        The first images of the batch are the labeled ones; the last ``N_u`` are not.
+        The first images of the batch are the labeled ones; the last ``N_u`` are not. In distributed
+        training anchors are drawn from those of all processes, and each contrasts its own.
 
         Args:
             student_embedding: (N, D, h, w); the only argument that gets a gradient.
@@ -147,9 +147,6 @@ class UnreliableContrastiveHead(nn.Module):
             generator: Random numbers of this step, on the device of the tensors, the same on all
                 ranks.
 
-        In distributed training the mean is over anchors drawn from the images of all processes,
-        with the same random numbers everywhere.
-
         Returns:
             ``loss_nce``, the part of that mean that this process's anchors make up: their sum over
             the processes is the loss. For the log ``anchors``, the number of candidates, and
@@ -157,8 +154,7 @@ class UnreliableContrastiveHead(nn.Module):
         """
         num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
-            for images, negatives in self._negatives(prob, label, negative_pixels):
-                self.bank.enqueue(teacher_embedding[images], *negatives)
+            self._enqueue_negatives(teacher_embedding, prob, label, negative_pixels)
             target = label.clone()
             target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
             anchors = anchor_mask(prob, target, self.min_prob)
@@ -176,34 +172,22 @@ class UnreliableContrastiveHead(nn.Module):
         """(C,), float32, fill of each queue in [0, 1]."""
         return self.bank.fill / self.bank.size
 
-    def _negatives(
-        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
-    ) -> Iterator[tuple[slice, Negatives]]:
-        """Negatives of the step: those of the labeled images, then those of the unlabeled ones."""
-        labeled = slice(0, len(prob) - len(negative_pixels))
-        unlabeled = slice(labeled.stop, len(prob))
-        yield (
-            labeled,
-            self._with_label(
-                labeled_negatives(prob[labeled], label[labeled], self.low_rank), label[labeled]
-            ),
+    def _enqueue_negatives(
+        self, embedding: Tensor, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> None:
+        """Push the negatives of all processes: of labeled images, then of unlabeled ones."""
+        num_labeled = len(prob) - len(negative_pixels)
+        labeled, unlabeled = slice(0, num_labeled), slice(num_labeled, None)
+        span = self.low_rank, self.high_rank
+        found = (
+            (labeled, labeled_negatives(prob[labeled], label[labeled], self.low_rank)),
+            (unlabeled, unlabeled_negatives(prob[unlabeled], negative_pixels, *span)),
         )
-        yield (
-            unlabeled,
-            self._with_label(
-                unlabeled_negatives(
-                    prob[unlabeled], negative_pixels, self.low_rank, self.high_rank
-                ),
-                label[unlabeled],
-            ),
-        )
-
-    def _with_label(self, negatives: Negatives, label: Tensor) -> Negatives:
-        """Without those that a pixel of another label is, if the authors' code is followed."""
-        if not self.negatives_need_label:
-            return negatives
-        kept = label.flatten()[negatives.pixel] == negatives.label
-        return Negatives(negatives.pixel[kept], negatives.label[kept])
+        for images, (pixel, negative_of) in found:
+            if self.negatives_need_label:
+                kept = label[images].flatten()[pixel] == negative_of
+                pixel, negative_of = pixel[kept], negative_of[kept]
+            self.bank.enqueue(embedding[images], pixel, negative_of)
 
     def _positives(
         self, embedding: Tensor, anchors: Tensor, target: Tensor
