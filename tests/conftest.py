@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
+from processes import Processes
 
 # The same inputs in every run: a failure is found again by running the test again.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
@@ -23,3 +24,10 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session", params=[2, 3], ids=["2 processes", "3 processes"])
+def processes(request: pytest.FixtureRequest) -> Iterator[Processes]:
+    processes = Processes(request.param)
+    yield processes
+    processes.close()

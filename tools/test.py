@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         apply_arguments(cfg, args)
     except ValueError as error:
         parser.error(str(error))
+    join_cpu_processes(cfg)
     Runner.from_cfg(cfg).test()
 
 

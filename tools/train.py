@@ -14,6 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmseg.registry import RUNNERS
 
 from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             enable_amp(cfg)
         except ValueError as error:
             parser.error(str(error))
+    join_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.train()
 

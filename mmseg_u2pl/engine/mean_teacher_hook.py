@@ -1,10 +1,13 @@
 """Keeps the model informed of the training's progress and moves its teacher."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.dist import is_distributed
+from mmengine.hooks import Hook, SyncBuffersHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.optim import Optimizer
 
 from ..models import SemiSegmentor
 from .unwrap import unwrapped
@@ -14,10 +17,13 @@ from .unwrap import unwrapped
 class MeanTeacherHook(Hook):
     """Sets ``progress`` and ``sup_only`` before each step and moves the teacher after it.
 
-    The teacher moves when the optimizer steps: with gradient accumulation, not at each iteration.
+    The teacher moves when the optimizer steps: with gradient accumulation not at each iteration,
+    and in mixed precision not when the step is skipped because gradients overflowed. All iterations
+    that one step of the optimizer is made of have the same progress.
 
     Args:
-        sup_only_iters: Iterations at the start that use the labeled images alone.
+        sup_only_iters: Iterations at the start that use the labeled images alone. With gradient
+            accumulation, an optimizer step that has begun so ends so.
         sup_only_epochs: The same in epochs, passes over the dataloader; only one of the two. (The
             paper: 1 on VOC, 20 on Cityscapes.)
 
@@ -33,9 +39,16 @@ class MeanTeacherHook(Hook):
             )
         self.sup_only_iters = sup_only_iters
         self.sup_only_epochs = sup_only_epochs
+        self._begins_step = True
+        self._has_stepped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Turn epochs into iterations, and refuse a model without a teacher."""
+        """Turn epochs into iterations; refuse a model without a teacher, and averaged queues.
+
+        Raises:
+            TypeError: The model has no teacher.
+            ValueError: Another hook would change the queues.
+        """
         model = unwrapped(runner.model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
@@ -43,16 +56,31 @@ class MeanTeacherHook(Hook):
                 "the hook from custom_hooks or wrap the model: "
                 "model=dict(type='U2PL', segmentor=...)"
             )
+        if is_distributed() and any(isinstance(hook, SyncBuffersHook) for hook in runner.hooks):
+            raise ValueError(
+                "SyncBuffersHook averages all buffers over the processes, and with them queues, "
+                "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
+                "statistics of batch norm"
+            )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
+        self._begins_step = True
+        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """Called by the optimizer after a step; a GradScaler that skips one does not call it."""
+        # But a fused optimizer is called even so, and told to do nothing.
+        overflow = getattr(optimizer, "found_inf", None)
+        self._has_stepped = overflow is None or not overflow.item()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
     ) -> None:
-        """Tell the model how far the training is."""
-        model = unwrapped(runner.model)
-        model.progress = runner.iter / runner.max_iters
-        model.sup_only = runner.iter < self.sup_only_iters
+        """Tell the model how far the training is, if a step of the optimizer begins."""
+        if self._begins_step:
+            model = unwrapped(runner.model)
+            model.progress = runner.iter / runner.max_iters
+            model.sup_only = runner.iter < self.sup_only_iters
 
     def after_train_iter(
         self,
@@ -62,5 +90,7 @@ class MeanTeacherHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Move the teacher if the optimizer has stepped."""
-        if runner.optim_wrapper.should_update():
+        if self._has_stepped:
             unwrapped(runner.model).update_teacher()
+        self._has_stepped = False
+        self._begins_step = runner.optim_wrapper.should_update()

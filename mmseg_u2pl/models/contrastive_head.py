@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from ..ops import (
     CONTRASTIVE_LOSSES,
     EmbeddingMap,
-    Negatives,
     anchor_mask,
     class_sums,
     labeled_negatives,
@@ -33,10 +31,25 @@ from .options import (
     require_positive,
     require_share,
 )
+from .ranks import gather_rows, sum_over_ranks
 
 POSITIVES = ("anchors", "candidates", "prototypes")
 PROTOTYPE_DECAY = 0.99
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
+
+
+class AnchorDraw(NamedTuple):
+    """Anchors of a step, drawn from those of all processes.
+
+    Attributes:
+        classes: (K,), int64, classes that are contrasted.
+        own: (A,), int64, which of their K * M anchors are in the images of this process.
+        pixels: Image, row and column of these, (A,), int64 each.
+    """
+
+    classes: Tensor
+    own: Tensor
+    pixels: tuple[Tensor, Tensor, Tensor]
 
 
 @MODELS.register_module()
@@ -72,7 +85,8 @@ class UnreliableContrastiveHead(nn.Module):
         TypeError: On an unknown option.
 
     Attributes:
-        anchor_counts: (C,), int64, anchor candidates of each class in the last step.
+        anchor_counts: (C,), int64, anchor candidates of each class in the last step, of all
+            processes.
     """
 
     prototypes: Tensor
@@ -135,7 +149,8 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> dict[str, Tensor]:
         """Push the negatives of this step, then contrast its anchors.
 
-        The first images of the batch are the labeled ones; the last ``N_u`` are not.
+        The first images of the batch are the labeled ones; the last ``N_u`` are not. In distributed
+        training anchors are drawn from those of all processes, and each contrasts its own.
 
         Args:
             student_embedding: N maps of h x w pixels; the only argument that gets a gradient.
@@ -145,25 +160,25 @@ class UnreliableContrastiveHead(nn.Module):
                 ones; 255 where there is none.
             anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
             negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
-            generator: Random numbers of this step, on the device of the tensors.
+            generator: Random numbers of this step, on the device of the tensors, the same on all
+                ranks.
 
         Returns:
-            ``loss_nce``, and for the log ``anchors``, the number of candidates, and ``queue_fill``,
-            the mean fill of the queues in [0, 1].
+            ``loss_nce``, the part of that mean that this process's anchors make up: their sum over
+            the processes is the loss. For the log ``anchors``, the number of candidates, and
+            ``queue_fill``, the mean fill of the queues in [0, 1].
         """
         num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
-            self.bank.enqueue(teacher_embedding, *self._negatives(prob, label, negative_pixels))
+            self._enqueue_negatives(teacher_embedding, prob, label, negative_pixels)
             target = label.clone()
             target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
             anchors = anchor_mask(prob, target, self.min_prob)
             positives, has_positive = self._positives(teacher_embedding, anchors, target)
-
-        classes, anchor_embedding = self._draw_anchors(
-            student_embedding, anchors, label, has_positive & (self.bank.fill > 0), generator
-        )
+            has_both = has_positive & (self.bank.fill > 0)
+            draw = self._draw_anchors(anchors, label, num_labeled, has_both, generator)
         return {
-            "loss_nce": self._contrast(classes, anchor_embedding, positives, generator),
+            "loss_nce": self._contrast(student_embedding, draw, positives, generator),
             "anchors": self.anchor_counts.sum().float(),
             "queue_fill": self.queue_fill.mean(),
         }
@@ -173,19 +188,22 @@ class UnreliableContrastiveHead(nn.Module):
         """(C,), float32, fill of each queue in [0, 1]."""
         return self.bank.fill / self.bank.size
 
-    def _negatives(self, prob: Tensor, label: Tensor, negative_pixels: Tensor) -> Negatives:
-        """Negatives of the step, labeled images first."""
+    def _enqueue_negatives(
+        self, embedding: EmbeddingMap, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> None:
+        """Push the negatives of all processes: of labeled images, then of unlabeled ones."""
         num_labeled = len(prob) - len(negative_pixels)
-        labeled = labeled_negatives(prob[:num_labeled], label[:num_labeled], self.low_rank)
-        unlabeled = unlabeled_negatives(
-            prob[num_labeled:], negative_pixels, self.low_rank, self.high_rank
+        labeled, unlabeled = slice(0, num_labeled), slice(num_labeled, None)
+        span = self.low_rank, self.high_rank
+        found = (
+            (labeled, labeled_negatives(prob[labeled], label[labeled], self.low_rank)),
+            (unlabeled, unlabeled_negatives(prob[unlabeled], negative_pixels, *span)),
         )
-        pixel = torch.cat([labeled.pixel, unlabeled.pixel + label[:num_labeled].numel()])
-        negative_of = torch.cat([labeled.label, unlabeled.label])
-        if self.negatives_need_label:
-            kept = label.flatten()[pixel] == negative_of
-            return Negatives(pixel[kept], negative_of[kept])
-        return Negatives(pixel, negative_of)
+        for images, (pixel, negative_of) in found:
+            if self.negatives_need_label:
+                kept = label[images].flatten()[pixel] == negative_of
+                pixel, negative_of = pixel[kept], negative_of[kept]
+            self.bank.enqueue(embedding.of(images), pixel, negative_of)
 
     def _positives(
         self, embedding: EmbeddingMap, anchors: Tensor, target: Tensor
@@ -197,8 +215,7 @@ class UnreliableContrastiveHead(nn.Module):
             rows = normalized_rows(embedding, torch.float32)
             embedding = EmbeddingMap(rows.unflatten(0, target.shape).movedim(-1, 1))
         sums, counts = class_sums(embedding.features, target, self.num_classes)
-        all_reduce(sums)
-        all_reduce(counts)
+        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
         means, present = embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
         if self.positives == "prototypes":
             return self._move_prototypes(means, present), present
@@ -210,42 +227,51 @@ class UnreliableContrastiveHead(nn.Module):
         weight = torch.where(is_new, 1.0, 1.0 - PROTOTYPE_DECAY) * present
         return self.prototypes.lerp_(means, weight[:, None])
 
-    def _contrast(
-        self, classes: Tensor, anchors: Tensor, positives: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Mean loss of the classes (K,) with the anchors (K, M, D); 0 without any."""
-        num_anchors, dims = anchors.shape[1:]
-        slots = self.bank.draw(classes, num_anchors * self.num_negatives, generator)
-        # From here on by anchor, for the negatives of a whole class do not fit into the cache.
-        anchors = anchors.flatten(0, 1)
-        slots = slots.view(len(anchors), self.num_negatives)
-        positives = positives[classes].repeat_interleave(num_anchors, dim=0)
+    def _draw_anchors(
+        self,
+        anchors: Tensor,
+        label: Tensor,
+        num_labeled: int,
+        contrastable: Tensor,
+        generator: torch.Generator,
+    ) -> AnchorDraw:
+        """Draw M anchors of each class from those of all processes."""
+        image, row, col = anchors.nonzero(as_tuple=True)
+        found = gather_rows(torch.stack([label[image, row, col], image >= num_labeled], dim=1))
+        # Labeled images of all processes first, as one process would have them.
+        order = found.rows[:, 1].byte().argsort(stable=True)
+        drawn, self.anchor_counts = sample_per_class(
+            found.rows[order, 0], self.num_classes, self.num_anchors, generator
+        )
+        classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
+        place = order[drawn[classes]].flatten() - found.own.start
+        own = ((place >= 0) & (place < len(image))).nonzero()[:, 0]
+        place = place[own]
+        return AnchorDraw(classes, own, (image[place], row[place], col[place]))
 
+    def _contrast(
+        self,
+        embedding: EmbeddingMap,
+        draw: AnchorDraw,
+        positives: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """This process's share of the mean over all anchors that were drawn; 0 without any."""
+        anchors = embedding.at(*draw.pixels)
+        slots = self.bank.draw(draw.classes, self.num_anchors * self.num_negatives, generator)
+        slots = slots.view(-1, self.num_negatives)[draw.own]
+        positives = positives[draw.classes[draw.own // self.num_anchors]]
+
+        # By anchor, for the negatives of a whole class do not fit into the cache.
         def loss(anchors: Tensor, some: slice) -> Tensor:
             negatives = self.bank.keys.index_select(0, slots[some].flatten())
-            negatives = negatives.view(len(anchors), 1, self.num_negatives, dims)
+            negatives = negatives.view(len(anchors), 1, self.num_negatives, -1)
             mean = self.loss(anchors[:, None], positives[some], negatives, self.temperature)
             return mean * len(anchors)
 
-        some = pieces_of(len(anchors), self.num_negatives * dims, anchors.device)
-        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(len(anchors), 1)
-
-    def _draw_anchors(
-        self,
-        embedding: EmbeddingMap,
-        anchors: Tensor,
-        label: Tensor,
-        contrastable: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Classes to contrast (K,) and the embeddings of M of their anchors (K, M, D)."""
-        image, row, col = anchors.nonzero(as_tuple=True)
-        drawn, self.anchor_counts = sample_per_class(
-            label[image, row, col], self.num_classes, self.num_anchors, generator
-        )
-        classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
-        drawn = drawn[classes]
-        return classes, embedding.at(image[drawn], row[drawn], col[drawn])
+        some = pieces_of(len(anchors), self.num_negatives * anchors.shape[1], anchors.device)
+        num_drawn = len(draw.classes) * self.num_anchors
+        return sum_with_gradient(loss, anchors, ((s, s) for s in some)) / max(num_drawn, 1)
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:

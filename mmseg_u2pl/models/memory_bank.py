@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather, get_rank, get_world_size
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from ..ops import EmbeddingMap, class_counts, normalized_rows
 from .options import require_choice, require_count
+from .ranks import gather_rows
 
 PAPER_SIZE = 30000
 """Embeddings a class, unless something else is asked for."""
@@ -193,15 +194,6 @@ def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:
 def _gather_negatives(keys: Tensor, pixel: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Keys, pixels and labels of all ranks; a key travels once, however many queues it enters."""
     used, pixel = pixel.unique(return_inverse=True)
-    counts = torch.stack(all_gather(torch.tensor(len(used), device=pixel.device)))
-    first = (counts.cumsum(0) - counts)[get_rank()]
-    return _gather_rows(keys[used]), _gather_rows(pixel + first), _gather_rows(label)
-
-
-def _gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate the rows of all ranks; ranks may have different numbers of them, or none."""
-    counts = torch.stack(all_gather(torch.tensor(len(rows), device=rows.device))).tolist()
-    # Collectives need the same shape everywhere.
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    return torch.cat([part[:n] for part, n in zip(all_gather(padded), counts, strict=True)])
+    keys, own = gather_rows(keys[used])
+    pixel, label = gather_rows(torch.stack([pixel + own.start, label], dim=1)).rows.unbind(1)
+    return keys, pixel, label

@@ -9,6 +9,7 @@ from .options import require_choice, require_flag, require_options, require_shar
 
 ANCHOR_PIXELS = ("reliable", "lowest_alpha_t")
 NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
+THRESHOLD_SCOPES = ("batch", "process")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Rules:
         teacher_passes: With 1, the teacher sees clean images and what it says is mixed with them.
             With 2, that pass gives the pseudo-labels alone, with running statistics, and entropies,
             probabilities and embeddings come from a second one, on the labeled and mixed images.
+        threshold_scope: Whose entropies ``gamma_t`` is a quantile of, in distributed training:
+            those of the whole ``'batch'``, or of the part that each ``'process'`` has.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -54,6 +57,7 @@ class Rules:
     feature_dropout: float = 0.0
     confidence_weight: bool = False
     teacher_passes: int = 1
+    threshold_scope: str = "batch"
 
     def __post_init__(self) -> None:
         for name in ("alpha_0", "mixing_prob", "feature_dropout"):
@@ -68,6 +72,7 @@ class Rules:
         require_choice("negative_pixels", self.negative_pixels, NEGATIVE_PIXELS)
         require_choice("mixing", self.mixing, MIXINGS)
         require_choice("teacher_passes", self.teacher_passes, (1, 2))
+        require_choice("threshold_scope", self.threshold_scope, THRESHOLD_SCOPES)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -78,6 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         anchor_pixels="lowest_alpha_t",
         mixing_prob=0.5,
         teacher_passes=2,
+        threshold_scope="process",
         teacher=dict(dropout=True),
         contrastive_head=dict(
             num_anchors=256, num_negatives=50, positives="candidates", negatives_need_label=True

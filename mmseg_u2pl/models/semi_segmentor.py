@@ -115,6 +115,7 @@ class SemiSegmentor(BaseSegmentor):
         # Random numbers of a step depend on (seed, step, rank) alone, so that a checkpoint has all
         # that is needed to go on with the same ones.
         self.seed = StepCounter(torch.initial_seed() % 2**63)
+        self._shares_seed = False
         self.step = StepCounter()
 
     @property
@@ -196,14 +197,25 @@ class SemiSegmentor(BaseSegmentor):
             device: Where the tensors are.
 
         Returns:
-            One generator on the CPU, one on the device.
+            One on the CPU, different on each rank, for what is done to its images; and one on the
+            device, the same on all ranks, for what they choose together.
         """
-        entropy = [self.seed.value, self.step.value, get_rank()]
-        seeds = np.random.SeedSequence(entropy).generate_state(3, np.uint64) >> np.uint64(1)
+        if not self._shares_seed:
+            self.seed.take_from_first_rank()
+            self._shares_seed = True
+        own, common = (
+            np.random.SeedSequence([self.seed.value, self.step.value, rank]).generate_state(
+                3, np.uint64
+            )
+            >> np.uint64(1)
+            for rank in (get_rank(), 0)
+        )
         self.step.advance()
-        torch.manual_seed(int(seeds[2]))
-        cpu = torch.Generator().manual_seed(int(seeds[0]))
-        return cpu, torch.Generator(device).manual_seed(int(seeds[1]))
+        torch.manual_seed(int(own[2]))
+        return (
+            torch.Generator().manual_seed(int(own[0])),
+            torch.Generator(device).manual_seed(int(common[1])),
+        )
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
         """Predict as the plain segmentor does, with the role in ``predict_with``."""

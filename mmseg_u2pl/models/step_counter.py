@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from mmengine.dist import broadcast
 from torch import Tensor, nn
 
 
@@ -31,6 +32,11 @@ class StepCounter(nn.Module):
         """Add one."""
         self._value = self.value + 1
         self.count.fill_(self._value)
+
+    def take_from_first_rank(self) -> None:
+        """Take over the count of rank 0; all ranks of a distributed training must call it."""
+        broadcast(self.count)
+        self._value = None
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.dist import get_world_size
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
@@ -30,6 +31,7 @@ from ..ops import (
 from ..ops.selection import IGNORE
 from .normalization import denormalize, normalize
 from .options import require_options
+from .ranks import gather_rows, show_global_losses, sum_over_ranks
 from .rules import Rules, with_preset
 from .semi_segmentor import LabeledBatch, SemiSegmentor, UnlabeledBatch
 
@@ -135,7 +137,7 @@ class U2PL(SemiSegmentor):
         strong = self._strong_view(mixed.images, plan_generator)
         images = torch.cat([labeled.images, strong])
         student = self.student(images, self._perturbation(len(labeled.images), plan_generator))
-        split = partition(teacher.pseudo.entropy, mixed.valid, self._unreliable_share())
+        split = self._partition(teacher.pseudo.entropy, mixed.valid)
 
         if self.observer is not None:
             view = labeled, unlabeled, mixed, teacher.pseudo, split, student.logits.detach()
@@ -146,7 +148,7 @@ class U2PL(SemiSegmentor):
         contra = self._contrast(student.embedding, teacher, labeled.label, split, generator)
         return {
             **add_prefix(supervised, "sup"),
-            "unsup.loss_ce": self.rules.unsup_weight * unsupervised,
+            **self._weighted(unsupervised, contra.pop("loss_nce")),
             **add_prefix(contra, "contra"),
             **self._statistics(teacher.pseudo.label, mixed.truth, split),
         }
@@ -204,18 +206,26 @@ class U2PL(SemiSegmentor):
             return None
         return lambda features: drop_channels(features, num_labeled, prob, generator)
 
+    def _partition(self, entropy: Tensor, valid: Tensor) -> Partition:
+        """Reliable and unreliable pixels at this progress."""
+        pool = entropy[valid]
+        if self.rules.threshold_scope == "batch":
+            pool = gather_rows(pool).rows
+        return partition(entropy, valid, self._unreliable_share(), pool)
+
     def _unreliable_share(self) -> float:
         if self.rules.dynamic_partition:
             return unreliable_share(self.progress, self.rules.alpha_0)
         return self.rules.alpha_0
 
     def _unsupervised(self, logits: Tensor, teacher: TeacherView, split: Partition) -> Tensor:
-        """Unsupervised loss at the resolution of the images."""
+        """This process's share of the unsupervised loss, at the resolution of the images."""
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
         if self.rules.confidence_weight:
             kept = kept * confidence(teacher.pseudo.entropy, max(self.num_classes, 2))
-        return unsupervised_loss(self._resize(logits, label.shape[-2:]), label, kept, valid)
+        logits = self._resize(logits, label.shape[-2:])
+        return unsupervised_loss(logits, label, kept, valid, sum_over_ranks)
 
     def _contrast(
         self,
@@ -225,12 +235,12 @@ class U2PL(SemiSegmentor):
         split: Partition,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Weighted contrastive loss at the resolution of the embedding."""
+        """This process's share of the contrastive loss, at the resolution of the embedding."""
         anchor_pixels, negative_pixels = self._candidates(teacher.pseudo.entropy, split)
         label = label.masked_fill(label == self.student.ignore_index, IGNORE)
         pseudo_label = teacher.pseudo.label.masked_fill(~split.valid, IGNORE)
         grid = embedding.grid
-        result = self.contrastive_head(
+        return self.contrastive_head(
             student_embedding=embedding,
             teacher_embedding=teacher.embedding,
             prob=teacher.prob,
@@ -239,14 +249,25 @@ class U2PL(SemiSegmentor):
             negative_pixels=resize_nearest(negative_pixels, grid),
             generator=generator,
         )
-        result["loss_nce"] = self.rules.contra_weight * result["loss_nce"]
-        return result
+
+    def _weighted(self, unsupervised: Tensor, contrastive: Tensor) -> dict[str, Tensor]:
+        """The two losses of unlabeled images from the shares that processes have in them.
+
+        The sum of the shares is the loss, and distributed training takes the mean of gradients.
+        """
+        num_processes = get_world_size()
+        return show_global_losses(
+            {
+                "unsup.loss_ce": self.rules.unsup_weight * num_processes * unsupervised,
+                "contra.loss_nce": self.rules.contra_weight * num_processes * contrastive,
+            }
+        )
 
     def _candidates(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
         """Unlabeled pixels that may give anchors, and those that may give negatives."""
         anchors = split.reliable
         if self.rules.anchor_pixels == "lowest_alpha_t":
-            anchors = partition(entropy, split.valid, 1.0 - split.alpha).reliable
+            anchors = partition(entropy, split.valid, 1.0 - split.alpha, split.pool).reliable
         pixels = dict(unreliable=split.unreliable, reliable=split.reliable, all=split.valid)
         return anchors, pixels[self.rules.negative_pixels]
 

@@ -36,6 +36,10 @@ class EmbeddingMap(NamedTuple):
         """D."""
         return self.features.shape[1] if self.weight is None else len(self.weight)
 
+    def of(self, images: slice) -> "EmbeddingMap":
+        """Embeddings of some of the images."""
+        return self._replace(features=self.features[images])
+
     def project(self, rows: Tensor) -> Tensor:
         """The linear layer on features of some pixels, or on means of them.
 

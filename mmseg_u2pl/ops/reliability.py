@@ -17,12 +17,14 @@ class Partition(NamedTuple):
         unreliable: (N, H, W), bool, ``H > gamma_t``.
         threshold: (), float32, ``gamma_t`` in nats; 0 if no pixel is valid.
         alpha: ``alpha_t``, the share of unreliable pixels that was asked for.
+        pool: (P,), float32, the entropies that ``gamma_t`` is a quantile of.
     """
 
     reliable: Tensor
     unreliable: Tensor
     threshold: Tensor
     alpha: float
+    pool: Tensor
 
     @property
     def valid(self) -> Tensor:
@@ -72,7 +74,9 @@ def confidence(entropy: Tensor, num_classes: int) -> Tensor:
     return (1.0 - entropy / math.log(num_classes)).clamp(0.0, 1.0)
 
 
-def partition(entropy: Tensor, valid: Tensor, alpha: float) -> Partition:
+def partition(
+    entropy: Tensor, valid: Tensor, alpha: float, pool: Tensor | None = None
+) -> Partition:
     """Split the valid pixels of a batch at the ``1 - alpha`` quantile of their entropy.
 
     Implements ``gamma_t = np.percentile(H.flatten(), 100 * (1 - alpha_t))`` (U2PL, Eq. 7). A
@@ -83,11 +87,13 @@ def partition(entropy: Tensor, valid: Tensor, alpha: float) -> Partition:
         entropy: (N, H, W), float32, in nats.
         valid: (N, H, W), bool, False for padding.
         alpha: ``alpha_t``, share of unreliable pixels, in [0, 1].
+        pool: (P,), float32, the entropies to take the quantile of, if they are not those of the
+            valid pixels: several processes have a batch together.
 
     Returns:
         The masks and the threshold.
     """
-    values = entropy[valid]
-    threshold = quantile(values, 1.0 - alpha) if values.numel() else entropy.new_zeros(())
+    pool = entropy[valid] if pool is None else pool
+    threshold = quantile(pool, 1.0 - alpha) if pool.numel() else entropy.new_zeros(())
     reliable = (entropy <= threshold) & valid
-    return Partition(reliable, valid & ~reliable, threshold, alpha)
+    return Partition(reliable, valid & ~reliable, threshold, alpha, pool)

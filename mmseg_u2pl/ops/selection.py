@@ -141,17 +141,18 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tens
         num_classes: ``C``.
 
     Returns:
-        Sums (C, E) and counts (C,), both float32.
+        Sums (C, E) and counts (C,), both float32, or float64 if the features are.
     """
     pixels = features.flatten(2)
     target = target.flatten()
     # A row more, for the pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
-    sums = torch.zeros(num_classes + 1, features.shape[1], device=features.device)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    sums = torch.zeros(num_classes + 1, features.shape[1], dtype=dtype, device=features.device)
     for piece, place in pixel_pieces(pixels):
-        sums.index_add_(0, target[place], pixels[piece].T.float().contiguous())
+        sums.index_add_(0, target[place], pixels[piece].T.to(dtype).contiguous())
     counts = class_counts(target, num_classes + 1)
-    return sums[:-1], counts[:-1].float()
+    return sums[:-1], counts[:-1].to(dtype)
 
 
 def sample_per_class(

@@ -1,5 +1,7 @@
 """Loss of the student on mixed unlabeled images against the teacher's pseudo-labels."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,7 +10,13 @@ from .chunks import pixel_pieces, sum_with_gradient
 from .prediction import with_both_classes
 
 
-def unsupervised_loss(logits: Tensor, label: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+def unsupervised_loss(
+    logits: Tensor,
+    label: Tensor,
+    weight: Tensor,
+    valid: Tensor,
+    add_up: Callable[[Tensor], Tensor] = torch.clone,
+) -> Tensor:
     """Cross-entropy over weighted pixels, times the inverse of their share.
 
     Implements ``lambda_u * L_u`` with ``lambda_u = |valid pixels| / |kept pixels|`` (U2PL, Eq. 3,
@@ -20,9 +28,12 @@ def unsupervised_loss(logits: Tensor, label: Tensor, weight: Tensor, valid: Tens
         label: (N, H, W), int64, pseudo-labels in [0, C).
         weight: (N, H, W), bool or floating, at least 0; pixels of weight 0 are left out.
         valid: (N, H, W), bool, pixels that are not padding.
+        add_up: Gives the sum of a tensor over all processes that have a batch together; by default
+            there is one.
 
     Returns:
-        (), float32; 0 if no pixel has a weight.
+        (), float32; 0 if no pixel has a weight. The sum over the processes is the loss of their
+        batch.
     """
     pixels = with_both_classes(logits).flatten(2)
     # What is left out may have an infinite loss, which times 0 would not be 0.
@@ -35,5 +46,7 @@ def unsupervised_loss(logits: Tensor, label: Tensor, weight: Tensor, valid: Tens
         return (loss[0] * weight[place]).sum()
 
     total = sum_with_gradient(cross_entropy, pixels, pixel_pieces(pixels))
-    kept = weight.sum(dtype=torch.float64).clamp(min=1e-6).to(total)
-    return total / kept * (valid.sum() / kept)
+    kept = weight.sum(dtype=torch.float64)
+    kept, num_valid = add_up(torch.stack([kept, valid.sum().to(kept)])).to(total)
+    kept = kept.clamp(min=1e-6)
+    return total / kept * (num_valid / kept)

@@ -3,8 +3,12 @@
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
+from processes import state_of
 from tiny import batch, tiny_segmentor, tiny_u2pl
+from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
 
@@ -26,7 +30,9 @@ def loader(batches):
     return DataLoader(batches, batch_size=1, collate_fn=lambda items: items[0])
 
 
-def run(tmp_path, model=None, loop=None, batches=4, accumulative_counts=1, **hook_options):
+def run(
+    tmp_path, model=None, loop=None, batches=4, optim_wrapper=None, snapshots=(), **hook_options
+):
     recorder = Recorder()
     batch_list = [batch(1, 1, seed=i) for i in range(batches)]
     runner = Runner(
@@ -34,12 +40,8 @@ def run(tmp_path, model=None, loop=None, batches=4, accumulative_counts=1, **hoo
         work_dir=str(tmp_path),
         train_dataloader=loader(batch_list),
         train_cfg=loop or dict(type="IterBasedTrainLoop", max_iters=4),
-        optim_wrapper=dict(
-            type="OptimWrapper",
-            optimizer=dict(type="SGD", lr=0.1),
-            accumulative_counts=accumulative_counts,
-        ),
-        custom_hooks=[dict(type="MeanTeacherHook", **hook_options), recorder],
+        optim_wrapper=optim_wrapper or dict(optimizer=dict(type="SGD", lr=0.1)),
+        custom_hooks=[dict(type="MeanTeacherHook", **hook_options), recorder, *snapshots],
         default_scope="mmseg",
         log_level="ERROR",
     )
@@ -69,9 +71,44 @@ def test_supervised_only_epochs(tmp_path):
     assert recorder.sup_only == [True, True, False, False, False, False]
 
 
-def test_teacher_moves_with_the_optimizer_not_with_the_iterations(tmp_path):
-    _, recorder = run(tmp_path, accumulative_counts=2)
+def test_gradient_accumulation_counts_steps_of_the_optimizer(tmp_path):
+    wrapper = dict(optimizer=dict(type="SGD", lr=0.1), accumulative_counts=2)
+    _, recorder = run(tmp_path, optim_wrapper=wrapper, sup_only_iters=1)
     assert recorder.moves == [0, 1, 1, 2]
+    assert recorder.progress == [0.0, 0.0, 0.5, 0.5]
+    assert recorder.sup_only == [True, True, False, False]
+
+
+@pytest.mark.parametrize("accumulative_counts", [1, 2])
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+def test_steps_that_overflow_move_neither_student_nor_teacher(
+    tmp_path, monkeypatch, fused, accumulative_counts
+):
+    # MMEngine has mixed precision for GPUs alone; what it does with a scaler is the same here.
+    monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
+    model = tiny_u2pl(unsup_weight=1e6)
+    before = state_of(model)
+    optimizer = torch.optim.SGD(model.student.parameters(), lr=1e-6, fused=fused)
+    wrapper = AmpOptimWrapper(
+        dtype="bfloat16", optimizer=optimizer, accumulative_counts=accumulative_counts
+    )
+    # Gradients of this size times this scale overflow; at the next step the scale is small.
+    wrapper.loss_scaler = GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-120)
+    after = []
+
+    class Snapshot(Hook):
+        priority = "LOWEST"
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            after.append(state_of(model))
+
+    _, recorder = run(tmp_path, model, optim_wrapper=wrapper, snapshots=[Snapshot()])
+
+    steps = recorder.moves[accumulative_counts - 1 :: accumulative_counts]
+    assert steps == list(range(4 // accumulative_counts))
+    for part in ("student", "teacher"):
+        assert after[accumulative_counts - 1][part] == before[part]
+        assert after[-1][part] != before[part]
 
 
 def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):

@@ -347,6 +347,7 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(feature_dropout=1.0), "feature_dropout must be below 1"),
         (dict(photometric=1), "photometric must be True or False, got 1"),
         (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
+        (dict(threshold_scope="rank"), "threshold_scope must be one of 'batch', 'process', got"),
         (dict(variant="original"), "variant must be one of 'paper', 'reference', got 'original'"),
     ],
 )

@@ -58,8 +58,8 @@ def test_a_step_waits_for_the_device_as_often_as_the_page_says(monkeypatch):
     assert losses["contra.loss_nce"] > 0
     del waits.files[ON_THE_HOST]
     assert waits.files == {
-        "reliability.py": 1,  # entropies of the valid pixels
+        "u2pl.py": 1,  # entropies of the valid pixels
         "selection.py": 3,  # labeled pixels, negatives among them, unreliable pixels
-        "memory_bank.py": 1,  # how many go into each queue, and where
-        "contrastive_head.py": 2,  # anchors, classes to contrast
+        "memory_bank.py": 2,  # how many go into each queue, and where
+        "contrastive_head.py": 3,  # anchors, classes to contrast, anchors of this process
     }

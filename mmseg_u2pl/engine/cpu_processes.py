@@ -1,0 +1,32 @@
+"""Distributed training without GPUs, which MMEngine's launcher takes for granted."""
+
+import os
+from datetime import timedelta
+
+import torch.distributed
+from mmengine.config import Config
+from mmengine.device import get_device
+from torch.distributed.constants import default_pg_timeout
+
+
+def join_cpu_processes(cfg: Config) -> None:
+    """On a machine without an accelerator, join the processes that ``torchrun`` started.
+
+    MMEngine would select a CUDA device first and hand it to the wrapper of the model. A process
+    group that exists already it uses as it is. The backend is ``gloo``, the only one for CPUs,
+    whatever the config says. Elsewhere, and with other launchers, nothing happens.
+
+    Args:
+        cfg: Config of the run, with its ``launcher``; gets the wrapper of the model.
+    """
+    if cfg.launcher != "pytorch" or get_device() != "cpu" or "RANK" not in os.environ:
+        return
+    seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout")
+    timeout = default_pg_timeout if seconds is None else timedelta(seconds=seconds)
+    torch.distributed.init_process_group("gloo", timeout=timeout)
+    wrapper = dict(
+        type="MMDistributedDataParallel",
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    cfg.model_wrapper_cfg = {**(cfg.get("model_wrapper_cfg") or wrapper), "device_ids": None}
