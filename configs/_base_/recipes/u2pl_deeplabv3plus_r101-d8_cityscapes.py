@@ -17,6 +17,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=4,  # 2 labeled, 2 unlabeled
+    drop_last=True,  # as in the authors' code; batch norm cannot do with one image
     sampler=dict(_delete_=True, type="DualStreamSampler", ratio=(1, 1), infinite=False),
     dataset=dict(
         _delete_=True,

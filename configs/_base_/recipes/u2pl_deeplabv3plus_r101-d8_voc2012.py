@@ -18,6 +18,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=8,  # 4 labeled, 4 unlabeled
+    drop_last=True,  # as in the authors' code; batch norm cannot do with one image
     sampler=dict(_delete_=True, type="DualStreamSampler", ratio=(1, 1), infinite=False),
     dataset=dict(
         _delete_=True,
