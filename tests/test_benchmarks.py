@@ -199,9 +199,16 @@ def test_dry_run_counts_the_steps_of_epochs(benchmark, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_cost_is_counted_in_dry_runs_alone(benchmark, capsys):
-    assert run_main(load_tool("run_benchmark"), benchmark[0] / "small.py", "--measure") == 2
-    assert "--step-seconds and --measure need --dry-run" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--measure"], "--step-seconds and --measure need --dry-run"),
+        (["--dry-run", "--step-seconds", 0], "--step-seconds must be more than 0"),
+    ],
+)
+def test_costs_that_cannot_be_counted(benchmark, capsys, flags, message):
+    assert run_main(load_tool("run_benchmark"), benchmark[0] / "small.py", *flags) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_checkpoints(tmp_path):

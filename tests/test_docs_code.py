@@ -37,7 +37,7 @@ def test_every_block_names_a_language_whose_blocks_are_checked():
     for page in PAGES:
         fences = re.findall(r"^ *```(.*)$", page.read_text(), re.M)
         directives = {fence for fence in fences if fence.startswith("{")}  # Sphinx runs them
-        assert set(fences[::2]) - directives <= {"python", "shell", "text"}, page
+        assert set(fences[::2]) - directives <= {"python", "shell", "bash", "text"}, page
         assert set(fences[1::2]) <= {""}, page
 
 
@@ -81,7 +81,7 @@ def test_programs_stand_on_the_page_that_a_test_follows():
     assert {block.id.split(":")[0] for block in PROGRAMS} == {"docs/get_started.md"}
 
 
-@pytest.mark.parametrize("block", list(blocks("shell")))
+@pytest.mark.parametrize("block", list(blocks("(?:shell|bash)")))
 def test_commands_exist(block):
     """The shell reads the block, and what is ours in it takes the arguments that it gets."""
     done = subprocess.run(["bash", "-n", "-c", block], capture_output=True, text=True)
@@ -150,7 +150,7 @@ def check_install(arguments):
 
 
 def test_commands_are_found():
-    lines = "\n".join(block.values[0] for block in blocks("shell"))
+    lines = "\n".join(block.values[0] for block in blocks("(?:shell|bash)"))
     assert lines.count("tools/") > 30
 
 

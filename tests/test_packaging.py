@@ -37,11 +37,12 @@ def installed(tmp_path_factory):
     """Folder with what a wheel of this source tree holds."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
+    source.mkdir()
     # Of a copy: what an earlier build left behind in the tree would go into the wheel.
-    ignored = shutil.ignore_patterns(
-        ".*cache", ".git", ".venv", "build", "data", "work_dirs", "docs"
-    )
-    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
+    for name in ("configs", "mmseg_u2pl", "tools"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
+    for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps"]
     command = [*pip, "--no-build-isolation", "--wheel-dir", folder, source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -89,7 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--measure",
         action="store_true",
         help=f"with --dry-run: train {MEASURED_STEPS} steps of each run, once for all seeds, and "
-        "count GPU hours with the time of the later ones",
+        "count GPU hours with their time; steps of a supervised-only start, which are cheaper, "
+        "count like the others",
     )
     return parser
 
@@ -220,7 +221,7 @@ def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> Non
         RuntimeError: If the steps of an epoch cannot be counted, or a training that is to be
             measured fails.
     """
-    counted = args.measure or args.step_seconds is not None
+    counted = args.measure or args.step_seconds
     measured: dict[str, float] = {}
     total = 0.0
     for run in runs:
@@ -264,7 +265,8 @@ def measure_step(
         cfg = config_of(run._replace(options=options))
         shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
         folder = root / "measured"
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # of a measurement that failed
+        folder.mkdir(parents=True)
         cfg.dump(folder / "config.py")
         short = Run(run.name, str(folder / "config.py"), run.seed, {}, folder)
         _start(short, args.launcher, args.gpus)
@@ -321,7 +323,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs, published = read_benchmark(args.benchmark, root)
     except ValueError as error:
         parser.error(str(error))
-    if (args.measure or args.step_seconds is not None) and not args.dry_run:
+    if args.step_seconds is not None and args.step_seconds <= 0:
+        parser.error("--step-seconds must be more than 0")
+    if (args.measure or args.step_seconds) and not args.dry_run:
         parser.error("--step-seconds and --measure need --dry-run")
     if args.dry_run:
         try:

@@ -1,11 +1,11 @@
 """Draw the pictures of docs/concepts.md.
 
     python tools/make_builtin_data.py data/builtin
-    python tools/train.py CONFIG --work-dir work_dirs/concepts --cfg-options \\
-        train_cfg.max_iters=350 param_scheduler.0.end=350  # CONFIG: PLAIN below
-    python docs/images/draw_concepts.py data/builtin work_dirs/concepts/iter_350.pth
+    python tools/train.py CONFIG --cfg-options train_cfg.max_iters=350 param_scheduler.0.end=350
+    python docs/images/draw_concepts.py data/builtin CHECKPOINT
 
-The teacher of the pictures is a model of the labeled images alone, as at the start of U2PL.
+CONFIG is PLAIN below. The teacher of the pictures is a model of the labeled images alone, as at the
+start of U2PL.
 """
 
 import sys
