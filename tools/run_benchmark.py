@@ -148,8 +148,7 @@ def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
 
 
 def _cfg_options(options: Mapping[str, Any]) -> list[str]:
-    settings = [f"{key}={value}" for key, value in options.items()]
-    return ["--cfg-options", *settings] if settings else []
+    return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
 
 
 def train(run: Run, launcher: str, gpus: int) -> Result:
@@ -236,9 +235,8 @@ def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> Non
         cost = f"{steps} steps"
         if counted:
             seconds = args.step_seconds or measure_step(run, root, args, measured)
-            hours = steps * seconds * args.gpus / 3600
+            total += (hours := steps * seconds * args.gpus / 3600)
             cost += f" of {seconds:.3f} s on {args.gpus} GPU(s): {hours:.2f} GPU hours"
-            total += hours
         print(title, cost)
         print(shlex.join(command_of(run, args.launcher, args.gpus)), flush=True)
     if counted:
@@ -258,17 +256,18 @@ def measure_step(
     run: Run, root: Path, args: argparse.Namespace, measured: dict[str, float]
 ) -> float:
     """Seconds of a step in a short training, unless it was ``measured`` with another seed."""
-    # The checkpoint to start from may be that of a run that is to come; the time is the same.
-    options = {k: v for k, v in run.options.items() if k not in ("load_from", "randomness.seed")}
+    seed = "randomness.seed"
+    options = {k: v for k, v in run.options.items() if k not in ("load_from", seed)}
     key = f"{run.config} {options}"
     if key not in measured:
-        cfg = config_of(run._replace(options=options))
+        cfg = config_of(run)
         shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
         folder = root / "measured"
         shutil.rmtree(folder, ignore_errors=True)  # of a measurement that failed
         folder.mkdir(parents=True)
-        cfg.dump(folder / "config.py")
-        short = Run(run.name, str(folder / "config.py"), run.seed, {}, folder)
+        config = f"{folder}/config.py"
+        cfg.dump(config)
+        short = run._replace(config=config, options={seed: run.seed}, work_dir=folder)
         _start(short, args.launcher, args.gpus)
         measured[key] = _step_seconds(list(_records(folder)))[0]
         shutil.rmtree(folder)
@@ -323,16 +322,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs, published = read_benchmark(args.benchmark, root)
     except ValueError as error:
         parser.error(str(error))
-    if args.step_seconds is not None and args.step_seconds <= 0:
+    if args.step_seconds is not None and not args.step_seconds > 0:
         parser.error("--step-seconds must be more than 0")
     if (args.measure or args.step_seconds) and not args.dry_run:
         parser.error("--step-seconds and --measure need --dry-run")
     if args.dry_run:
         try:
-            print_plan(runs, root, args)
+            return print_plan(runs, root, args)
         except RuntimeError as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
-        return
     results: dict[str, dict[int, Result]] = {}
     for number, run in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] {run.name}, seed {run.seed}", flush=True)
