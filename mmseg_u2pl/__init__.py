@@ -6,15 +6,15 @@ Importing the package registers its components with MMSegmentation.
 import sys
 from contextlib import redirect_stdout
 
-from .compat import allow_float32_in_checkpoints, check_versions, enable_mmseg_config_lookup
+from .compat import allow_float32_in_checkpoints, check_versions, enable_config_lookup
 
 check_versions()
-enable_mmseg_config_lookup()
+enable_config_lookup()
 allow_float32_in_checkpoints()
 
 # MMSegmentation prints which optional packages it lacks. Standard output belongs to the caller.
 with redirect_stdout(sys.stderr):
-    from . import contrib, datasets, engine, models
+    from . import contrib, datasets, engine, models, registry
 from .version import __version__  # noqa: E402
 
-__all__ = ["__version__", "contrib", "datasets", "engine", "models"]
+__all__ = ["__version__", "contrib", "datasets", "engine", "models", "registry"]

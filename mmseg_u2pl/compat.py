@@ -81,8 +81,8 @@ def _check_package(module: str, package: _Package, use_openmmlab: bool) -> None:
     )
 
 
-def enable_mmseg_config_lookup() -> None:
-    """Let ``_base_ = 'mmseg::...'`` find the configs of an OneDL stack.
+def enable_config_lookup() -> None:
+    """Let ``_base_ = 'mmseg::...'`` find the configs of an OneDL stack, and ``mmseg_u2pl::`` ours.
 
     MMEngine looks an external config up in the distribution that its ``MODULE2PACKAGE`` names,
     and that table knows the OpenMMLab distributions alone. The same is done for ``mmpretrain::``
@@ -91,6 +91,7 @@ def enable_mmseg_config_lookup() -> None:
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
+    MODULE2PACKAGE["mmseg_u2pl"] = "mmseg_u2pl"
     for module, distribution in _ONEDL_CONFIG_PACKAGES.items():
         if _installed_version(distribution):
             MODULE2PACKAGE[module] = distribution

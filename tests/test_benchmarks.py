@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datatrees import load_tool, run_main
 
 from mmseg_u2pl.datasets.builtin import write_builtin_dataset
 
@@ -137,14 +138,80 @@ def test_finished_runs_are_not_run_again_and_interrupted_ones_go_on(benchmark):
     assert done.stdout.count("| 70.00 |") == 1
 
 
-def test_dry_run_prints_the_commands(benchmark, tmp_path):
+def plan(*arguments, cwd):
+    """Comments and commands that a dry run prints."""
+    done = run("run_benchmark.py", *arguments, "--dry-run", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if " " in line]
+    comments = [line for line in lines if line.startswith("# ")]
+    return comments, [line for line in lines if str(ROOT / "tools/train.py") in line]
+
+
+def test_dry_run_prints_the_commands_and_what_they_cost(benchmark, tmp_path):
     folder, _ = benchmark
-    done = run("run_benchmark.py", folder / "small.py", "--dry-run", cwd=tmp_path)
-    first, _, third = done.stdout.splitlines()[-3:]
+    hours = ["--step-seconds", 900, "--launcher", "pytorch", "--gpus", 4]
+    comments, (first, _, third) = plan(folder / "small.py", *hours, cwd=tmp_path)
     assert "model.contra_weight=0.0" in first
     assert "randomness.seed=2" in third
     assert "load_from=work_dirs/small/plain/seed0/iter_2.pth" in third
     assert not (tmp_path / "work_dirs").exists()
+    assert comments == [
+        "# plain, seed 0: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
+        "# from plain, seed 1: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
+        "# from plain, seed 2: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
+        "# together 6.00 GPU hours, without validation",
+    ]
+
+
+def test_dry_run_leaves_out_what_is_finished(benchmark):
+    folder, _ = benchmark
+    comments, commands = plan(folder / "small.py", cwd=folder)
+    assert commands == []
+    assert comments[0] == "# plain, seed 0: finished"
+    assert comments[-1] == "# for GPU hours add --step-seconds S or --measure"
+
+
+def test_dry_run_measures_a_step_once_for_all_seeds(benchmark, tmp_path):
+    folder, _ = benchmark
+    comments, commands = plan(folder / "small.py", "--measure", cwd=tmp_path)
+    seconds = [float(line.split(" of ")[1].split(" s ")[0]) for line in comments[:3]]
+    assert len(commands) == 3
+    assert seconds[0] > 0
+    assert seconds[1] == seconds[2]
+    # Nothing is left that a later run would take for its own.
+    assert list((tmp_path / "work_dirs/small").iterdir()) == []
+
+
+def test_dry_run_counts_the_steps_of_epochs(benchmark, tmp_path, capsys):
+    folder, _ = benchmark
+    config = tmp_path / "epochs.py"
+    loop = "dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3)"
+    config.write_text(f"_base_ = {str(DEMO)!r}\ntrain_cfg = {loop}")
+    path = tmp_path / "epochs_of.py"
+    options = {"data_root": str(folder / "data"), "train_dataloader.batch_size": 2}
+    path.write_text(f"runs = [dict(name='a', config={str(config)!r}, options={options!r})]")
+    tool = load_tool("run_benchmark")
+    tool.main([str(path), "--dry-run"])
+    # Four labeled and four unlabeled images, one of each a step.
+    assert "# a, seed 0: 12 steps" in capsys.readouterr().out
+    tool.main([str(path), "--dry-run", "--gpus", "2"])
+    assert "# a, seed 0: 6 steps" in capsys.readouterr().out
+    path.write_text(path.read_text().replace(str(folder / "data"), "nowhere"))
+    assert run_main(tool, path, "--dry-run") == 1
+    message = "error: a: the steps of an epoch cannot be counted without the data: "
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--measure"], "--step-seconds and --measure need --dry-run"),
+        (["--dry-run", "--step-seconds", 0], "--step-seconds must be more than 0"),
+    ],
+)
+def test_costs_that_cannot_be_counted(benchmark, capsys, flags, message):
+    assert run_main(load_tool("run_benchmark"), benchmark[0] / "small.py", *flags) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_checkpoints(tmp_path):
@@ -155,8 +222,7 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
         for name, options in (("first", {}), ("second", after))
     ]
     path.write_text(f"runs = {runs!r}")
-    done = run("run_benchmark.py", path, "--root", "r", "--dry-run", cwd=tmp_path)
-    commands = done.stdout.splitlines()[-4:]
+    _, commands = plan(path, "--root", "r", cwd=tmp_path)
     folders = ["r/first/seed0", "r/second/seed0", "r/first/seed1", "r/second/seed1"]
     assert all(f"--work-dir {d} " in line for d, line in zip(folders, commands, strict=True))
     assert "load_from=r/first/seed0/iter_2.pth" in commands[1]

@@ -121,7 +121,7 @@ def lookup(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_lookup_follows_what_is_installed(install: Install, lookup: dict[str, str]) -> None:
     install(ONEDL | {"onedl-mmdetection": "3.5.1", "mmpretrain": "1.2.0"})
-    compat.enable_mmseg_config_lookup()
+    compat.enable_config_lookup()
     assert lookup["mmseg"] == "onedl-mmsegmentation"
     assert lookup["mmdet"] == "onedl-mmdetection"
     assert lookup["mmpretrain"] == "mmpretrain"
@@ -130,7 +130,7 @@ def test_lookup_follows_what_is_installed(install: Install, lookup: dict[str, st
 def test_lookup_leaves_the_originals_alone(install: Install, lookup: dict[str, str]) -> None:
     install(OPENMMLAB)
     before = dict(lookup)
-    compat.enable_mmseg_config_lookup()
+    compat.enable_config_lookup()
     assert lookup == before
 
 
@@ -141,7 +141,7 @@ def load(tmp_path: Path, **files: str) -> Config:
 
 
 def test_mmseg_base_resolves(tmp_path: Path, lookup: dict[str, str]) -> None:
-    compat.enable_mmseg_config_lookup()
+    compat.enable_config_lookup()
     cfg = load(tmp_path, user="_base_ = 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'")
     assert cfg.model.type == "EncoderDecoder"
     assert cfg.model.decode_head.type == "FCNHead"

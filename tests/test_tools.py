@@ -149,6 +149,14 @@ def test_train_starts_a_runner_of_another_type(
     assert runner.calls == ["train"]
 
 
+def test_config_of_the_package(trainer: ModuleType, runner: FakeRunner) -> None:
+    name = "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192"
+    trainer.main([f"mmseg_u2pl::u2pl/{name}.py", "--cfg-options", "model.alpha_0=0.3"])
+    assert runner.cfg.model.segmentor.decode_head.num_classes == 11
+    assert runner.cfg.model.alpha_0 == 0.3
+    assert runner.cfg.work_dir == f"work_dirs/{name}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "work_dir"),
     [

@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,12 +19,16 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
+from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.training_cost import count_steps, shorten
+
 TRAIN = Path(__file__).resolve().parent / "train.py"
 LAUNCHERS = {
     "none": [sys.executable, str(TRAIN)],
     "pytorch": ["torchrun", "--nproc_per_node={gpus}", str(TRAIN)],
     "slurm": ["srun", "--ntasks={gpus}", "--gres=gpu:{gpus}", sys.executable, str(TRAIN)],
 }
+MEASURED_STEPS, LOGGED_STEPS = 30, 10
 HELP = """A benchmark is a config file with
 
     options = {}  # --cfg-options of all runs; may be left out
@@ -71,7 +76,22 @@ def build_parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder of table.md and runs.csv (default: that of the runs)")
     add("--launcher", choices=sorted(LAUNCHERS), default="none", help="how to start each run")
     add("--gpus", type=int, default=1, help="processes of a launched run (default: %(default)s)")
-    add("--dry-run", action="store_true", help="print the commands, run nothing")
+    add("--dry-run", action="store_true", help="print commands and their cost, run nothing")
+    step = parser.add_mutually_exclusive_group()
+    step.add_argument(
+        "--step-seconds",
+        type=float,
+        metavar="S",
+        help="with --dry-run: count GPU hours with S seconds a training step, such as "
+        "tools/benchmark_step.py or the `time` in the log of a training",
+    )
+    step.add_argument(
+        "--measure",
+        action="store_true",
+        help=f"with --dry-run: train {MEASURED_STEPS} steps of each run, once for all seeds, and "
+        "count GPU hours with their time; steps of a supervised-only start, which are cheaper, "
+        "count like the others",
+    )
     return parser
 
 
@@ -124,7 +144,11 @@ def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
         options.pop("load_from", None)
     if launcher != "none":
         command += ["--launcher", launcher]
-    return [*command, "--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+    return [*command, *_cfg_options(options)]
+
+
+def _cfg_options(options: Mapping[str, Any]) -> list[str]:
+    return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
 
 
 def train(run: Run, launcher: str, gpus: int) -> Result:
@@ -142,6 +166,14 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
                 "train it again"
             )
         return read_result(run.work_dir)
+    _start(run, launcher, gpus)
+    result = read_result(run.work_dir)
+    finished.write_text(json.dumps(identity))
+    return result
+
+
+def _start(run: Run, launcher: str, gpus: int) -> None:
+    """Start a training and wait for its end."""
     run.work_dir.mkdir(parents=True, exist_ok=True)
     log = run.work_dir / "console.log"
     with log.open("a") as console:
@@ -150,9 +182,6 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
         )
     if done.returncode != 0:
         raise RuntimeError(f"{run.name}, seed {run.seed} ended with {done.returncode}; see {log}")
-    result = read_result(run.work_dir)
-    finished.write_text(json.dumps(identity))
-    return result
 
 
 def read_result(work_dir: Path) -> Result:
@@ -161,22 +190,88 @@ def read_result(work_dir: Path) -> Result:
     scores = [record for record in records if "mIoU" in record]
     if not scores:
         raise RuntimeError(f"{work_dir} has no validation in its vis_data/scalars.json")
-    # A resumed run has logged some iterations twice: the last record of each counts.
-    steps = {record["step"]: record for record in records if "loss" in record}
-    per_step = statistics.median(record["time"] for record in steps.values())
+    per_step, steps = _step_seconds(records)
     last = scores[-1]
     student = last.get("student/mIoU")
     return Result(
         round(last["mIoU"], 2),
         None if student is None else round(student, 2),
-        round(per_step * max(steps) / 60, 1),
+        round(per_step * steps / 60, 1),
     )
+
+
+def _step_seconds(records: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
+    """Median time of a step, and the number of steps."""
+    # A resumed run has logged some iterations twice: the last record of each counts.
+    steps = {record["step"]: record["time"] for record in records if "loss" in record}
+    return statistics.median(steps.values()), max(steps)
 
 
 def _records(work_dir: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
             yield json.loads(line)
+
+
+def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> None:
+    """Print the commands that are still to run and, as comments, how many GPU hours they take.
+
+    Raises:
+        RuntimeError: If the steps of an epoch cannot be counted, or a training that is to be
+            measured fails.
+    """
+    counted = args.measure or args.step_seconds
+    measured: dict[str, float] = {}
+    total = 0.0
+    for run in runs:
+        title = f"# {run.name}, seed {run.seed}:"
+        if (run.work_dir / "finished.json").is_file():
+            print(title, "finished")
+            continue
+        try:
+            steps = count_steps(config_of(run), args.gpus)
+        except RuntimeError as error:
+            raise RuntimeError(f"{run.name}: {error}") from error
+        cost = f"{steps} steps"
+        if counted:
+            seconds = args.step_seconds or measure_step(run, root, args, measured)
+            total += (hours := steps * seconds * args.gpus / 3600)
+            cost += f" of {seconds:.3f} s on {args.gpus} GPU(s): {hours:.2f} GPU hours"
+        print(title, cost)
+        print(shlex.join(command_of(run, args.launcher, args.gpus)), flush=True)
+    if counted:
+        print(f"# together {total:.2f} GPU hours, without validation")
+    else:
+        print("# for GPU hours add --step-seconds S or --measure")
+
+
+def config_of(run: Run) -> Config:
+    """Config of a run as tools/train.py reads it."""
+    parser = argparse.ArgumentParser()
+    add_config_arguments(parser)
+    return load_config(parser.parse_args([run.config, *_cfg_options(run.options)]))
+
+
+def measure_step(
+    run: Run, root: Path, args: argparse.Namespace, measured: dict[str, float]
+) -> float:
+    """Seconds of a step in a short training, unless it was ``measured`` with another seed."""
+    seed = "randomness.seed"
+    options = {k: v for k, v in run.options.items() if k not in ("load_from", seed)}
+    key = f"{run.config} {options}"
+    if key not in measured:
+        cfg = config_of(run)
+        shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
+        folder = root / "measured"
+        shutil.rmtree(folder, ignore_errors=True)  # of a measurement that failed
+        folder.mkdir(parents=True)
+        config = f"{folder}/config.py"
+        cfg.dump(config)
+        short = run._replace(config=config, options={seed: run.seed}, work_dir=folder)
+        _start(short, args.launcher, args.gpus)
+        measured[key] = _step_seconds(list(_records(folder)))[0]
+        shutil.rmtree(folder)
+    return measured[key]
 
 
 def make_table(
@@ -227,10 +322,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs, published = read_benchmark(args.benchmark, root)
     except ValueError as error:
         parser.error(str(error))
+    if args.step_seconds is not None and not args.step_seconds > 0:
+        parser.error("--step-seconds must be more than 0")
+    if (args.measure or args.step_seconds) and not args.dry_run:
+        parser.error("--step-seconds and --measure need --dry-run")
     if args.dry_run:
-        for run in runs:
-            print(shlex.join(command_of(run, args.launcher, args.gpus)))
-        return
+        try:
+            return print_plan(runs, root, args)
+        except RuntimeError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
     results: dict[str, dict[int, Result]] = {}
     for number, run in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] {run.name}, seed {run.seed}", flush=True)

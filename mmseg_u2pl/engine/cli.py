@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The parser to extend; :func:`load_config` reads what it parses.
     """
-    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "config", help="config file, or mmseg_u2pl::u2pl/... for one of the project's"
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -59,7 +62,7 @@ def load_config(args: argparse.Namespace) -> Config:
     environment, where MMEngine reads it, unless the launcher did so.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = get_config(args.config) if "::" in args.config else Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if "data_root" in args.cfg_options:
         replace_data_root(cfg, str(args.cfg_options["data_root"]))

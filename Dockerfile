@@ -1,0 +1,24 @@
+# docker build -t mmseg_u2pl .
+# docker run --gpus all --shm-size 8g -v "$PWD/data:/work/data" -v "$PWD/work_dirs:/work/work_dirs" \
+#     mmseg_u2pl demo
+#
+# The build of torch in the package index brings CUDA; the host needs NVIDIA's driver and container
+# toolkit alone. Another base, such as an image of PyTorch or NVIDIA: --build-arg BASE=...
+ARG BASE=python:3.12-slim-bookworm
+FROM ${BASE}
+
+# What OpenCV links to.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /work/source
+# First what changes least: the layer with torch is built again only if the requirements change.
+COPY requirements.txt ./
+RUN pip install --no-cache-dir -r requirements.txt
+COPY . .
+RUN pip install --no-cache-dir '.[pretrained]'
+
+WORKDIR /work
+ENTRYPOINT ["python", "-m", "mmseg_u2pl"]
+CMD ["--help"]

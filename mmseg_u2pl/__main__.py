@@ -1,0 +1,50 @@
+"""Run a tool: ``python -m mmseg_u2pl train CONFIG`` is ``python tools/train.py CONFIG``."""
+
+import argparse
+import ast
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# A link to the folder of that name in the source tree, a copy of it where a wheel was installed.
+TOOLS = Path(__file__).parent / ".mim" / "tools"
+
+
+def find_tools() -> dict[str, Path]:
+    """All tools by name: their path below ``tools/`` without suffix."""
+    paths = sorted(TOOLS.rglob("*.py"))
+    return {path.relative_to(TOOLS).with_suffix("").as_posix(): path for path in paths}
+
+
+def build_parser(tools: dict[str, Path]) -> argparse.ArgumentParser:
+    """Parser whose help lists the tools."""
+    width = max(map(len, tools))
+    lines = [f"  {name:{width}}  {_summary(path)}" for name, path in tools.items()]
+    parser = argparse.ArgumentParser(
+        prog="python -m mmseg_u2pl",
+        description="Run a tool of mmseg_u2pl; TOOL --help explains it.",
+        epilog="\n".join(["tools:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("tool", metavar="TOOL", choices=tools, help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the tool takes")
+    return parser
+
+
+def _summary(path: Path) -> str:
+    """First line of a tool's docstring, without importing it."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the tool that the command line names."""
+    tools = find_tools()
+    args = build_parser(tools).parse_args(argv)
+    path = str(tools[args.tool])
+    sys.argv = [path, *args.arguments]
+    runpy.run_path(path, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

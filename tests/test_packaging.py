@@ -1,0 +1,146 @@
+"""What is installed: configs and tools come along, and are found."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.runner import Runner
+
+import mmseg_u2pl
+from mmseg_u2pl.__main__ import main
+from mmseg_u2pl.datasets.builtin import write_builtin_dataset
+from mmseg_u2pl.engine.cli import replace_data_root
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = [
+    path.relative_to(ROOT).as_posix()
+    for folder in ("configs", "tools")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.is_file() and path.suffix != ".pyc"
+]
+DEMO = "u2pl/u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb16-demo_builtin-1of16-128x128.py"
+ON_TOP = f"""
+_base_ = "mmseg_u2pl::{DEMO}"
+model = dict(segmentor=dict(backbone=dict(init_cfg=None)), contrastive_head=dict(queue_size=50))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Folder with what a wheel of this source tree holds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    # Of a copy: what an earlier build left behind in the tree would go into the wheel.
+    for name in ("configs", "mmseg_u2pl", "tools"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
+    for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps"]
+    command = [*pip, "--no-build-isolation", "--wheel-dir", folder, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    assert wheel.name.startswith(f"mmseg_u2pl-{mmseg_u2pl.__version__}-py3-none-any")
+    site = folder / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def run(site, *arguments):
+    """Run Python outside the source tree with the package of the wheel."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=site.parent,
+        env={"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_wheel_holds_configs_and_tools_and_no_tests(installed):
+    files = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
+    mim = Path("mmseg_u2pl/.mim")
+    carried = {path.relative_to(mim).as_posix() for path in files if path.is_relative_to(mim)}
+    assert carried == {"model-index.yml", *SHIPPED}
+    info = f"mmseg_u2pl-{mmseg_u2pl.__version__}.dist-info"
+    assert {path.parts[0] for path in files} == {"mmseg_u2pl", info}
+
+
+def test_wheel_lists_and_runs_its_tools(installed):
+    done = run(installed, "-m", "mmseg_u2pl", "--help")
+    assert done.returncode == 0, done.stderr
+    for path in SHIPPED:
+        if path.startswith("tools/") and path.endswith(".py"):
+            name = path.removeprefix("tools/").removesuffix(".py")
+            assert f"\n  {name} " in done.stdout
+
+
+def test_wheel_runs_a_tool_on_a_config_that_it_finds(installed):
+    config = f"mmseg_u2pl::{DEMO}"
+    small = ["--size=32", "--images=1", "--repeats=1", "--warm-up=0", "--json=figures.json"]
+    done = run(installed, "-m", "mmseg_u2pl", "benchmark_step", "--config", config, *small)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((installed.parent / "figures.json").read_text())
+    assert figures["config"] == config
+    assert figures["step_seconds"] > 0
+
+
+def test_unknown_tool_is_named(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["trian"])
+    error = capsys.readouterr().err
+    assert "invalid choice: 'trian' (choose from" in error
+    assert "'train'" in error
+
+
+def test_config_on_top_of_one_of_ours_trains(tmp_path):
+    write_builtin_dataset(
+        tmp_path / "data", num_train=8, num_val=2, labeled_fraction=0.5, size=64, num_workers=1,
+        progress=False,
+    )  # fmt: skip
+    path = tmp_path / "mine.py"
+    path.write_text(ON_TOP)
+    cfg = Config.fromfile(path)
+    cfg.work_dir = str(tmp_path / "run")
+    assert cfg.model._scope_ == "mmseg_u2pl"  # else this test does not test the registries
+    replace_data_root(cfg, str(tmp_path / "data"))
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=1, val_interval=1)
+    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert 0 <= runner.message_hub.get_scalar("val/mIoU").current() <= 100
+    log = next((tmp_path / "run").glob("*/*.log")).read_text()
+    assert "Failed to" not in log
+    assert "not installed" not in log
+
+
+def test_model_index_lists_every_config():
+    index = yaml.safe_load((ROOT / "model-index.yml").read_text())
+    pages = [yaml.safe_load((ROOT / page).read_text()) for page in index["Import"]]
+    collections = {collection["Name"] for page in pages for collection in page["Collections"]}
+    models = [model for page in pages for model in page["Models"]]
+    assert {model["In Collection"] for model in models} == collections
+    configs = {path for path in SHIPPED if path.split("/")[1] in ("u2pl", "suponly")}
+    assert {model["Config"] for model in models} == {c for c in configs if c.endswith(".py")}
+    for model in models:
+        cfg = get_config("mmseg_u2pl::" + model["Config"].removeprefix("configs/"))
+        assert Path(cfg.filename).stem == model["Name"]
+        assert model["Metadata"]["Batch Size"] == cfg.train_dataloader.batch_size
+
+
+def test_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == mmseg_u2pl.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{mmseg_u2pl.__version__}]" in changelog
