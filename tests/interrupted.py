@@ -64,6 +64,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
                 type="SemiDataset",
                 labeled=dict(images, ann_file=f"{lists}/labeled.txt", pipeline=PIPELINE),
                 unlabeled=dict(ann_file=f"{lists}/unlabeled.txt"),
+                max_faulty_share=0.2,
             ),
         ),
         val_dataloader=dict(
@@ -91,6 +92,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
             ),
         ),
         custom_hooks=[
+            dict(type="DataCheckHook"),
             dict(type="MeanTeacherHook", sup_only_iters=2),
             dict(type="LossCheckHook", interval=1),
         ],

@@ -43,10 +43,14 @@ class Killer(Hook):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Four labeled, eight unlabeled images, three to validate."""
+    """Four labeled images, eight unlabeled, of which one is cut off, and three to validate."""
     root = tmp_path_factory.mktemp("data") / "builtin"
     options = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64)
-    return write_builtin_dataset(root, **options, num_workers=1, progress=False)
+    write_builtin_dataset(root, **options, num_workers=1, progress=False)
+    name = (root / "ImageSets/Segmentation/unlabeled.txt").read_text().split()[0]
+    image = root / f"JPEGImages/{name}.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,7 @@ def test_the_runs_compared_use_all_that_has_a_state(whole):
         assert fill.sum() > 0
         assert (fill < size).any()
         assert checkpoint["optimizer"]["state"]
+        assert len(checkpoint["message_hub"]["runtime_info"]["skipped_images"]) == 1
         log = logged(folder)
         assert len(log) == 16 + (4 if loop == "epochs" else 3)
         losses = [line["contra.loss_nce"] for line in log.values() if "loss" in line]

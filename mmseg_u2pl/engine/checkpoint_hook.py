@@ -122,7 +122,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             paths, names = vars(self), ["best_ckpt_path"]
         else:
             paths, names = self.best_ckpt_path_dict, self.key_indicators
-        previous = {name: paths[name] for name in names}
+        previous = {name: paths.get(name) for name in names}
         # MMEngine removes first and saves then. What it does not know it does not remove.
         paths.update(dict.fromkeys(names))
         super()._save_best_checkpoint(runner, metrics)

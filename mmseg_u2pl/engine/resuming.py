@@ -35,7 +35,7 @@ def checkpoint_to_load(runner: Runner) -> str | None:
     if runner._load_from is not None or not runner._resume:
         return runner._load_from
     path = find_latest_checkpoint(runner.work_dir)
-    if path is not None and "://" not in path and not Path(path).is_file():
+    if path is not None and "://" not in path and not Path(path).exists():
         raise ValueError(
             f"'{runner.work_dir}/last_checkpoint' names '{path}', which is not there. Has the "
             "folder been moved? Give the file to go on from: --resume CHECKPOINT."
