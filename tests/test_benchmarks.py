@@ -171,12 +171,19 @@ def test_dry_run_leaves_out_what_is_finished(benchmark):
     assert comments[-1] == "# for GPU hours add --step-seconds S or --measure"
 
 
-def test_dry_run_measures_a_step_once_for_all_seeds(benchmark, tmp_path):
-    folder, _ = benchmark
-    comments, commands = plan(folder / "small.py", "--measure", cwd=tmp_path)
-    seconds = [float(line.split(" of ")[1].split(" s ")[0]) for line in comments[:3]]
-    assert len(commands) == 3
-    assert seconds[0] > 0
+def test_dry_run_measures_a_step_once_for_all_seeds(benchmark, tmp_path, capsys, monkeypatch):
+    tool = load_tool("run_benchmark")
+    tool.MEASURED_STEPS, tool.LOGGED_STEPS = 3, 1
+    monkeypatch.chdir(tmp_path)
+    tool.main([str(benchmark[0] / "small.py"), "--dry-run", "--measure"])
+    costs = re.findall(r"^# (.*), seed (\d): 2 steps of (.*) s on", capsys.readouterr().out, re.M)
+    assert [cost[:2] for cost in costs] == [
+        ("plain", "0"),
+        ("from plain", "1"),
+        ("from plain", "2"),
+    ]
+    seconds = [float(cost[2]) for cost in costs]
+    assert min(seconds) > 0
     assert seconds[1] == seconds[2]
     # Nothing is left that a later run would take for its own.
     assert list((tmp_path / "work_dirs/small").iterdir()) == []
