@@ -4,6 +4,7 @@ import pytest
 from datatrees import load_tool, run_main, write_image, write_list, write_mask
 from mmengine.config import Config
 from mmseg.registry import DATASETS
+from shipped_configs import require_packages
 
 ROOT = Path(__file__).parents[1] / "configs"
 TOOL = load_tool("check_data")
@@ -167,6 +168,7 @@ CONFIGS = [path for kind in ("suponly", "u2pl") for path in sorted((ROOT / kind)
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_num_classes_of_shipped_configs(config):
+    require_packages(str(config.relative_to(ROOT)))
     cfg = Config.fromfile(config)
     classes = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO["classes"]
     assert TOOL.num_classes(cfg.model) == len(classes)

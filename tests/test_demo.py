@@ -154,7 +154,7 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
 
     # What is drawn: five columns, six scenes, and a fifth of the last column unreliable.
     picture = np.asarray(Image.open(folder / "comparison.png").convert("RGB"))
-    assert picture.shape == (6 * 260 + 95, 5 * 260, 3)
+    assert picture.shape == (6 * 260 + 120, 5 * 260, 3)
     grey = (picture[:-40, 4 * 260 :] == UNRELIABLE_COLOUR).all(-1).sum() / (6 * 260**2)
     assert 0.18 < grey < 0.21
 

@@ -82,7 +82,7 @@ PARTS_OF_THE_STEP = (
     ("model.student", "forward", "student forward"),
     ("model.student", "supervised_loss", "supervised loss"),
     ("model", "_unsupervised", "unsupervised loss"),
-    ("model.contrastive_head", "_negatives", "selection"),
+    ("model.contrastive_head", "_enqueue_negatives", "selection"),
     ("model.contrastive_head.bank", "enqueue", "enqueue"),
     ("model.contrastive_head", "_positives", "positives"),
     ("model.contrastive_head", "_contrast", "contrastive loss"),

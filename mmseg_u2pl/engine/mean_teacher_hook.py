@@ -39,7 +39,6 @@ class MeanTeacherHook(Hook):
             )
         self.sup_only_iters = sup_only_iters
         self.sup_only_epochs = sup_only_epochs
-        self._begins_step = True
         self._has_stepped = False
 
     def before_train(self, runner: Runner) -> None:
@@ -64,7 +63,6 @@ class MeanTeacherHook(Hook):
             )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
-        self._begins_step = True
         runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
 
     def _note_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -76,11 +74,13 @@ class MeanTeacherHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
     ) -> None:
-        """Tell the model how far the training is, if a step of the optimizer begins."""
-        if self._begins_step:
-            model = unwrapped(runner.model)
-            model.progress = runner.iter / runner.max_iters
-            model.sup_only = runner.iter < self.sup_only_iters
+        """Tell the model how far the training is: where this step of the optimizer began."""
+        # Not kept from iteration to iteration: a run may be resumed in between.
+        accumulated = runner.iter % getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        begin = runner.iter - accumulated
+        model = unwrapped(runner.model)
+        model.progress = begin / runner.max_iters
+        model.sup_only = begin < self.sup_only_iters
 
     def after_train_iter(
         self,
@@ -93,4 +93,3 @@ class MeanTeacherHook(Hook):
         if self._has_stepped:
             unwrapped(runner.model).update_teacher()
         self._has_stepped = False
-        self._begins_step = runner.optim_wrapper.should_update()
