@@ -1,5 +1,5 @@
 # docker build -t mmseg_u2pl .
-# docker run --gpus all --shm-size 8g -v "$PWD/data:/work/data" -v "$PWD/work_dirs:/work/work_dirs" \
+# docker run --gpus all --shm-size 8g -v "$PWD/data:/workspace/data" -v "$PWD/work_dirs:/workspace/work_dirs" \
 #     mmseg_u2pl demo
 #
 # The build of torch in the package index brings CUDA; the host needs NVIDIA's driver and container
@@ -12,13 +12,13 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
 
-WORKDIR /work/source
+WORKDIR /workspace/source
 # First what changes least: the layer with torch is built again only if the requirements change.
 COPY requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 RUN pip install --no-cache-dir '.[pretrained]'
 
-WORKDIR /work
+WORKDIR /workspace
 ENTRYPOINT ["python", "-m", "mmseg_u2pl"]
 CMD ["--help"]
