@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmseg_u2pl.datasets import builtin, builtin_scenes
 from mmseg_u2pl.datasets.builtin import BuiltinDataset, write_builtin_dataset
-from mmseg_u2pl.datasets.builtin_scenes import CLASSES, PALETTE, render_scene
+from mmseg_u2pl.datasets.builtin_scenes import CLASSES, PALETTE, render_scene, scene
 
 SMALL = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64, seed=3, progress=False)
 NUM_OBJECT_CLASSES = len(CLASSES) - 1
@@ -104,7 +104,7 @@ def test_mask_takes_the_class_that_covers_most_of_a_pixel():
         np.uint8,
     )
     expected = [[0, 2], [5, 1]]
-    assert builtin_scenes._main_class(labels, 2).tolist() == expected
+    assert scene._main_class(labels, 2).tolist() == expected
 
 
 def test_scene_too_small():
@@ -113,13 +113,15 @@ def test_scene_too_small():
 
 
 def test_rendering_needs_numpy_and_opencv_only():
-    imported = set()
-    for node in ast.walk(ast.parse(Path(builtin_scenes.__file__).read_text())):
+    imported, siblings = set(), set()
+    files = list(Path(builtin_scenes.__file__).parent.glob("*.py"))
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            imported.add(node.module.split(".")[0])
+            assert node.level < 2
+            (siblings if node.level else imported).add(node.module.split(".")[0])
         elif isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
+    assert siblings == {"materials", "objects", "scene", "sprites"}
     assert imported == {"__future__", "collections", "dataclasses", "typing", "cv2", "numpy"}
 
 
