@@ -189,11 +189,12 @@ def test_dry_run_measures_a_step_once_for_all_seeds(benchmark, tmp_path, capsys,
     assert list((tmp_path / "work_dirs/small").iterdir()) == []
 
 
-def test_dry_run_counts_the_steps_of_epochs(benchmark, tmp_path, capsys):
+def test_dry_run_counts_and_measures_the_steps_of_epochs(benchmark, tmp_path, capsys, monkeypatch):
     folder, _ = benchmark
     config = tmp_path / "epochs.py"
     loop = "dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3)"
-    config.write_text(f"_base_ = {str(DEMO)!r}\ntrain_cfg = {loop}")
+    loader = "dict(sampler=dict(infinite=False))"
+    config.write_text(f"_base_ = {str(DEMO)!r}\ntrain_cfg = {loop}\ntrain_dataloader = {loader}")
     path = tmp_path / "epochs_of.py"
     options = {"data_root": str(folder / "data"), "train_dataloader.batch_size": 2}
     path.write_text(f"runs = [dict(name='a', config={str(config)!r}, options={options!r})]")
@@ -203,6 +204,10 @@ def test_dry_run_counts_the_steps_of_epochs(benchmark, tmp_path, capsys):
     assert "# a, seed 0: 12 steps" in capsys.readouterr().out
     tool.main([str(path), "--dry-run", "--gpus", "2"])
     assert "# a, seed 0: 6 steps" in capsys.readouterr().out
+    tool.MEASURED_STEPS, tool.LOGGED_STEPS = 3, 1
+    monkeypatch.chdir(tmp_path)
+    tool.main([str(path), "--dry-run", "--measure"])
+    assert re.search(r"^# a, seed 0: 12 steps of [\d.]+ s on", capsys.readouterr().out, re.M)
     path.write_text(path.read_text().replace(str(folder / "data"), "nowhere"))
     assert run_main(tool, path, "--dry-run") == 1
     message = "error: a: the steps of an epoch cannot be counted without the data: "

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations, Pad
 from mmengine import fileio
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.datasets.transforms import GenerateEdge, LoadBiomedicalAnnotation, RandomCrop
@@ -129,9 +129,10 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
 
 
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
-    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth.
+    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth or pads.
 
-    Annotations may be loaded if :class:`HideGroundTruth` hides them.
+    Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
+    image is one without a label; of an unlabeled one, it would be a pixel like any other.
 
     Args:
         dataset: A data set of the unlabeled stream.
@@ -153,6 +154,12 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
             raise DataError(
                 f"{stream}: {name} with cat_max_ratio={step.cat_max_ratio} needs ground truth, "
                 "which unlabeled images have not. Remove cat_max_ratio from this pipeline."
+            )
+        if isinstance(step, Pad):
+            raise DataError(
+                f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Remove "
+                "it from this pipeline: the data preprocessor pads to its size or size_divisor, "
+                "and marks what it adds."
             )
 
 

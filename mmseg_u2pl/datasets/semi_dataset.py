@@ -62,7 +62,7 @@ class SemiDataset(ConcatDataset):
 
     Raises:
         DataError: A stream has no images, a split list is missing or has blank lines, or the
-            unlabeled pipeline has a transform that needs ground truth.
+            unlabeled pipeline has a transform that needs ground truth or pads.
         TypeError: A stream is neither a ``BaseDataset`` nor a ``ConcatDataset`` of such.
     """
 

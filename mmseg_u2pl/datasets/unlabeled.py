@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from mmcv.transforms import Pad
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
@@ -52,7 +53,8 @@ def strip_ground_truth(
     """A training pipeline without what needs ground truth.
 
     Transforms that load or derive annotations are dropped, also inside wrappers such as
-    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``.
+    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``. ``Pad`` is dropped too: the
+    data preprocessor pads as well, and leaves a note of which pixels are not of the image.
 
     Args:
         pipeline: Transform configs, as in a data set's config.
@@ -66,6 +68,8 @@ def strip_ground_truth(
         kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
         needs_truth = isinstance(kind, type) and issubclass(kind, GROUND_TRUTH_TRANSFORMS)
         if needs_truth and not keep_annotations:
+            continue
+        if isinstance(kind, type) and issubclass(kind, Pad):
             continue
         changed = dict(step)
         if isinstance(kind, type) and issubclass(kind, RandomCrop):

@@ -2,19 +2,24 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.utils.data import DataLoader
 
 from mmseg_u2pl.datasets.checks import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.engine.data_check import check_data, check_sampler
 from mmseg_u2pl.engine.unwrap import unwrapped
+from mmseg_u2pl.models.rules import Rules
 from mmseg_u2pl.models.semi_segmentor import SemiSegmentor
+from mmseg_u2pl.models.u2pl import U2PL
+from mmseg_u2pl.ops.mixing import MIXINGS_OF_TWO
 
 
 @HOOKS.register_module()
@@ -99,6 +104,20 @@ def _describe_skipped(skipped: Mapping[str, str], dataset: SemiDataset) -> str:
     )
 
 
+def _warn_of_single_images(dataloader: DataLoader, rules: Rules) -> None:
+    batch_sampler: Any = dataloader.batch_sampler
+    labeled, unlabeled = batch_sampler.sampler.ratio
+    number = batch_sampler.batch_size * unlabeled // (labeled + unlabeled)
+    if number == 1 and rules.mixing in MIXINGS_OF_TWO and rules.mixing_prob > 0:
+        print_log(
+            f"model.mixing={rules.mixing!r} mixes two unlabeled images of a process, and this run "
+            "has one, so nothing is mixed. Set train_dataloader.batch_size to "
+            f"{2 * batch_sampler.batch_size} or more, or model.mixing to 'cutout' or 'none'.",
+            "current",
+            logging.WARNING,
+        )
+
+
 def check_run(runner: Runner) -> None:
     """Run all checks on a runner with built loops, in this process.
 
@@ -112,6 +131,8 @@ def check_run(runner: Runner) -> None:
     train = runner.train_dataloader.dataset
     if isinstance(model, SemiSegmentor) or isinstance(train, SemiDataset):
         check_sampler(runner.train_dataloader, type(runner.train_loop))
+    if isinstance(model, U2PL):
+        _warn_of_single_images(runner.train_dataloader, model.rules)
     val = None if runner.val_loop is None else runner.val_dataloader.dataset
     report = check_data(train, val, getattr(model, "num_classes", None))
     for warning in report.warnings:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -17,12 +18,14 @@ class Step(NamedTuple):
         iteration: Counted from 1.
         losses: Names of the losses.
         is_finite: (number of losses,), bool, on the device of the model.
+        is_good: (), uint8, 1 if the losses of all processes are finite.
         images: Files of the batch.
     """
 
     iteration: int
     losses: list[str]
     is_finite: Tensor
+    is_good: Tensor
     images: list[str]
 
 
@@ -32,7 +35,8 @@ class LossCheckHook(Hook):
 
     MMEngine's ``CheckInvalidLossHook`` looks at the total of every fiftieth step. This hook looks
     at each loss of each step, several steps at a time so that a GPU need not be waited for, and
-    always before a checkpoint is written: the last one on disk is from before.
+    always before a checkpoint is written: the last one on disk is from before. A bad loss of any
+    process stops all of them.
 
     Args:
         interval: Iterations from one look to the next.
@@ -60,7 +64,11 @@ class LossCheckHook(Hook):
         losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
         if losses:
             finite = torch.stack([torch.as_tensor(value).isfinite() for value in losses.values()])
-            self.steps.append(Step(runner.iter + 1, list(losses), finite, _images(data_batch)))
+            # Now, for checkpoints are written by one process alone.
+            is_good = finite.all().byte()
+            all_reduce(is_good, "min")
+            images = _images(data_batch)
+            self.steps.append(Step(runner.iter + 1, list(losses), finite, is_good, images))
         if len(self.steps) >= self.interval:
             self._look()
 
@@ -76,12 +84,12 @@ class LossCheckHook(Hook):
         steps, self.steps = self.steps, []
         if not steps:
             return
-        finite = torch.cat([step.is_finite for step in steps]).tolist()
-        for step in steps:
-            good, finite = finite[: len(step.losses)], finite[len(step.losses) :]
-            bad = [name for name, is_good in zip(step.losses, good, strict=True) if not is_good]
-            if bad:
-                raise FloatingPointError(_describe(step, bad))
+        # One copy, for each makes the host wait.
+        if torch.stack([step.is_good for step in steps]).all():
+            return
+        step = next(step for step in steps if not step.is_good)
+        finite = zip(step.losses, step.is_finite.tolist(), strict=True)
+        raise FloatingPointError(_describe(step, [name for name, good in finite if not good]))
 
 
 def _images(data_batch: dict | Sequence | None) -> list[str]:
@@ -91,9 +99,11 @@ def _images(data_batch: dict | Sequence | None) -> list[str]:
 
 def _describe(step: Step, bad: Sequence[str]) -> str:
     parts = [name for name in bad if name != "loss"] or list(bad)
+    what = f"{', '.join(parts)} is NaN or infinite. The images were {', '.join(step.images)}"
+    if not bad:
+        what = "a loss of another process is NaN or infinite; its own message names it"
     return (
-        f"iteration {step.iteration}: {', '.join(parts)} is NaN or infinite. The images were "
-        f"{', '.join(step.images)}. Lower the learning rate, clip gradients "
+        f"iteration {step.iteration}: {what}. Lower the learning rate, clip gradients "
         "(optim_wrapper.clip_grad), or, with --amp, train without; then go on from the last "
         "checkpoint, which is from before, with --resume."
     )

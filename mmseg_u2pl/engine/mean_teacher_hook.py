@@ -1,10 +1,12 @@
 """Keeps the model informed of the training's progress and moves its teacher."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook, SyncBuffersHook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.optim import Optimizer
@@ -63,6 +65,14 @@ class MeanTeacherHook(Hook):
             )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
+        if self.sup_only_iters >= runner.max_iters:
+            print_log(
+                f"the supervised-only start has {self.sup_only_iters} iterations and the training "
+                f"{runner.max_iters}, so no unlabeled image will be used; lower sup_only_iters or "
+                "sup_only_epochs of MeanTeacherHook",
+                "current",
+                logging.WARNING,
+            )
         runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
 
     def _note_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

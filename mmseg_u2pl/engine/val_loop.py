@@ -8,7 +8,7 @@ from .unwrap import unwrapped
 
 @LOOPS.register_module()
 class TeacherStudentValLoop(ValLoop):
-    """Validates the teacher, then the student, on the same data.
+    """Validates student and teacher on the same data.
 
     The teacher's metrics have MMSegmentation's own names (``mIoU``), so ``save_best='mIoU'`` means
     the teacher; those of the student are prefixed (``student/mIoU``).
@@ -23,8 +23,10 @@ class TeacherStudentValLoop(ValLoop):
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         self.runner.model.eval()
+        # The teacher last: of pictures of both, which have the same names, its own stay.
+        student = self._evaluate("student")
         metrics = self._evaluate("teacher")
-        metrics.update({f"student/{key}": v for key, v in self._evaluate("student").items()})
+        metrics |= {f"student/{key}": value for key, value in student.items()}
         self.runner.call_hook("after_val_epoch", metrics=metrics)
         self.runner.call_hook("after_val")
         return metrics

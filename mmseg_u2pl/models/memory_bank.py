@@ -88,7 +88,8 @@ class CategoryMemoryBank(nn.Module):
         if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
-                f"this model {self.sizes}; set queue_size as it was"
+                f"this model {self.sizes}; to go on with that training set queue_size as it was, "
+                "to start another one from its weights export them with tools/export_segmentor.py"
             )
         keys, fill = state_dict.get(f"{prefix}keys"), state_dict.get(f"{prefix}fill")
         if keys is not None and fill is not None and len(keys) == fill.sum():

@@ -104,6 +104,9 @@ MIXINGS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
 }
 """How to draw a plan from the pseudo-labels, by name."""
 
+MIXINGS_OF_TWO = ("cutmix", "classmix")
+"""Those that put a part of an image into the next one, and do nothing to a single image."""
+
 
 def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
     """Draw a plan, or with probability ``1 - prob`` the one that changes nothing.

@@ -180,6 +180,11 @@ class TestUnlabeledPipeline:
         with pytest.raises(DataError, match=r"RandomCrop with cat_max_ratio=0\.75 needs"):
             SemiDataset(labeled(root), unlabeled(root, pipeline=[LOAD, crop, PACK]))
 
+    def test_padding_is_refused(self, root):
+        pipeline = [LOAD, {"type": "Pad", "size": (8, 8)}, PACK]
+        with pytest.raises(DataError, match="Pad, whose pixels would get pseudo-labels"):
+            SemiDataset(labeled(root), unlabeled(root, pipeline=pipeline))
+
     def test_a_plain_crop_works(self, root):
         crop = {"type": "RandomCrop", "crop_size": (4, 4)}
         dataset = SemiDataset(labeled(root), unlabeled(root, pipeline=[LOAD, crop, PACK]))

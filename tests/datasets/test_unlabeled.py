@@ -61,6 +61,14 @@ def test_wrapped_transforms_are_stripped_too():
     ]
 
 
+def test_padding_is_left_to_the_preprocessor_which_marks_it():
+    pad, flip = dict(type="Pad", size=(8, 8)), dict(type="RandomFlip", prob=0.5)
+    pipeline = [dict(type="RandomApply", transforms=[pad, flip], prob=0.5), pad]
+    apply = dict(type="RandomApply", transforms=[flip], prob=0.5)
+    for keep_annotations in (False, True):
+        assert strip_ground_truth(pipeline, keep_annotations) == [apply]
+
+
 def test_nothing_to_derive_from():
     with pytest.raises(DataError, match=r"Give unlabeled as a whole, with its type"):
         complete_unlabeled(dict(type="ConcatDataset", datasets=[LABELED]), dict(ann_file="u.txt"))

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS, MODELS
 from PIL import Image
-from tiny import tiny_u2pl
+from tiny import tiny_segmentor, tiny_u2pl
 from torch.utils.data import BatchSampler
 
 from mmseg_u2pl.datasets import camvid, sampler, semi_dataset  # noqa: F401 (register)
@@ -262,6 +262,27 @@ def test_classes_without_a_pixel_are_warned_of(root, monkeypatch):
     assert text.startswith("labeled: no mask has a pixel of sky, building,")
     assert "bicyclist" not in text  # the one that all masks show
     assert (logger, level) == ("current", logging.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "rules", "warns"),
+    [
+        (2, {}, True),
+        (2, {"mixing": "classmix"}, True),
+        (4, {}, False),
+        (2, {"mixing": "cutout"}, False),
+        (2, {"mixing_prob": 0.0}, False),
+    ],
+)
+def test_mixing_without_a_second_image_is_warned_of(root, monkeypatch, batch_size, rules, warns):
+    said = []
+    monkeypatch.setattr(data_check_hook, "print_log", lambda text, *_: said.append(text))
+    runner = built(run_config(root, **{"train_dataloader.batch_size": batch_size}))
+    runner.model = tiny_u2pl(tiny_segmentor(11), **rules)
+    check_run(runner)
+    warnings = [text for text in said if "so nothing is mixed" in text]
+    assert len(warnings) == warns
+    assert all("train_dataloader.batch_size to 4 or more" in text for text in warnings)
 
 
 class TestSampler:

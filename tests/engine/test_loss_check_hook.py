@@ -56,6 +56,23 @@ def test_no_checkpoint_is_written_after_a_bad_step_and_no_training_ends_with_one
             look(hook)
 
 
+def look_before_a_checkpoint(rank):
+    """Losses of rank 1 are bad in step 2; what rank 0, which writes the checkpoint, says."""
+    hook = LossCheckHook(interval=100)
+    for iteration in (1, 2, 3):
+        step(hook, iteration, unsup=NAN if rank == 1 and iteration == 2 else 0.5)
+    try:
+        hook.before_save_checkpoint(None, {})
+    except FloatingPointError as error:
+        return str(error)
+
+
+def test_a_bad_loss_of_another_process_stops_the_one_that_writes(processes):
+    first, second = processes.run(look_before_a_checkpoint)[:2]
+    assert first.startswith("iteration 2: a loss of another process is NaN or infinite;")
+    assert second.startswith("iteration 2: unsup.loss_ce is NaN or infinite. The images were 2_a")
+
+
 def test_wrong_interval():
     with pytest.raises(ValueError, match="LossCheckHook: interval must be at least 1, got 0"):
         LossCheckHook(interval=0)

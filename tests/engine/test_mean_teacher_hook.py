@@ -11,6 +11,8 @@ from tiny import batch, tiny_segmentor, tiny_u2pl
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
+from mmseg_u2pl.engine import mean_teacher_hook
+
 
 class Recorder(Hook):
     """Notes, at each iteration, what the model was told and how often its teacher has moved."""
@@ -69,6 +71,17 @@ def test_supervised_only_epochs(tmp_path):
     loop = dict(type="EpochBasedTrainLoop", max_epochs=3)
     _, recorder = run(tmp_path, loop=loop, batches=2, sup_only_epochs=1)
     assert recorder.sup_only == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("sup_only_iters", [3, 4, 5])
+def test_a_training_that_never_uses_unlabeled_images_is_warned_of(
+    tmp_path, monkeypatch, sup_only_iters
+):
+    said = []
+    monkeypatch.setattr(mean_teacher_hook, "print_log", lambda text, *_: said.append(text))
+    run(tmp_path, sup_only_iters=sup_only_iters)
+    expected = f"start has {sup_only_iters} iterations and the training 4, so no unlabeled image"
+    assert [expected in text for text in said] == ([] if sup_only_iters == 3 else [True])
 
 
 def test_gradient_accumulation_counts_steps_of_the_optimizer(tmp_path):

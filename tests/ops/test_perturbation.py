@@ -19,6 +19,14 @@ def test_drops_whole_channels_of_the_last_images_and_scales_the_others_up():
     assert not torch.equal(values[0], values[1])
 
 
+def test_class_tokens_lose_channels_too():
+    tokens = torch.ones(3, 400)
+    result = drop_channels(tokens, 1, 0.5, torch.Generator().manual_seed(0))
+    assert result.shape == tokens.shape
+    assert torch.equal(result[0], tokens[0])
+    assert result[1:].unique().tolist() == [0, 2]
+
+
 def test_without_probability_nothing_changes():
     features = torch.rand(2, 3, 4, 4)
     assert torch.equal(drop_channels(features, 0, 0.0, torch.Generator()), features)
