@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datatrees import load_tool
 from PIL import Image
-from test_tools import load_tool
 
 tool = load_tool("compare_predictions")
 
