@@ -120,8 +120,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def open_unlabeled(cfg: Config) -> list[BaseSegDataset]:
+def open_unlabeled(cfg: Config) -> tuple[list[BaseSegDataset], ClassMeta]:
     """The unlabeled data sets of a config, with the transforms of its test pipeline.
+
+    The classes are those of the labeled data set: the metainfo of the unlabeled ones has no use.
 
     Raises:
         ValueError: The config has none.
@@ -133,11 +135,12 @@ def open_unlabeled(cfg: Config) -> list[BaseSegDataset]:
             "config with U2PL, such as tools/wrap_config.py writes"
         )
     pipeline = strip_ground_truth(cfg.test_dataloader.dataset.pipeline)
-    leaves = DATASETS.build(dataset).unlabeled_datasets
+    streams = DATASETS.build(dataset)
+    leaves = streams.unlabeled_datasets
     for leaf in leaves:
         leaf.pipeline = Compose(pipeline)
         leaf.test_mode = True  # an image that cannot be read is an error, and not replaced
-    return leaves
+    return leaves, ClassMeta.of(streams.labeled_datasets[0])
 
 
 def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
@@ -193,11 +196,10 @@ def max_entropy(model: SemiSegmentor) -> float:
 
 def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
     """Write all masks, and rank the images, the least reliable first."""
-    leaves = open_unlabeled(cfg)
+    leaves, meta = open_unlabeled(cfg)
     require_checkpoint(args.checkpoint)
     model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role
-    meta = ClassMeta.of(leaves[0])
     masks = {image.name: args.out / MASKS / f"{image.name}.png" for image in list_images(leaves)}
     write_lists(args.out, masks, meta)
     counts = np.zeros(LEVELS, np.int64)
@@ -244,8 +246,7 @@ def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
 
 def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> Figure:
     """The top and the bottom of the ranking side by side, with pseudo-labels."""
-    leaves = open_unlabeled(cfg)
-    meta = ClassMeta.of(leaves[0])
+    leaves, meta = open_unlabeled(cfg)
     paths = dict(list_images(leaves))
     num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
     with Image.open(paths[ranking[0].image]) as first:
