@@ -10,7 +10,7 @@ from typing import Any
 import mmcv
 import numpy as np
 import pytest
-from datatrees import load_tool, write_image, write_mask
+from datatrees import load_tool, run_main, write_image, write_mask
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
@@ -124,3 +124,15 @@ def test_classes_are_those_of_the_labeled_data_set(
         "cat:200,0,0::",
         "dog:0,200,0::",
     ]
+
+
+def test_cvats_converter_reads_masks_of_a_config_without_palette(root: Path) -> None:
+    out = run(root, dict(classes=("background", "cat")), dict())
+    write_image(root / "unlabeled/later.jpg")  # the converter wants one without a mask
+    converted = root / "converted"
+    converter = load_tool("dataset_converters/cvat")
+    assert run_main(converter, out, root / "unlabeled", converted) == 0
+    for name in NAMES:
+        mask = read(converted / f"masks/{name}.png")
+        assert (mask[:20] == 0).all()  # with the unreliable pixels, which nobody has drawn
+        assert (mask[20:] == 1).all()

@@ -37,6 +37,7 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch.utils.data import ConcatDataset
 
+from mmseg_u2pl.datasets.annotations import BACKGROUND
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
@@ -79,9 +80,14 @@ class ClassMeta(NamedTuple):
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """Those of a data set."""
-        meta = dataset.metainfo
-        return cls(meta["classes"], meta["palette"], np.uint8(dataset.reduce_zero_label))
+        """Those of a data set, but that the background is black."""
+        classes = dataset.metainfo["classes"]
+        palette = [
+            # To CVAT black is the background, whatever a config or MMSegmentation paints it.
+            BLACK if name == BACKGROUND else colour
+            for name, colour in zip(classes, dataset.metainfo["palette"], strict=True)
+        ]
+        return cls(classes, palette, np.uint8(dataset.reduce_zero_label))
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
         """Write a PNG whose values are the classes and which viewers show in their colours."""
@@ -229,7 +235,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 def write_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
     """Write what CVAT wants besides the masks: the classes' colours, and the names."""
-    colours = {"background": BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
+    colours = {BACKGROUND: BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
     lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
     (out / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
     listed = out / "ImageSets/Segmentation/default.txt"
