@@ -10,7 +10,7 @@ from typing import Any
 import mmcv
 import numpy as np
 import pytest
-from datatrees import load_tool, run_main, write_image, write_mask
+from datatrees import keep_columns, load_tool, run_main, write_image, write_mask, write_sideways
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
@@ -136,3 +136,17 @@ def test_cvats_converter_reads_masks_of_a_config_without_palette(root: Path) -> 
         mask = read(converted / f"masks/{name}.png")
         assert (mask[:20] == 0).all()  # with the unreliable pixels, which nobody has drawn
         assert (mask[20:] == 1).all()
+
+
+def test_photographs_are_drawn_upright(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = keep_columns(tool, monkeypatch)
+    picture = np.zeros((60, 40, 3), np.uint8)
+    picture[30:] = 255
+    for name in NAMES:
+        write_sideways(root / f"unlabeled/{name}.jpg", picture)
+    out = run(root, PETS, dict())
+    assert read(out / f"SegmentationClass/{NAMES[0]}.png").shape == (60, 40)
+    images = drawn["least reliable"]
+    assert images.shape == (2, 390, 260, 3)
+    assert images[:, :180].max() < 64
+    assert images[:, 210:].min() > 192

@@ -26,6 +26,7 @@ from mmseg.registry import DATASETS
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mmseg_u2pl.datasets.annotations import open_upright
 from mmseg_u2pl.engine.cli import add_config_arguments, load_config
 from mmseg_u2pl.models.options import require_count
 from mmseg_u2pl.visualization import draw_comparison, paint_labels
@@ -179,7 +180,7 @@ def draw(scenes: Scenes, right: NDArray[np.floating], num: int, ignore_index: in
         truth = paint_labels(np.where(void, 0, scene.truth), palette)
         judged = judge(scene.truth, before, after, ignore_index)
         pictures = [
-            np.asarray(Image.open(scene.path).convert("RGB").resize(size)),
+            np.asarray(open_upright(Path(scene.path)).convert("RGB").resize(size)),
             np.where(void[..., None], np.uint8(255), truth),
             paint_labels(before, palette),
             paint_labels(after, palette),

@@ -37,7 +37,7 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch.utils.data import ConcatDataset
 
-from mmseg_u2pl.datasets.annotations import BACKGROUND
+from mmseg_u2pl.datasets.annotations import BACKGROUND, open_upright
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
@@ -255,8 +255,8 @@ def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> F
     leaves, meta = open_unlabeled(cfg)
     paths = dict(list_images(leaves))
     num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
-    with Image.open(paths[ranking[0].image]) as first:
-        size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
+    first = open_upright(Path(paths[ranking[0].image]))
+    size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
     columns: dict[str, Any] = {}
     ends = {"least reliable": ranking[:num_rows], "most reliable": ranking[-num_rows:][::-1]}
     for end, rows in ends.items():
@@ -273,8 +273,7 @@ def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> F
 
 def small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """An image in this size, with a white margin if its shape is another."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    image = open_upright(Path(path)).convert("RGB")
     return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
 
 
