@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 from PIL import Image
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -29,10 +30,35 @@ def run_main(tool: ModuleType, *arguments: object) -> int:
     return 0
 
 
+def keep_columns(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """Columns of the picture that a tool draws with draw_comparison, once it has drawn it."""
+    drawn: dict[str, np.ndarray] = {}
+    draw = tool.draw_comparison
+
+    def keep(columns: dict[str, np.ndarray], legend: dict) -> object:
+        drawn.update(columns)
+        return draw(columns, legend)
+
+    monkeypatch.setattr(tool, "draw_comparison", keep)
+    return drawn
+
+
 def write_image(path: Path, size: tuple[int, int] = (4, 6), value: int = 90) -> None:
     """Write an image of (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+def write_sideways(path: Path, picture: np.ndarray) -> None:
+    """Write a picture as a camera does that was held upright: turned, with EXIF data that say so.
+
+    Args:
+        path: A JPEG file.
+        picture: (H, W, 3), RGB, as it is to be seen.
+    """
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    Image.fromarray(np.rot90(picture)).save(path, exif=exif, quality=95)
 
 
 def write_mask(path: Path, values: Sequence[int] | int, size: tuple[int, int] = (4, 6)) -> None:

@@ -1,14 +1,11 @@
 """A plain MMSegmentation config that trains on a few small images, and its files."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-TOOLS = Path(__file__).parents[1] / "tools"
 CLASSES = ("ground", "box", "ball", "sky", "tree")
 PIPELINE = [
     dict(type="LoadImageFromFile"),
@@ -34,13 +31,6 @@ TTA_PIPELINE = [
         ],
     ),
 ]
-
-
-def load_tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_images(root: Path, names: str | list[str], **changes: str) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from datatrees import load_tool
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_u2pl.ops import resize_logits
 
-TOOL = Path(__file__).parents[1] / "tools" / "check_any_model.py"
 LIGHT = {
     "bisenetv1",
     "bisenetv2",
@@ -42,14 +42,7 @@ PREDICT_OTHERWISE = {"segnext", "point_rend"}
 CLASSIFY_MASKS = {"mask2former", "maskformer"}
 
 
-def load_tool():
-    spec = importlib.util.spec_from_file_location("check_any_model", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool("check_any_model")
 
 
 def marked(name):

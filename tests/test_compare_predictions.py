@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datatrees import keep_columns, load_tool, write_sideways
 from PIL import Image
-from test_tools import load_tool
 
 tool = load_tool("compare_predictions")
 
@@ -77,17 +78,14 @@ def test_each_pixel_is_judged() -> None:
     assert list(tool.PIXELS)[wrong.item()] == "wrong in both"
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    return keep_columns(tool, monkeypatch)
+
+
 def test_gains_come_first(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], tmp_path: Path, drawn: dict[str, np.ndarray]
 ) -> None:
-    drawn = {}
-
-    def keep(columns: dict, legend: dict) -> object:
-        drawn.update(columns)
-        return draw(columns, legend)
-
-    draw = tool.draw_comparison
-    monkeypatch.setattr(tool, "draw_comparison", keep)
     out = tmp_path / "pictures/compared.png"
     tool.main([*arguments, "--out", str(out), "--scenes", "1"])
     assert list(drawn) == ["image", "ground truth", "old", "new", "pixels"]
@@ -126,6 +124,45 @@ def test_images_may_differ_in_size(arguments: list[str], tmp_path: Path) -> None
     out = tmp_path / "compared.png"
     tool.main([*arguments, "--out", str(out)])
     assert out.is_file()
+
+
+def test_photographs_are_drawn_upright(
+    arguments: list[str], tmp_path: Path, drawn: dict[str, np.ndarray]
+) -> None:
+    picture = np.zeros((2, 4, 3), np.uint8)
+    picture[:, 2:] = 255
+    write_sideways(tmp_path / "images/a.jpg", picture)
+    tool.main([*arguments, "--out", str(tmp_path / "compared.png")])
+    seen = drawn["image"][0]  # "a" is the one with a gain
+    assert seen[:, :2].max() < 64
+    assert seen[:, 2:].min() > 192
+
+
+@pytest.mark.parametrize(
+    ("images", "gains", "losses"), [("a", 1, 0), ("ab", 2, 0), ("abcd", 3, 1), ("abcdefg", 3, 3)]
+)
+def test_so_many_images_are_drawn_as_it_says(
+    arguments: list[str],
+    tmp_path: Path,
+    drawn: dict[str, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    images: str,
+    gains: int,
+    losses: int,
+) -> None:
+    for folder in ("images", "masks", "old", "new"):
+        (source,) = (tmp_path / folder).glob("a.*")
+        for path in (tmp_path / folder).glob("b.*"):
+            path.unlink()
+        for name in images[1:]:
+            shutil.copy(source, source.with_stem(name))
+    out = tmp_path / "compared.png"
+    tool.main([*arguments, "--out", str(out)])
+    assert len(drawn["image"]) == gains + losses
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"{out}: the {gains} with the greatest gain, then the {losses} with the greatest loss, of "
+        f"{len(images)} images"
+    )
 
 
 def test_no_scenes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

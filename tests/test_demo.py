@@ -1,12 +1,11 @@
-import importlib.util
 import json
 from itertools import combinations
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from datatrees import load_tool
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmengine.utils import scandir
@@ -19,7 +18,6 @@ from tiny import tiny_segmentor
 from mmseg_u2pl.datasets.builtin_scenes import CLASSES
 from mmseg_u2pl.visualization import UNRELIABLE_COLOUR
 
-TOOL = Path(__file__).parents[1] / "tools" / "demo.py"
 NUM_CLASSES = len(CLASSES)
 DATA = ["--num-train", "32", "--num-val", "8", "--size", "64", "--seed", "3"]
 SHORT = ["train_cfg.max_iters=4", "train_cfg.val_interval=4", "optim_wrapper.optimizer.lr=0.1"]
@@ -33,10 +31,7 @@ SHORT += [
 
 @pytest.fixture
 def demo():
-    spec = importlib.util.spec_from_file_location("demo", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("demo")
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from datatrees import TOOLS, load_tool
 from mmengine.config import Config
-
-TOOLS = Path(__file__).parents[1] / "tools"
 
 CONFIG = """
 model = dict(type='Net')
@@ -42,13 +40,6 @@ class FakeRunner:
 
     def test(self) -> None:
         self.calls.append("test")
-
-
-def load_tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

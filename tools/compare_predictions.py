@@ -26,6 +26,7 @@ from mmseg.registry import DATASETS
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mmseg_u2pl.datasets.annotations import open_upright
 from mmseg_u2pl.engine.cli import add_config_arguments, load_config
 from mmseg_u2pl.models.options import require_count
 from mmseg_u2pl.visualization import draw_comparison, paint_labels
@@ -163,10 +164,17 @@ def judge(truth: Mask, before: Mask, after: Mask, ignore_index: int) -> Mask:
     return np.where(truth == ignore_index, 4, judged)
 
 
-def draw(scenes: Scenes, right: NDArray[np.floating], num: int, ignore_index: int) -> Figure:
-    """The images in which the last folder gains most over the first, then those it loses in."""
+def choose(right: NDArray[np.floating], num: int) -> tuple[list[int], list[int]]:
+    """Indices of the images with the greatest gain, and of those with the greatest loss.
+
+    An image is in one of the lists, so they are shorter than ``num`` if there are few images.
+    """
     order = np.argsort(right[:, 0] - right[:, -1], kind="stable").tolist()
-    chosen = [*order[:num], *order[num:][-num:]]
+    return order[:num], order[num:][-num:]
+
+
+def draw(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Figure:
+    """Images, and what the first and the last folder say of them."""
     palette = scenes.dataset.metainfo["palette"]
     judged_palette = list(PIXELS.values())
     titles = ["image", "ground truth", scenes.folders[0].name, scenes.folders[-1].name, "pixels"]
@@ -179,7 +187,7 @@ def draw(scenes: Scenes, right: NDArray[np.floating], num: int, ignore_index: in
         truth = paint_labels(np.where(void, 0, scene.truth), palette)
         judged = judge(scene.truth, before, after, ignore_index)
         pictures = [
-            np.asarray(Image.open(scene.path).convert("RGB").resize(size)),
+            np.asarray(open_upright(Path(scene.path)).convert("RGB").resize(size)),
             np.where(void[..., None], np.uint8(255), truth),
             paint_labels(before, palette),
             paint_labels(after, palette),
@@ -219,8 +227,12 @@ def compare(args: argparse.Namespace) -> None:
     print(make_table(scores, dataset.metainfo["classes"], names))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw(scenes, scores.right, args.scenes, dataset.ignore_index).savefig(args.out)
-        print(f"{args.out}: {args.scenes} images with the greatest gain, then the greatest loss")
+        gains, losses = choose(scores.right, args.scenes)
+        draw(scenes, [*gains, *losses], dataset.ignore_index).savefig(args.out)
+        print(
+            f"{args.out}: the {len(gains)} with the greatest gain, then the {len(losses)} with the "
+            f"greatest loss, of {len(scores.right)} images"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

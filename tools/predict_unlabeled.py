@@ -14,6 +14,7 @@ import argparse
 import csv
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +38,7 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch.utils.data import ConcatDataset
 
+from mmseg_u2pl.datasets.annotations import BACKGROUND, open_upright
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
@@ -79,9 +81,14 @@ class ClassMeta(NamedTuple):
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """Those of a data set."""
-        meta = dataset.metainfo
-        return cls(meta["classes"], meta["palette"], np.uint8(dataset.reduce_zero_label))
+        """Those of a data set, but that the background is black."""
+        classes = dataset.metainfo["classes"]
+        palette = [
+            # To CVAT black is the background, whatever a config or MMSegmentation paints it.
+            BLACK if name == BACKGROUND else colour
+            for name, colour in zip(classes, dataset.metainfo["palette"], strict=True)
+        ]
+        return cls(classes, palette, np.uint8(dataset.reduce_zero_label))
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
         """Write a PNG whose values are the classes and which viewers show in their colours."""
@@ -120,8 +127,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def open_unlabeled(cfg: Config) -> list[BaseSegDataset]:
+def open_unlabeled(cfg: Config) -> tuple[list[BaseSegDataset], ClassMeta]:
     """The unlabeled data sets of a config, with the transforms of its test pipeline.
+
+    The classes are those of the labeled data set: the metainfo of the unlabeled ones has no use.
 
     Raises:
         ValueError: The config has none.
@@ -133,11 +142,12 @@ def open_unlabeled(cfg: Config) -> list[BaseSegDataset]:
             "config with U2PL, such as tools/wrap_config.py writes"
         )
     pipeline = strip_ground_truth(cfg.test_dataloader.dataset.pipeline)
-    leaves = DATASETS.build(dataset).unlabeled_datasets
+    streams = DATASETS.build(dataset)
+    leaves = streams.unlabeled_datasets
     for leaf in leaves:
         leaf.pipeline = Compose(pipeline)
         leaf.test_mode = True  # an image that cannot be read is an error, and not replaced
-    return leaves
+    return leaves, ClassMeta.of(streams.labeled_datasets[0])
 
 
 def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
@@ -151,8 +161,8 @@ def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
         for leaf in leaves
         for index, name in enumerate(image_names(leaf))
     ]
-    names = [image.name for image in images]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    counts = Counter(image.name for image in images)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise DataError(
             f"{len(twice)} names stand for two images, the first is {twice[0]}: their masks would "
             "be one file. Predict the folders one at a time."
@@ -193,11 +203,10 @@ def max_entropy(model: SemiSegmentor) -> float:
 
 def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
     """Write all masks, and rank the images, the least reliable first."""
-    leaves = open_unlabeled(cfg)
+    leaves, meta = open_unlabeled(cfg)
     require_checkpoint(args.checkpoint)
     model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role
-    meta = ClassMeta.of(leaves[0])
     masks = {image.name: args.out / MASKS / f"{image.name}.png" for image in list_images(leaves)}
     write_lists(args.out, masks, meta)
     counts = np.zeros(LEVELS, np.int64)
@@ -227,7 +236,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 def write_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
     """Write what CVAT wants besides the masks: the classes' colours, and the names."""
-    colours = {"background": BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
+    colours = {BACKGROUND: BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
     lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
     (out / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
     listed = out / "ImageSets/Segmentation/default.txt"
@@ -244,12 +253,11 @@ def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
 
 def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> Figure:
     """The top and the bottom of the ranking side by side, with pseudo-labels."""
-    leaves = open_unlabeled(cfg)
-    meta = ClassMeta.of(leaves[0])
+    leaves, meta = open_unlabeled(cfg)
     paths = dict(list_images(leaves))
     num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
-    with Image.open(paths[ranking[0].image]) as first:
-        size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
+    first = open_upright(Path(paths[ranking[0].image]))
+    size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
     columns: dict[str, Any] = {}
     ends = {"least reliable": ranking[:num_rows], "most reliable": ranking[-num_rows:][::-1]}
     for end, rows in ends.items():
@@ -266,8 +274,7 @@ def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> F
 
 def small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """An image in this size, with a white margin if its shape is another."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    image = open_upright(Path(path)).convert("RGB")
     return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
 
 

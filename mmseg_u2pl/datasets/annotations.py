@@ -137,7 +137,13 @@ def blank_value(classes: Mapping[str, int]) -> int:
 
 
 def open_upright(path: Path) -> Image.Image:
-    """Open an image as annotation programs show it: turned as its EXIF data say.
+    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The image, whose file is closed.
 
     Raises:
         DataError: The file is damaged.

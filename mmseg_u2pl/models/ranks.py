@@ -22,13 +22,6 @@ class Gathered(NamedTuple):
     rows: Tensor
     own: slice
 
-    @property
-    def is_own(self) -> Tensor:
-        """(K,), bool, True for the rows of this rank."""
-        mask = torch.zeros(len(self.rows), dtype=torch.bool, device=self.rows.device)
-        mask[self.own] = True
-        return mask
-
 
 def gather_rows(rows: Tensor) -> Gathered:
     """Collect rows; ranks may have different numbers of them, or none.

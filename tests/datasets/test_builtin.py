@@ -1,10 +1,10 @@
 import ast
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datatrees import load_tool
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -15,7 +15,6 @@ from mmseg_u2pl.datasets.builtin_scenes import CLASSES, PALETTE, render_scene, s
 
 SMALL = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64, seed=3, progress=False)
 NUM_OBJECT_CLASSES = len(CLASSES) - 1
-TOOL = Path(__file__).parents[2] / "tools" / "make_builtin_data.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +29,7 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_builtin_data", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("make_builtin_data")
 
 
 def names(root, split):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from datatrees import load_tool
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
-from plain_training import CLASSES, load_tool, write_images, write_list, write_plain
+from plain_training import CLASSES, write_images, write_list, write_plain
 
 
 @pytest.fixture(scope="module")

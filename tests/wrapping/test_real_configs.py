@@ -4,8 +4,9 @@ from pathlib import Path
 
 import mmseg
 import pytest
+from datatrees import load_tool
 from mmengine.config import Config
-from plain_training import load_tool, write_images, write_list
+from plain_training import write_images, write_list
 
 SHIPPED = Path(mmseg.__file__).parent / ".mim/configs"
 CITYSCAPES = dict(

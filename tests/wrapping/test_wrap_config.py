@@ -5,14 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from datatrees import TOOLS, load_tool
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from plain_training import (
     PIPELINE,
-    TOOLS,
     dataset,
-    load_tool,
     plain_config,
     write_config,
     write_images,
