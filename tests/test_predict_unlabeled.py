@@ -15,6 +15,8 @@ from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
+from mmseg_u2pl.datasets.checks import DataError
+
 tool = load_tool("predict_unlabeled")
 
 LOAD = dict(type="LoadImageFromFile")
@@ -136,6 +138,29 @@ def test_cvats_converter_reads_masks_of_a_config_without_palette(root: Path) -> 
         mask = read(converted / f"masks/{name}.png")
         assert (mask[:20] == 0).all()  # with the unreliable pixels, which nobody has drawn
         assert (mask[20:] == 1).all()
+
+
+class CountingName(str):
+    """A name that counts how often one is compared with another."""
+
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountingName.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_names_are_not_compared_with_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [CountingName(number) for number in range(300)]
+    leaf = SimpleNamespace(get_data_info=lambda index: dict(img_path=f"{index}.jpg"))
+    monkeypatch.setattr(tool, "image_names", lambda leaf: names)
+    monkeypatch.setattr(CountingName, "comparisons", 0)
+    images = tool.list_images([leaf])
+    assert CountingName.comparisons < len(names)
+    assert [(image.name, image.path) for image in images] == [(n, f"{n}.jpg") for n in names]
+    with pytest.raises(DataError, match="300 names stand for two images, the first is 0: "):
+        tool.list_images([leaf, leaf])
 
 
 def test_photographs_are_drawn_upright(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

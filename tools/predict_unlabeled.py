@@ -14,6 +14,7 @@ import argparse
 import csv
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,8 +161,8 @@ def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
         for leaf in leaves
         for index, name in enumerate(image_names(leaf))
     ]
-    names = [image.name for image in images]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    counts = Counter(image.name for image in images)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise DataError(
             f"{len(twice)} names stand for two images, the first is {twice[0]}: their masks would "
             "be one file. Predict the folders one at a time."
