@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,33 @@ def test_photographs_are_drawn_upright(
     seen = drawn["image"][0]  # "a" is the one with a gain
     assert seen[:, :2].max() < 64
     assert seen[:, 2:].min() > 192
+
+
+@pytest.mark.parametrize(
+    ("images", "gains", "losses"), [("a", 1, 0), ("ab", 2, 0), ("abcd", 3, 1), ("abcdefg", 3, 3)]
+)
+def test_so_many_images_are_drawn_as_it_says(
+    arguments: list[str],
+    tmp_path: Path,
+    drawn: dict[str, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    images: str,
+    gains: int,
+    losses: int,
+) -> None:
+    for folder in ("images", "masks", "old", "new"):
+        (source,) = (tmp_path / folder).glob("a.*")
+        for path in (tmp_path / folder).glob("b.*"):
+            path.unlink()
+        for name in images[1:]:
+            shutil.copy(source, source.with_stem(name))
+    out = tmp_path / "compared.png"
+    tool.main([*arguments, "--out", str(out)])
+    assert len(drawn["image"]) == gains + losses
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"{out}: the {gains} with the greatest gain, then the {losses} with the greatest loss, of "
+        f"{len(images)} images"
+    )
 
 
 def test_no_scenes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,10 +164,17 @@ def judge(truth: Mask, before: Mask, after: Mask, ignore_index: int) -> Mask:
     return np.where(truth == ignore_index, 4, judged)
 
 
-def draw(scenes: Scenes, right: NDArray[np.floating], num: int, ignore_index: int) -> Figure:
-    """The images in which the last folder gains most over the first, then those it loses in."""
+def choose(right: NDArray[np.floating], num: int) -> tuple[list[int], list[int]]:
+    """Indices of the images with the greatest gain, and of those with the greatest loss.
+
+    An image is in one of the lists, so they are shorter than ``num`` if there are few images.
+    """
     order = np.argsort(right[:, 0] - right[:, -1], kind="stable").tolist()
-    chosen = [*order[:num], *order[num:][-num:]]
+    return order[:num], order[num:][-num:]
+
+
+def draw(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Figure:
+    """Images, and what the first and the last folder say of them."""
     palette = scenes.dataset.metainfo["palette"]
     judged_palette = list(PIXELS.values())
     titles = ["image", "ground truth", scenes.folders[0].name, scenes.folders[-1].name, "pixels"]
@@ -220,8 +227,12 @@ def compare(args: argparse.Namespace) -> None:
     print(make_table(scores, dataset.metainfo["classes"], names))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw(scenes, scores.right, args.scenes, dataset.ignore_index).savefig(args.out)
-        print(f"{args.out}: {args.scenes} images with the greatest gain, then the greatest loss")
+        gains, losses = choose(scores.right, args.scenes)
+        draw(scenes, [*gains, *losses], dataset.ignore_index).savefig(args.out)
+        print(
+            f"{args.out}: the {len(gains)} with the greatest gain, then the {len(losses)} with the "
+            f"greatest loss, of {len(scores.right)} images"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
