@@ -30,9 +30,11 @@ RUNS = [  # share, schedule, arms, seeds
     ("all", "early", ["sup-only"], [0]),
     ("1/8", "long", ["sup-only"], [0, 1, 2]),
     ("1/8", "long", ["U2PL paper"], [0]),
+    ("1/16", "long", ["sup-only"], [0]),
     ("all", "long", ["sup-only"], [0]),
-    ("1/8", "late", ["sup-only", "CutMix + Mean Teacher", "U2PL paper"], [0, 1, 2]),
-    ("1/8", "late", ["Mean Teacher", "U2PL reference"], [0]),
+    ("1/8", "late", ["sup-only", "U2PL paper"], [0, 1, 2]),
+    ("1/16", "late", ["sup-only", "U2PL paper"], [0]),
+    ("1/8", "late", ["CutMix + Mean Teacher"], [0]),
 ]
 
 
