@@ -106,6 +106,10 @@ def test_gains_come_first(
             lambda root: Image.new("L", (8, 2)).save(root / "new/b.png"),
             r"new/b.png' has \(2, 8\) pixels and the mask of its image \(2, 4\)",
         ),
+        (
+            lambda root: Image.new("L", (4, 2), 7).save(root / "new/b.png"),
+            r"new/b.png' has labels from [67] to [67], and the data set 2 classes",
+        ),
     ],
 )
 def test_predictions_that_do_not_fit(

@@ -90,7 +90,7 @@ class Scenes:
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If its size is not that of the mask.
+            ValueError: If its size is not that of the mask, or it has labels that are no class.
         """
         if not file.is_file():
             raise FileNotFoundError(
@@ -102,6 +102,12 @@ class Scenes:
             raise ValueError(
                 f"'{file}' has {label.shape} pixels and the mask of its image {shape}; is it of "
                 "another data set?"
+            )
+        num_classes = len(self.dataset.metainfo["classes"])
+        if not 0 <= label.min() <= label.max() < num_classes:
+            raise ValueError(
+                f"'{file}' has labels from {label.min()} to {label.max()}, and the data set "
+                f"{num_classes} classes; is it of another data set?"
             )
         return label
 

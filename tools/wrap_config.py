@@ -12,7 +12,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
-from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
+from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.models import SemiSegmentor
 from mmseg_u2pl.wrapping import (
     Images,
@@ -125,8 +125,9 @@ def describe_method(
     cfg: Config, plain: Config, model: SemiSegmentor, unlabeled: Images
 ) -> dict[str, str]:
     """What was decided for U2PL."""
-    pipeline = unlabeled[0].plain["pipeline"]
-    kept = [step["type"] for step in strip_ground_truth(pipeline)]
+    first = unlabeled[0]
+    pipeline = first.plain["pipeline"]
+    kept = [step["type"] for step in complete_unlabeled(first.plain, first.changes)["pipeline"]]
     stripped = ", ".join(step["type"] for step in pipeline if step["type"] not in kept)
     unit, size = training_schedule(plain).unit, cfg.train_dataloader.batch_size
     hook = next(hook for hook in cfg.custom_hooks if hook.type == "MeanTeacherHook")

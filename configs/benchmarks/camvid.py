@@ -16,10 +16,8 @@ SCHEDULES = {
     "late": (0.001, 1000),
 }
 ARMS = {
-    "Mean Teacher": {"model.mixing": "none", "model.contra_weight": 0.0},
     "CutMix + Mean Teacher": {"model.contra_weight": 0.0},
     "U2PL paper": {},
-    "U2PL reference": {"model.variant": "reference"},
 }
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", ["sup-only"], [0, 1, 2]),

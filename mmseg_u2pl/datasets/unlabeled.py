@@ -16,7 +16,7 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
 
     A config with a ``type`` is complete. One without takes the keys it lacks from the labeled
     config; masks are left out of ``data_prefix`` and, by :func:`strip_ground_truth`, out of the
-    pipeline. With ``score_pseudo_labels=True`` masks are read and hidden, see
+    pipeline, and so is ``Pad``. With ``score_pseudo_labels=True`` masks are read and hidden, see
     :class:`HideGroundTruth`.
 
     Args:
@@ -41,49 +41,53 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
     hide = unlabeled.pop("score_pseudo_labels", False)
     if "data_prefix" in config and not hide:
         config["data_prefix"].pop("seg_map_path", None)
-    config["pipeline"] = strip_ground_truth(config["pipeline"], keep_annotations=hide)
+    # The data preprocessor pads as well, and notes which pixels are not of the image.
+    config["pipeline"] = _without((Pad,), config["pipeline"])
     if hide:
         config["pipeline"].append(dict(type="HideGroundTruth"))
+    else:
+        config["pipeline"] = strip_ground_truth(config["pipeline"])
     return config | unlabeled
 
 
-def strip_ground_truth(
-    pipeline: Iterable[Mapping[str, Any]], keep_annotations: bool = False
-) -> list[dict[str, Any]]:
-    """A training pipeline without what needs ground truth.
+def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A pipeline without what needs ground truth.
 
     Transforms that load or derive annotations are dropped, also inside wrappers such as
-    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``. ``Pad`` is dropped too: the
-    data preprocessor pads as well, and leaves a note of which pixels are not of the image.
+    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``.
 
     Args:
         pipeline: Transform configs, as in a data set's config.
-        keep_annotations: Whether annotations are still loaded, to be hidden in the end.
 
     Returns:
         Transform configs for unlabeled images.
     """
-    stripped = []
+    return _without(GROUND_TRUTH_TRANSFORMS, pipeline)
+
+
+def _without(
+    dropped: tuple[type, ...], pipeline: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """A pipeline without some transforms, and without ``cat_max_ratio``."""
+    kept = []
     for step in pipeline:
         kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
-        needs_truth = isinstance(kind, type) and issubclass(kind, GROUND_TRUTH_TRANSFORMS)
-        if needs_truth and not keep_annotations:
-            continue
-        if isinstance(kind, type) and issubclass(kind, Pad):
+        kind = kind if isinstance(kind, type) else object
+        if issubclass(kind, dropped):
             continue
         changed = dict(step)
-        if isinstance(kind, type) and issubclass(kind, RandomCrop):
+        if issubclass(kind, RandomCrop):
             changed.pop("cat_max_ratio", None)
         if "transforms" in changed:
-            changed["transforms"] = _strip_nested(changed["transforms"], keep_annotations)
-        stripped.append(changed)
-    return stripped
+            changed["transforms"] = _without_nested(dropped, changed["transforms"])
+        kept.append(changed)
+    return kept
 
 
-def _strip_nested(transforms: Any, keep_annotations: bool) -> Any:
-    """Strip the transforms of a wrapper: one, a list of them, or a list of lists."""
+def _without_nested(dropped: tuple[type, ...], transforms: Any) -> Any:
+    """The same for the transforms of a wrapper: one, a list of them, or a list of lists."""
     if isinstance(transforms, Mapping):
-        return strip_ground_truth([transforms], keep_annotations)
+        return _without(dropped, [transforms])
     if transforms and isinstance(transforms[0], (list, tuple)):
-        return [_strip_nested(inner, keep_annotations) for inner in transforms]
-    return strip_ground_truth(transforms, keep_annotations)
+        return [_without_nested(dropped, inner) for inner in transforms]
+    return _without(dropped, transforms)

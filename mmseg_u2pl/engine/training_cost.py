@@ -42,8 +42,9 @@ def shorten(cfg: Config, steps: int, log_interval: int) -> None:
     """
     cfg.load_from = None
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=steps)
-    if cfg.train_dataloader.sampler.type == "DualStreamSampler":
-        cfg.train_dataloader.sampler.infinite = True
+    sampler = cfg.train_dataloader.get("sampler") or {}
+    if sampler.get("type") == "DualStreamSampler":  # which ends where the config counts epochs
+        sampler["infinite"] = True
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.logger = dict(type="LoggerHook", interval=log_interval)

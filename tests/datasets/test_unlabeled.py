@@ -65,8 +65,11 @@ def test_padding_is_left_to_the_preprocessor_which_marks_it():
     pad, flip = dict(type="Pad", size=(8, 8)), dict(type="RandomFlip", prob=0.5)
     pipeline = [dict(type="RandomApply", transforms=[pad, flip], prob=0.5), pad]
     apply = dict(type="RandomApply", transforms=[flip], prob=0.5)
-    for keep_annotations in (False, True):
-        assert strip_ground_truth(pipeline, keep_annotations) == [apply]
+    for hide in (False, True):
+        unlabeled = dict(ann_file="unlabeled.txt", score_pseudo_labels=hide)
+        completed = complete_unlabeled(dict(LABELED, pipeline=pipeline), unlabeled)
+        assert completed["pipeline"] == [apply] + [dict(type="HideGroundTruth")] * hide
+    assert strip_ground_truth(pipeline) == pipeline  # a network may need it to predict
 
 
 def test_nothing_to_derive_from():
