@@ -239,6 +239,19 @@ class TestCamVid:
             assert labeled == [f"train/0001TP_{n:06}" for n in numbers]
             assert sorted(labeled + unlabeled) == (splits / "train.txt").read_text().split()
 
+    def test_one_drive_is_labeled(self, source, tmp_path):
+        for folder in ("train", "trainannot"):
+            for number in (3, 7):
+                path = source / folder / f"0001TP_{number:06}.png"
+                path.rename(path.with_name(f"0006R0_{number:06}.png"))
+        run_main(self.TOOL, source, tmp_path / "out")
+        splits = tmp_path / "out/splits"
+        drive = ["train/0006R0_000003", "train/0006R0_000007"]
+        rest = [f"train/0001TP_{n:06}" for n in range(18) if n not in (3, 7)]
+        for labeled, unlabeled, folder in ((drive, rest, "0006R0"), (rest, drive, "0001TP")):
+            assert (splits / folder / "labeled.txt").read_text().split() == labeled
+            assert (splits / folder / "unlabeled.txt").read_text().split() == unlabeled
+
     def test_test_frames_are_taken_if_they_are_there(self, source, tmp_path):
         make_segnet_camvid(source, {"test": 2})
         run_main(self.TOOL, source, tmp_path / "out")

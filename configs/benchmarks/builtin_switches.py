@@ -14,6 +14,8 @@ FROM_START = {
     "default_hooks.checkpoint.interval": 200,
 }
 
+options = {"optim_wrapper.optimizer.lr": 0.0005}
+
 
 def variation(name, **options):
     """A run of U2PL with some options of its own; double underscores are dots."""

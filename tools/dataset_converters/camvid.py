@@ -3,8 +3,9 @@
 SOURCE holds train/, trainannot/, val/, valannot/ and, if you want them, test/ and testannot/, with
 frames and masks of the same names. OUT gets images/<split>/*.jpg (JPEG of quality 92),
 labels/<split>/*.png (void, 11 in the source, becomes 255), splits/<split>.txt, and
-splits/{1of4,1of8,1of16}/{labeled,unlabeled}.txt, where every 4th, 8th and 16th training frame is
-labeled. OUT appears when it is complete.
+splits/<name>/{labeled,unlabeled}.txt: 1of4, 1of8 and 1of16, where every 4th, 8th and 16th training
+frame is labeled, and one of each drive (0001TP, 0006R0, 0016E5), where its frames are. OUT appears
+when it is complete.
 """
 
 from __future__ import annotations
@@ -87,13 +88,16 @@ def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
     folder.mkdir()
     for split, names in frames.items():
         (folder / f"{split}.txt").write_text("".join(f"{split}/{name}\n" for name in names))
-    train = [f"train/{name}" for name in frames["train"]]
+    train = frames["train"]
+    drives = {name.split("_")[0] for name in train}
+    labeled = {f"1of{step}": set(train[::step]) for step in (4, 8, 16)}
+    labeled |= {drive: {name for name in train if name.startswith(drive)} for drive in drives}
     splits = {
-        folder / f"1of{step}": (
-            train[::step],
-            [name for index, name in enumerate(train) if index % step],
+        folder / split: (
+            [f"train/{name}" for name in train if name in names],
+            [f"train/{name}" for name in train if name not in names],
         )
-        for step in (4, 8, 16)
+        for split, names in labeled.items()
     }
     write_splits(splits, overwrite=False)
 

@@ -1,7 +1,7 @@
 # A few minutes on two CPU cores.
 _base_ = "./schedule_1k.py"
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type="AdamW", lr=0.0005, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type="AdamW", lr=0.001, weight_decay=0.01),
     paramwise_cfg=dict(
         custom_keys={"decode_head": dict(lr_mult=5.0), "projector": dict(lr_mult=5.0)}
     ),
