@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from .checks import DataError, raise_if_any
 from .parallel import map_parallel
 from .splits import count_images, draw_order, missing_classes, size_argument, write_splits
+from .whole_folder import whole_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 BACKGROUND = "background"
@@ -230,23 +231,21 @@ def draw_lists(
     return sorted(names[i] for i in labeled), sorted(names[i] for i in held_out)
 
 
-def _write_all(photos: Sequence[Photo], classes: Sequence[str], args: argparse.Namespace) -> None:
-    """Convert all photos and report; ``args.out`` appears when it is complete."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{args.out.name}-", dir=args.out.parent) as staging:
-        folder = Path(staging) / args.out.name
-        target = None if args.dry_run else folder
-        convert = partial(_convert, out=target, classes=classes)
-        shows = map_parallel(convert, photos, "Converting images")
-        lists = _draw_lists_of(photos, shows, classes, args)
-        if target is None:
-            return
-        write_splits({target / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
-        for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
-            (target / path).write_text("".join(f"{line}\n" for line in lines))
-        if args.out.is_dir():  # empty, or convert_photos had objected
-            args.out.rmdir()
-        folder.rename(args.out)
+def _write_all(
+    photos: Sequence[Photo],
+    classes: Sequence[str],
+    args: argparse.Namespace,
+    out: Path | None,
+) -> None:
+    """Convert all photos and report; nothing is written if ``out`` is None."""
+    convert = partial(_convert, out=out, classes=classes)
+    shows = map_parallel(convert, photos, "Converting images")
+    lists = _draw_lists_of(photos, shows, classes, args)
+    if out is None:
+        return
+    write_splits({out / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
+    for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
+        (out / path).write_text("".join(f"{line}\n" for line in lines))
 
 
 def _draw_lists_of(
@@ -290,7 +289,8 @@ def convert_photos(
             f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "
             "without annotations beside them."
         )
-    _write_all(photos, classes, args)
+    with nullcontext() if args.dry_run else whole_folder(args.out) as out:
+        _write_all(photos, classes, args, out)
     if args.dry_run:
         print("Nothing was written (--dry-run).")
     else:

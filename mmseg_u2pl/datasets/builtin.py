@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .builtin_scenes import CLASSES, MIN_SIZE, PALETTE, render_scene
+from .whole_folder import whole_folder
 
 IMAGE_DIR = "JPEGImages"
 MASK_DIR = "SegmentationClass"
@@ -160,14 +160,9 @@ def write_builtin_dataset(
     if _is_complete(root, parameters):
         return root
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
-        folder = Path(staging) / root.name
+    with whole_folder(root) as folder:
         _write_images(folder, parameters, num_workers, progress)
         (folder / _INFO_FILE).write_text(json.dumps(parameters, indent=2) + "\n")
-        if root.is_dir():  # empty, or _is_complete had objected
-            root.rmdir()
-        folder.rename(root)
     return root
 
 

@@ -1,6 +1,7 @@
 """One picture that shows scenes side by side with what models say of them."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -75,8 +76,8 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
     num_rows, height, width = next(iter(shapes.values()))[:3]
     page_width = _PANEL_WIDTH * len(columns)
     entry_width = _PATCH + _LETTER * max(map(len, legend))
-    legend_columns = max(1, min(len(legend), int(page_width / entry_width)))
-    legend_height = _LEGEND_MARGIN + _LEGEND_ROW * -(-len(legend) // legend_columns)
+    legend_rows = ceil(len(legend) / max(1, int(page_width / entry_width)))
+    legend_height = _LEGEND_MARGIN + _LEGEND_ROW * legend_rows
     panels_height = _PANEL_WIDTH * height / width * num_rows
     figure = Figure(
         figsize=(page_width, panels_height + _TITLE_HEIGHT + legend_height),
@@ -96,7 +97,7 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
             for name, colour in legend.items()
         ],
         loc="outside lower center",
-        ncols=legend_columns,
+        ncols=ceil(len(legend) / legend_rows),
         fontsize=13,
         frameon=False,
         handlelength=1.0,

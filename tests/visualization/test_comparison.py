@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,6 +49,14 @@ def test_a_row_is_a_scene_and_a_column_a_title():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["cat", "dog"]
     assert [patch.get_facecolor() for patch in legend.get_patches()] == [(1, 0, 0, 1), (0, 0, 1, 1)]
+
+
+def test_legend_has_rows_of_like_length():
+    columns = {title: plain((1, 2, 3), 1) for title in "abcde"}  # room for 8 entries
+    figure = draw_comparison(columns, {f"{number} elephant": (1, 2, 3) for number in range(9)})
+    figure.draw_without_rendering()
+    tops = [text.get_window_extent().y1 for text in figure.legends[0].get_texts()]
+    assert sorted(Counter(np.round(tops)).values()) == [4, 5]
 
 
 def test_saved_picture_is_260_pixels_a_column_and_its_panels_fill_it(tmp_path):

@@ -14,7 +14,6 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
@@ -24,6 +23,7 @@ from PIL import Image
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
 from mmseg_u2pl.datasets.parallel import map_parallel
 from mmseg_u2pl.datasets.splits import write_splits
+from mmseg_u2pl.datasets.whole_folder import whole_folder
 
 NUM_CLASSES = 11
 LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
@@ -104,18 +104,13 @@ def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
 
 def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
     """Write all files of ``out``."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as staging:
-        folder = Path(staging) / out.name
+    with whole_folder(out) as folder:
         for split in frames:
             for kind in ("images", "labels"):
                 (folder / kind / split).mkdir(parents=True)
         tasks = [(split, name) for split, names in frames.items() for name in names]
         map_parallel(partial(convert, source, folder), tasks, "Converting frames")
         write_lists(frames, folder / "splits")
-        if out.is_dir():  # empty, or main had objected
-            out.rmdir()
-        folder.rename(out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
