@@ -3,7 +3,8 @@
 The OpenMMLab originals (``mmengine``, ``mmcv``, ``mmsegmentation``) and the maintained OneDL
 builds (``onedl-mmengine``, ...) are imported under the same names, so the rest of the package
 need not tell them apart. They differ in the names of their distributions, which matters in two
-places: when versions are checked, and when a config asks for a base as ``mmseg::...``.
+places: when versions are checked, and when a config asks for a base as ``mmseg::...``. And they
+differ in what the data preprocessor derives from.
 
 Nothing of the stack is imported at the top, because :func:`check_versions` is to speak before an
 unsuitable stack fails in its own words.
@@ -12,9 +13,12 @@ unsuitable stack fails in its own words.
 from __future__ import annotations
 
 from importlib import metadata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class _Package(NamedTuple):
@@ -108,3 +112,13 @@ def allow_float32_in_checkpoints() -> None:
 
     if hasattr(torch.serialization, "add_safe_globals"):  # PyTorch 2.4
         torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+
+
+def swaps_red_and_blue(preprocessor: nn.Module) -> bool:
+    """Whether a data preprocessor of MMSegmentation changes BGR to RGB or back.
+
+    That of OneDL derives from MMEngine's ``ImgDataPreprocessor`` and has its attribute; that of the
+    originals has one of its own.
+    """
+    onedl, openmmlab = "_channel_conversion", "channel_conversion"
+    return bool(getattr(preprocessor, onedl if hasattr(preprocessor, onedl) else openmmlab))

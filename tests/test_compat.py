@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from torch import nn
 
 from mmseg_u2pl import compat
 
@@ -179,3 +180,11 @@ def test_wrapped_model_can_be_changed_by_a_config_on_top(tmp_path: Path) -> None
     assert cfg.model.type == "X"
     assert cfg.model.segmentor.decode_head.num_classes == 3
     assert cfg.model.segmentor.decode_head.type == "SegformerHead"
+
+
+@pytest.mark.parametrize("name", ["_channel_conversion", "channel_conversion"])
+@pytest.mark.parametrize("swaps", [False, True])
+def test_channels_of_either_preprocessor(name: str, swaps: bool) -> None:
+    preprocessor = nn.Module()
+    setattr(preprocessor, name, swaps)
+    assert compat.swaps_red_and_blue(preprocessor) is swaps

@@ -1,10 +1,12 @@
 """What a data preprocessor does to the colours of images, and back."""
 
-from mmengine.model import ImgDataPreprocessor
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from ..compat import swaps_red_and_blue
 
-def denormalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
+
+def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
     """Undo the normalisation of a data preprocessor.
 
     Args:
@@ -17,10 +19,10 @@ def denormalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
     """
     if preprocessor._enable_normalize:
         images = images * preprocessor.std + preprocessor.mean
-    return images if preprocessor._channel_conversion else images.flip(1)
+    return images if swaps_red_and_blue(preprocessor) else images.flip(1)
 
 
-def normalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
+def normalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
     """Normalise as a data preprocessor does; the inverse of :func:`denormalize`.
 
     Args:
@@ -30,7 +32,7 @@ def normalize(images: Tensor, preprocessor: ImgDataPreprocessor) -> Tensor:
     Returns:
         (N, 3, H, W), normalised.
     """
-    images = images if preprocessor._channel_conversion else images.flip(1)
+    images = images if swaps_red_and_blue(preprocessor) else images.flip(1)
     if preprocessor._enable_normalize:
         images = (images - preprocessor.mean) / preprocessor.std
     return images
