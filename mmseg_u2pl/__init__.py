@@ -6,11 +6,11 @@ Importing the package registers its components with MMSegmentation.
 import sys
 from contextlib import redirect_stdout
 
-from .compat import allow_float32_in_checkpoints, check_versions, enable_config_lookup
+from .compat import allow_checkpoint_types, check_versions, enable_config_lookup
 
 check_versions()
 enable_config_lookup()
-allow_float32_in_checkpoints()
+allow_checkpoint_types()
 
 # MMSegmentation prints which optional packages it lacks. Standard output belongs to the caller.
 with redirect_stdout(sys.stderr):

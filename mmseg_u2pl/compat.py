@@ -101,17 +101,26 @@ def enable_config_lookup() -> None:
             MODULE2PACKAGE[module] = distribution
 
 
-def allow_float32_in_checkpoints() -> None:
-    """Let MMEngine load checkpoints with ``weights_only=True``, which runs no code of the file.
+def allow_checkpoint_types() -> None:
+    """Let MMEngine load its checkpoints with ``weights_only=True``, which runs no code of the file.
 
-    MMEngine lists the types that its checkpoints hold, but not NumPy's float32, of which the scores
-    of MMSegmentation are. Finding one, it would load again without that safety.
+    PyTorch 2.6 made that the default, and the originals' MMEngine cannot load what it saved. That
+    of OneDL lists the types that it saves, but not NumPy's float32, of which the scores of
+    MMSegmentation are. Finding one, it would load again without that safety.
     """
     import numpy as np
     import torch
+    from mmengine.logging import HistoryBuffer
 
-    if hasattr(torch.serialization, "add_safe_globals"):  # PyTorch 2.4
-        torch.serialization.add_safe_globals([type(np.dtype(np.float32))])
+    if not hasattr(torch.serialization, "add_safe_globals"):  # before PyTorch 2.4
+        return
+    allowed: list = [type(np.dtype(np.float32))]
+    if _installed_version(_PACKAGES["mmengine"].openmmlab):
+        multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+        allowed += [type(np.dtype(kind)) for kind in (np.float64, np.int64, np.uint32)]
+        allowed += [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
+        allowed += [HistoryBuffer, getattr]  # the log's history names its methods with it
+    torch.serialization.add_safe_globals(allowed)
 
 
 def swaps_red_and_blue(preprocessor: nn.Module) -> bool:

@@ -16,8 +16,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, load_checkpoint
-from mmengine.runner.checkpoint import get_torch_safe_globals
+from mmengine.runner import Runner, checkpoint, load_checkpoint
 from mmseg.registry import HOOKS, METRICS
 from tiny import batch, tiny_segmentor, tiny_u2pl
 from torch.utils.data import DataLoader
@@ -109,7 +108,9 @@ def config(work_dir, *hooks, max_keep_ckpts=1, **options):
 
 
 def load(path):
-    with torch.serialization.safe_globals(get_torch_safe_globals()):
+    # MMEngine of OneDL allows its types at each call; for the originals, mmseg_u2pl has done it.
+    allowed = getattr(checkpoint, "get_torch_safe_globals", list)()
+    with torch.serialization.safe_globals(allowed):
         return torch.load(path, weights_only=True)
 
 

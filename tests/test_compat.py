@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.logging import MessageHub
 from torch import nn
 
 from mmseg_u2pl import compat
@@ -188,3 +192,27 @@ def test_channels_of_either_preprocessor(name: str, swaps: bool) -> None:
     preprocessor = nn.Module()
     setattr(preprocessor, name, swaps)
     assert compat.swaps_red_and_blue(preprocessor) is swaps
+
+
+@pytest.fixture
+def allowed() -> Iterator[None]:
+    """Forget what is allowed in checkpoints, until the test is done."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(before)
+
+
+@pytest.mark.usefixtures("allowed")
+def test_originals_load_what_they_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MessageHub("saved")
+    for value in (np.float32(0.25), 0.75):
+        hub.update_scalar("val/mIoU", value)
+    torch.save(hub.state_dict(), tmp_path / "hub.pth")
+    with pytest.raises(UnpicklingError):
+        torch.load(tmp_path / "hub.pth", weights_only=True)
+    monkeypatch.setattr(compat, "_installed_version", OPENMMLAB.get)
+    compat.allow_checkpoint_types()
+    loaded = torch.load(tmp_path / "hub.pth", weights_only=True)
+    assert loaded["log_scalars"]["val/mIoU"].mean() == 0.5
