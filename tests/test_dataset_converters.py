@@ -233,7 +233,7 @@ class TestCamVid:
         run_main(self.TOOL, source, tmp_path / "out")
         splits = tmp_path / "out/splits"
         assert (splits / "val.txt").read_text().split() == [f"val/0001TP_{n:06}" for n in range(3)]
-        for step, numbers in ((4, [0, 4, 8, 12, 16]), (8, [0, 8, 16]), (16, [0, 16])):
+        for step, numbers in ((4, [0, 4, 8, 12, 16]), (8, [0, 8, 16]), (16, [0, 16]), (32, [0])):
             labeled = (splits / f"1of{step}/labeled.txt").read_text().split()
             unlabeled = (splits / f"1of{step}/unlabeled.txt").read_text().split()
             assert labeled == [f"train/0001TP_{n:06}" for n in numbers]

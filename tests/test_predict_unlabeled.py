@@ -128,16 +128,27 @@ def test_classes_are_those_of_the_labeled_data_set(
     ]
 
 
-def test_cvats_converter_reads_masks_of_a_config_without_palette(root: Path) -> None:
-    out = run(root, dict(classes=("background", "cat")), dict())
+@pytest.mark.parametrize(
+    "metainfo",
+    [
+        dict(classes=("background", "cat")),
+        dict(classes=("cat", "dog"), palette=[[200, 0, 0], [200, 0, 0]]),
+        dict(classes=("floor", "cat"), palette=[[9, 9, 9], [0, 0, 0]]),
+    ],
+    ids=["no palette", "two of one colour", "one is black"],
+)
+def test_cvats_converter_reads_masks_of_any_palette(root: Path, metainfo: dict[str, Any]) -> None:
+    first = 0 if "background" in metainfo["classes"] else 1
+    out = run(root, metainfo, dict())
     write_image(root / "unlabeled/later.jpg")  # the converter wants one without a mask
     converted = root / "converted"
     converter = load_tool("dataset_converters/cvat")
     assert run_main(converter, out, root / "unlabeled", converted) == 0
     for name in NAMES:
         mask = read(converted / f"masks/{name}.png")
-        assert (mask[:20] == 0).all()  # with the unreliable pixels, which nobody has drawn
-        assert (mask[20:] == 1).all()
+        assert (mask[0] == 0).all()  # unreliable, so as if nobody had drawn them
+        assert (mask[1:20] == first).all()
+        assert (mask[20:] == first + 1).all()
 
 
 class CountingName(str):

@@ -66,6 +66,24 @@ class Unlabeled(NamedTuple):
     path: str
 
 
+def distinct_colours(
+    classes: Sequence[str], palette: Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """A palette in which the background is black, nothing else is, and no two classes are alike.
+
+    To CVAT black is the background, whatever a config or MMSegmentation paints it, and a colour is
+    a class. Other colours stay as they are.
+    """
+    random = np.random.default_rng(0)
+    colours: list[tuple[int, ...]] = []
+    for name, given in zip(classes, palette, strict=True):
+        colour = BLACK if name == BACKGROUND else tuple(given)
+        while name != BACKGROUND and colour in (BLACK, *colours):
+            colour = tuple(random.integers(256, size=3).tolist())
+        colours.append(colour)
+    return colours
+
+
 class ClassMeta(NamedTuple):
     """Classes of a data set, and how its masks have them.
 
@@ -81,13 +99,9 @@ class ClassMeta(NamedTuple):
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """Those of a data set, but that the background is black."""
+        """Those of a data set, in colours that CVAT tells apart."""
         classes = dataset.metainfo["classes"]
-        palette = [
-            # To CVAT black is the background, whatever a config or MMSegmentation paints it.
-            BLACK if name == BACKGROUND else colour
-            for name, colour in zip(classes, dataset.metainfo["palette"], strict=True)
-        ]
+        palette = distinct_colours(classes, dataset.metainfo["palette"])
         return cls(classes, palette, np.uint8(dataset.reduce_zero_label))
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:

@@ -3,9 +3,9 @@
 SOURCE holds train/, trainannot/, val/, valannot/ and, if you want them, test/ and testannot/, with
 frames and masks of the same names. OUT gets images/<split>/*.jpg (JPEG of quality 92),
 labels/<split>/*.png (void, 11 in the source, becomes 255), splits/<split>.txt, and
-splits/<name>/{labeled,unlabeled}.txt: 1of4, 1of8 and 1of16, where every 4th, 8th and 16th training
-frame is labeled, and one of each drive (0001TP, 0006R0, 0016E5), where its frames are. OUT appears
-when it is complete.
+splits/<name>/{labeled,unlabeled}.txt: 1of4, 1of8, 1of16 and 1of32, where every 4th, 8th, 16th and
+32nd training frame is labeled, and one of each drive (0001TP, 0006R0, 0016E5), where its frames
+are. OUT appears when it is complete.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
         (folder / f"{split}.txt").write_text("".join(f"{split}/{name}\n" for name in names))
     train = frames["train"]
     drives = {name.split("_")[0] for name in train}
-    labeled = {f"1of{step}": set(train[::step]) for step in (4, 8, 16)}
+    labeled = {f"1of{step}": set(train[::step]) for step in (4, 8, 16, 32)}
     labeled |= {drive: {name for name in train if name.startswith(drive)} for drive in drives}
     splits = {
         folder / split: (
