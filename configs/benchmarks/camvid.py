@@ -3,7 +3,8 @@
 #   python tools/run_benchmark.py configs/benchmarks/camvid.py --out docs/results/camvid
 # In each share of labeled frames a supervised model is trained first ("start"). Arms go on from it
 # ("early"), for four times as long ("long"), or from where the long supervised run ended ("late").
-# "all" has a label for every frame: the most there is to gain.
+# The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a label
+# for every frame: the most there is to gain.
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
 SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
 U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"
@@ -16,23 +17,34 @@ SCHEDULES = {
     "late": (0.001, 1000),
 }
 ARMS = {
+    "Mean Teacher": {"model.contra_weight": 0.0, "model.mixing": "none"},
     "CutMix + Mean Teacher": {"model.contra_weight": 0.0},
     "U2PL paper": {},
+    "U2PL reference": {"model.variant": "reference"},
+    "U2PL photometric": {"model.photometric": True},
 }
+SUP, CUTMIX, PAPER = "sup-only", "CutMix + Mean Teacher", "U2PL paper"
+SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
-    ("1/8", "start", ["sup-only"], [0, 1, 2]),
-    ("1/16", "start", ["sup-only"], [0]),
-    ("all", "start", ["sup-only"], [0]),
-    ("1/8", "early", ["sup-only", "CutMix + Mean Teacher", "U2PL paper"], [0]),
-    ("1/16", "early", ["sup-only", "CutMix + Mean Teacher", "U2PL paper"], [0]),
-    ("all", "early", ["sup-only"], [0]),
-    ("1/8", "long", ["sup-only"], [0, 1, 2]),
-    ("1/8", "long", ["U2PL paper"], [0]),
-    ("1/16", "long", ["sup-only"], [0]),
-    ("all", "long", ["sup-only"], [0]),
-    ("1/8", "late", ["sup-only", "U2PL paper"], [0, 1, 2]),
-    ("1/16", "late", ["sup-only", "U2PL paper"], [0]),
-    ("1/8", "late", ["CutMix + Mean Teacher"], [0]),
+    ("1/8", "start", [SUP], SEEDS),
+    ("1/8", "long", [SUP], SEEDS),
+    ("1/8", "late", [SUP, CUTMIX, PAPER], SEEDS),
+    ("1/8", "late", ["Mean Teacher", "U2PL reference", "U2PL photometric"], [0]),
+    ("0006R0", "start", [SUP], SEEDS),
+    ("0006R0", "early", [SUP, CUTMIX, PAPER, "U2PL photometric"], SEEDS),
+    ("0006R0", "long", [SUP], [0]),
+    ("1/8", "early", [SUP, CUTMIX, PAPER], [0]),
+    ("1/8", "long", [PAPER], [0]),
+    ("1/16", "start", [SUP], [0]),
+    ("1/16", "early", [SUP, CUTMIX, PAPER], [0]),
+    ("1/16", "long", [SUP], [0]),
+    ("1/16", "late", [SUP, PAPER], [0]),
+    ("1/32", "start", [SUP], [0]),
+    ("1/32", "long", [SUP], [0]),
+    ("1/32", "late", [SUP, PAPER], [0]),
+    ("all", "start", [SUP], [0]),
+    ("all", "early", [SUP], [0]),
+    ("all", "long", [SUP], [0]),
 ]
 
 
