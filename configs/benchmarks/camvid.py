@@ -3,8 +3,8 @@
 #   python tools/run_benchmark.py configs/benchmarks/camvid.py --out docs/results/camvid
 # In each share of labeled frames a supervised model is trained first ("start"). Arms go on from it
 # ("early"), for four times as long ("long"), or from where the long supervised run ended ("late").
-# The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a label
-# for every frame: the most there is to gain.
+# The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a
+# label for every frame: the most there is to gain.
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
 SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
 U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"
