@@ -28,8 +28,8 @@ SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", [SUP], SEEDS),
     ("1/8", "long", [SUP], SEEDS),
-    ("1/8", "late", [SUP, CUTMIX, PAPER], SEEDS),
-    ("1/8", "late", ["Mean Teacher", "U2PL reference", "U2PL photometric"], [0]),
+    ("1/8", "late", [SUP, "Mean Teacher", CUTMIX, PAPER, "U2PL reference"], SEEDS),
+    ("1/8", "late", ["U2PL photometric"], [0]),
     ("0006R0", "start", [SUP], SEEDS),
     ("0006R0", "early", [SUP, CUTMIX, PAPER, "U2PL photometric"], SEEDS),
     ("0006R0", "long", [SUP], [0]),
