@@ -54,6 +54,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
             segmentor=tiny_segmentor(NUM_CLASSES, dropout_ratio=0.3),
             projector=dict(embed_dims=4, norm_cfg=dict(type="BN")),
             contrastive_head=dict(num_anchors=6, num_negatives=7, queue_size=3000, min_prob=0.0),
+            distribution_alignment=True,
         ),
         train_dataloader=dict(
             batch_size=4,

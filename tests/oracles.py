@@ -80,6 +80,20 @@ def most_probable(prob: np.ndarray) -> np.ndarray:
     return result
 
 
+def class_totals(
+    prob: np.ndarray, bias: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the probabilities and number of labels of each class, with a bias on the logits."""
+    total, count = np.zeros(len(bias)), np.zeros(len(bias), dtype=np.int64)
+    for place in places_of(prob):
+        if mask[place]:
+            pixel = vector_at(prob, place)
+            total += pixel
+            scores = list(np.log(pixel) + bias)
+            count[scores.index(max(scores))] += 1
+    return total, count
+
+
 def entropy_threshold(entropy: np.ndarray, valid: np.ndarray, alpha: float) -> np.float32:
     """``gamma``: the ``1 - alpha`` quantile of the entropy of valid pixels; 0 without any."""
     values = [float(entropy[place]) for place in places_of(entropy) if valid[place]]

@@ -93,4 +93,5 @@ def state_of(model) -> dict[str, str]:
         fill=str(bank.fill.tolist()),
         cursor=str(bank.cursor.tolist()),
         seed=str(model.seed.value),
+        bias=str(model.alignment and model.alignment.bias.tolist()),
     )

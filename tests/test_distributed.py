@@ -56,6 +56,7 @@ OPTIONS = {
     # No pixel is an anchor on any rank.
     "no anchors": dict(contrastive_head=dict(min_prob=1.0, queue_size=50)),
     "threshold of each": dict(threshold_scope="process"),
+    "aligned": dict(distribution_alignment=True),
 }
 
 

@@ -97,6 +97,7 @@ def test_the_runs_compared_use_all_that_has_a_state(whole):
         fill, size = bank["contrastive_head.bank.fill"], bank["contrastive_head.bank.size"]
         assert fill.sum() > 0
         assert (fill < size).any()
+        assert checkpoint["state_dict"]["alignment.bias"].any()
         assert checkpoint["optimizer"]["state"]
         assert len(checkpoint["message_hub"]["runtime_info"]["skipped_images"]) == 1
         log = logged(folder)

@@ -70,13 +70,14 @@ def scalars(work_dir: Path) -> list[dict]:
 
 WITH_PICTURES = f"""
 _base_ = [{str(CONFIG)!r}]
+model = dict(distribution_alignment=True)
 custom_hooks = [*_base_.custom_hooks, dict(type="SemiVisualizationHook", interval=2, num_images=1)]
 """
 
 
 @pytest.fixture(scope="session")
 def trained(data, tmp_path_factory):
-    """Work folder of a short run through tools/train.py; it writes pictures, the others do not."""
+    """Work folder of a short run through tools/train.py, with pictures and aligned labels."""
     work_dir = tmp_path_factory.mktemp("run")
     config = tmp_path_factory.mktemp("config") / CONFIG.name
     config.write_text(WITH_PICTURES)
@@ -102,9 +103,13 @@ def test_log_has_each_class_and_the_distance_of_the_teacher(trained):
     assert [record["step"] for record in records] == [2, 4]
     # Student and teacher are the same after the first update and part from then on.
     assert 0 < records[0]["teacher_distance"] < records[1]["teacher_distance"] < 1
-    filled = [records[1][f"queue_fill/{name}"] for name in BuiltinDataset.METAINFO["classes"]]
+    filled, anchors, bias = (
+        [records[1][f"{kind}/{name}"] for name in BuiltinDataset.METAINFO["classes"]]
+        for kind in ("queue_fill", "anchors", "bias")
+    )
     assert all(0 < fill <= 1 for fill in filled)
-    assert sum(records[1][f"anchors/{name}"] for name in BuiltinDataset.METAINFO["classes"]) > 0
+    assert sum(anchors) > 0
+    assert any(bias)
 
 
 def test_pictures_of_steps_are_written_where_the_visualizer_writes(trained):

@@ -23,12 +23,13 @@ ARMS = {
     "U2PL reference": {"model.variant": "reference"},
     "U2PL photometric": {"model.photometric": True},
 }
-SUP, CUTMIX, PAPER = "sup-only", "CutMix + Mean Teacher", "U2PL paper"
+SUP, ALL, CUTMIX, PAPER = "sup-only", "all labels", "CutMix + Mean Teacher", "U2PL paper"
+COMPARED = [SUP, "Mean Teacher", CUTMIX, PAPER, "U2PL reference"]
 SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", [SUP], SEEDS),
     ("1/8", "long", [SUP], SEEDS),
-    ("1/8", "late", [SUP, "Mean Teacher", CUTMIX, PAPER, "U2PL reference"], SEEDS),
+    ("1/8", "late", [*COMPARED, ALL], SEEDS),
     ("1/8", "late", ["U2PL photometric"], [0]),
     ("0006R0", "start", [SUP], SEEDS),
     ("0006R0", "early", [SUP, CUTMIX, PAPER, "U2PL photometric"], SEEDS),
@@ -38,7 +39,10 @@ RUNS = [  # share, schedule, arms, seeds
     ("1/16", "start", [SUP], [0]),
     ("1/16", "early", [SUP, CUTMIX, PAPER], [0]),
     ("1/16", "long", [SUP], [0]),
-    ("1/16", "late", [SUP, PAPER], [0]),
+    ("1/16", "late", COMPARED, [0]),
+    ("1/4", "start", [SUP], [0]),
+    ("1/4", "long", [SUP], [0]),
+    ("1/4", "late", COMPARED, [0]),
     ("1/32", "start", [SUP], [0]),
     ("1/32", "long", [SUP], [0]),
     ("1/32", "late", [SUP, PAPER], [0]),
@@ -69,14 +73,14 @@ def options_of(share, schedule, arm):
 
 def frames_of(share, arm):
     dataset = "train_dataloader.dataset"
-    if share == "all":
+    if share == "all" or arm == ALL:
         return {
             f"{dataset}.ann_file": "",
             f"{dataset}.data_prefix.img_path": "images/train",
             f"{dataset}.data_prefix.seg_map_path": "labels/train",
         }
     split = f"splits/{share.replace('/', 'of')}"
-    if arm == "sup-only":
+    if arm == SUP:
         return {f"{dataset}.ann_file": f"{split}/labeled.txt"}
     return {
         f"{dataset}.labeled.ann_file": f"{split}/labeled.txt",
@@ -88,7 +92,7 @@ def frames_of(share, arm):
 runs = [
     dict(
         name=f"{share} {schedule} {arm}",
-        config=SUP_ONLY if arm == "sup-only" else U2PL,
+        config=SUP_ONLY if arm in (SUP, ALL) else U2PL,
         seeds=seeds,
         options=options_of(share, schedule, arm),
     )

@@ -15,7 +15,8 @@ class SemiStatisticsHook(Hook):
     """Writes scalars to the visualizer that are too many for a line of the log.
 
     ``queue_fill/<class>``, share of the class's queue that is filled, in [0, 1];
-    ``anchors/<class>``, anchor candidates of the class in the last step; ``teacher_distance``,
+    ``anchors/<class>``, anchor candidates of the class in the last step; ``bias/<class>``, what
+    distribution alignment adds to its logit; ``teacher_distance``,
     ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to ``vis_data/scalars.json`` and to
     the other backends of the visualizer (TensorBoard, WandB, ...).
 
@@ -55,7 +56,10 @@ def per_class_statistics(model: U2PL, classes: Sequence[str]) -> dict[str, float
     """
     head = model.contrastive_head
     statistics = {"teacher_distance": float(model.teacher.distance(model.student))}
-    for name, values in dict(queue_fill=head.queue_fill, anchors=head.anchor_counts).items():
+    per_class = dict(queue_fill=head.queue_fill, anchors=head.anchor_counts)
+    if model.alignment is not None:
+        per_class["bias"] = model.alignment.bias
+    for name, values in per_class.items():
         for class_name, value in zip(classes, values.tolist(), strict=True):
             statistics[f"{name}/{class_name}"] = value
     return statistics

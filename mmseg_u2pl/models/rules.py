@@ -1,7 +1,7 @@
 """Switches of the training step, and the presets that set them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ..ops import MIXINGS
@@ -34,6 +34,8 @@ class Rules:
         feature_dropout: Share of the channels of each feature map of the unlabeled images that the
             student's decode head must do without, in [0, 1).
         confidence_weight: Whether pixels count in the unsupervised loss by ``1 - H / log C``.
+        distribution_alignment: Whether pseudo-labels are as frequent, class by class, as the
+            teacher finds the classes likely (:class:`DistributionAlignment`).
         teacher_passes: With 1, the teacher sees clean images and what it says is mixed with them.
             With 2, that pass gives the pseudo-labels alone, with running statistics, and entropies,
             probabilities and embeddings come from a second one, on the labeled and mixed images.
@@ -56,6 +58,7 @@ class Rules:
     photometric: bool = False
     feature_dropout: float = 0.0
     confidence_weight: bool = False
+    distribution_alignment: bool = False
     teacher_passes: int = 1
     threshold_scope: str = "batch"
 
@@ -66,8 +69,9 @@ class Rules:
             require_weight(name, getattr(self, name))
         if self.feature_dropout == 1.0:
             raise ValueError("feature_dropout must be below 1: with 1 the decode head sees nothing")
-        for name in ("dynamic_partition", "entropy_filter", "photometric", "confidence_weight"):
-            require_flag(name, getattr(self, name))
+        for field in fields(self):
+            if isinstance(field.default, bool):
+                require_flag(field.name, getattr(self, field.name))
         require_choice("anchor_pixels", self.anchor_pixels, ANCHOR_PIXELS)
         require_choice("negative_pixels", self.negative_pixels, NEGATIVE_PIXELS)
         require_choice("mixing", self.mixing, MIXINGS)

@@ -16,6 +16,7 @@ from ..ops import (
     Partition,
     PixelPrediction,
     class_probabilities,
+    class_totals,
     confidence,
     distort,
     draw_plan,
@@ -29,6 +30,7 @@ from ..ops import (
     unsupervised_loss,
 )
 from ..ops.selection import IGNORE
+from .distribution_alignment import DistributionAlignment
 from .normalization import denormalize, normalize
 from .options import require_options
 from .ranks import gather_rows, show_global_losses, sum_over_ranks
@@ -90,6 +92,7 @@ class U2PL(SemiSegmentor):
 
     Attributes:
         rules: The switches of the step.
+        alignment: What is added to the teacher's logits, if ``distribution_alignment`` is set.
         observer: Called with the :class:`StepView` of each step that uses unlabeled images; None
             calls nothing.
     """
@@ -109,10 +112,14 @@ class U2PL(SemiSegmentor):
         rules = Rules(**{name: options.pop(name) for name in self.OPTIONS if name in options})
         super().__init__(segmentor, **options)
         self.rules = rules
+        num_classes = max(self.num_classes, 2)
+        self.alignment: DistributionAlignment | None = None
+        if rules.distribution_alignment:
+            self.alignment = DistributionAlignment(num_classes)
         self.observer: Callable[[StepView], None] | None = None
         defaults = dict(
             type="UnreliableContrastiveHead",
-            num_classes=max(self.num_classes, 2),
+            num_classes=num_classes,
             embed_dims=self.student.projector.embed_dims,
         )
         self.contrastive_head = MODELS.build(defaults | head)
@@ -169,23 +176,31 @@ class U2PL(SemiSegmentor):
     ) -> tuple[TeacherView, UnlabeledBatch]:
         """Mix the unlabeled images; what the teacher says of them and of the labeled ones."""
         if self.rules.teacher_passes == 1:
-            clean = self._view(labeled, unlabeled.images)
+            clean = self._view(labeled, unlabeled)
             plan = self._draw_plan(clean.pseudo.label, generator)
             return _mix_view(clean, plan), unlabeled.mixed(plan)
         logits = self.teacher.predict(unlabeled.images).logits
-        label = predict_pixels(self._resize(logits, unlabeled.images.shape[-2:])).label
+        label = self._predict_pixels(logits, unlabeled).label
         plan = self._draw_plan(label, generator)
         mixed = unlabeled.mixed(plan)
-        view = self._view(labeled, mixed.images)
+        view = self._view(labeled, mixed)
         return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), mixed
 
-    def _view(self, labeled: Tensor, unlabeled: Tensor) -> TeacherView:
+    def _view(self, labeled: Tensor, unlabeled: UnlabeledBatch) -> TeacherView:
         """One pass of the teacher."""
-        output = self.teacher(torch.cat([labeled, unlabeled]))
+        output = self.teacher(torch.cat([labeled, unlabeled.images]))
         grid = output.embedding.grid
         prob = class_probabilities(self._resize(output.logits, grid))
-        logits = self._resize(output.logits[len(labeled) :], unlabeled.shape[-2:])
-        return TeacherView(prob, output.embedding, predict_pixels(logits))
+        pseudo = self._predict_pixels(output.logits[len(labeled) :], unlabeled)
+        if self.alignment is not None:
+            valid = resize_nearest(unlabeled.valid, grid)
+            self.alignment.update(class_totals(prob[len(labeled) :], self.alignment.bias, valid))
+        return TeacherView(prob, output.embedding, pseudo)
+
+    def _predict_pixels(self, logits: Tensor, unlabeled: UnlabeledBatch) -> PixelPrediction:
+        """Pseudo-labels and their entropy at the resolution of the images."""
+        logits = self._resize(logits, unlabeled.images.shape[-2:])
+        return predict_pixels(logits, None if self.alignment is None else self.alignment.bias)
 
     def _draw_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         return draw_plan(self.rules.mixing, self.rules.mixing_prob, label, generator)

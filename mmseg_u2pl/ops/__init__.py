@@ -1,5 +1,6 @@
 """The method as pure functions on tensors: no state, no config, no import from the project."""
 
+from .alignment import ClassTotals, class_totals
 from .chunks import pieces_of, sum_with_gradient
 from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
 from .embedding import EmbeddingMap, normalized_rows
@@ -35,6 +36,7 @@ from .unsupervised import unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
+    "ClassTotals",
     "EmbeddingMap",
     "MixPlan",
     "Negatives",
@@ -47,6 +49,7 @@ __all__ = [
     "class_counts",
     "class_probabilities",
     "class_sums",
+    "class_totals",
     "classes_by_rank",
     "classmix_plan",
     "confidence",

@@ -33,13 +33,14 @@ def class_probabilities(logits: Tensor) -> Tensor:
     return with_both_classes(at_least_float32(logits)).softmax(dim=1)
 
 
-def predict_pixels(logits: Tensor) -> PixelPrediction:
+def predict_pixels(logits: Tensor, bias: Tensor | None = None) -> PixelPrediction:
     """Label and entropy of each pixel.
 
     Implements ``argmax_c p_ij(c)`` and ``H_ij = -sum_c p_ij(c) log p_ij(c)`` (U2PL, Eq. 5, 6).
 
     Args:
         logits: (N, C, H, W), any floating dtype.
+        bias: (max(C, 2),), float32, added to the logits of each pixel.
 
     Returns:
         The prediction, (N, H, W) each.
@@ -50,6 +51,8 @@ def predict_pixels(logits: Tensor) -> PixelPrediction:
     entropy = torch.empty(n * h * w, device=logits.device)
     for piece, place in pixel_pieces(pixels):
         logit = pixels[piece].float().contiguous()
+        if bias is not None:
+            logit = logit + bias[:, None]
         largest, label[place] = logit.max(dim=0)
         # Below -200 a weight is zero, and zero times minus infinity would be nan.
         logit = (logit - largest).clamp_(min=-200.0)

@@ -70,6 +70,7 @@ def test_defaults_are_the_papers():
         photometric=False,
         feature_dropout=0.0,
         confidence_weight=False,
+        distribution_alignment=False,
         teacher_passes=1,
     )
     head, teacher = model.contrastive_head, model.teacher
@@ -255,6 +256,41 @@ def test_sure_pixels_count_more(monkeypatch):
     assert losses["unsup.loss_ce"].item() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_aligned_pseudo_labels_have_the_bias_and_move_it(monkeypatch, passes):
+    options = dict(teacher_passes=passes, mixing="none", alpha_0=0.4)
+    model = distinct_teacher(tiny_u2pl(distribution_alignment=True, **options))
+    bias = torch.tensor([0.3, -0.2, 0.1, 0.0, -0.4])
+    model.alignment.bias.copy_(bias)
+    given = inputs_of(model.contrastive_head, monkeypatch)
+    raw = batch(1, 3, size=(SIZE - 8, SIZE))  # padded at the bottom
+    losses = step(model, raw)
+
+    images = model.data_preprocessor(raw, True)["inputs"]
+    logits = model.teacher.predict(images).logits
+    grid = given[0]["label"].shape[-2:]
+    pseudo = predict_pixels(resize_logits(logits[1:], (SIZE, SIZE)), bias)
+    label = resize_nearest(pseudo.label, grid)
+    rows = slice(0, grid[0] * (SIZE - 8) // SIZE)
+    assert torch.equal(given[0]["label"][1:, rows], label[:, rows])
+    entropy = pseudo.entropy[:, : SIZE - 8].double().numpy()
+    assert losses["gamma_t"].item() == pytest.approx(np.percentile(entropy, 60), rel=1e-5)
+    # Ranks of classes, for anchors and negatives, are of the probabilities as they are.
+    prob = resize_logits(logits, grid).softmax(dim=1)
+    torch.testing.assert_close(given[0]["prob"], prob)
+    expected = prob[1:, :, rows].mean(dim=(0, 2, 3))
+    torch.testing.assert_close(model.alignment.mean_prob, expected)
+    assert not torch.equal(model.alignment.bias, bias)
+
+
+def test_the_bias_rests_in_supervised_only_steps():
+    model = distinct_teacher(tiny_u2pl(distribution_alignment=True))
+    model.sup_only = True
+    step(model)
+    assert model.alignment.steps.value == 0
+    assert not model.alignment.bias.any()
+
+
 def test_probability_of_mixing(monkeypatch):
     model = tiny_u2pl(mixing_prob=0.5)
     seen = inputs_of(model.student.segmentor.backbone, monkeypatch)
@@ -346,6 +382,7 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(anchor_pixels="all"), "anchor_pixels must be one of 'reliable', 'lowest_alpha_t'"),
         (dict(feature_dropout=1.0), "feature_dropout must be below 1"),
         (dict(photometric=1), "photometric must be True or False, got 1"),
+        (dict(distribution_alignment="yes"), "distribution_alignment must be True or False, got"),
         (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
         (dict(threshold_scope="rank"), "threshold_scope must be one of 'batch', 'process', got"),
         (dict(variant="original"), "variant must be one of 'paper', 'reference', got 'original'"),

@@ -50,6 +50,27 @@ def test_hand_worked_entropy():
     assert entropy.item() == pytest.approx(1.5 * log(2), rel=1e-6)
 
 
+def test_a_bias_is_added_to_the_logits():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 3, 7, generator=generator)
+    bias = torch.tensor([0.0, 2.0, -1.0, 0.5, 0.0])
+
+    label, entropy = predict_pixels(logits, bias)
+    expected = predict_pixels(logits + bias[:, None, None])
+
+    assert torch.equal(label, expected.label)
+    assert torch.equal(entropy, expected.entropy)
+    assert not torch.equal(label, predict_pixels(logits).label)
+
+
+def test_a_bias_counts_for_both_classes_of_a_single_logit():
+    # log 3 for class 1, and as much more for class 0
+    label, entropy = predict_pixels(torch.full((1, 1, 1, 1), log(3)), torch.tensor([log(6), 0.0]))
+
+    assert label.item() == 0
+    assert entropy.item() == pytest.approx(2 / 3 * log(3 / 2) + 1 / 3 * log(3), rel=1e-6)
+
+
 def test_impossible_classes_do_not_count():
     logits = torch.tensor([-torch.inf, 2.0, 2.0, -torch.inf]).reshape(1, 4, 1, 1)
 

@@ -1,0 +1,38 @@
+"""How often classes are labels, and how likely they are: what distribution alignment balances."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .selection import class_counts
+
+
+class ClassTotals(NamedTuple):
+    """What a batch has of each class.
+
+    Attributes:
+        prob: (C,), float64, sum of the probabilities of its pixels.
+        label: (C,), float64, number of pixels whose label it is.
+    """
+
+    prob: Tensor
+    label: Tensor
+
+
+def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
+    """Sum up probabilities and labels; a label is ``argmax_c log p_ij(c) + b_c``.
+
+    Args:
+        prob: (N, C, h, w), probabilities of the teacher.
+        bias: (C,), ``b``, what is added to logits.
+        valid: (N, h, w), bool, pixels that count.
+
+    Returns:
+        The sums of each class.
+    """
+    label = (prob * bias.exp()[:, None, None]).argmax(dim=1)
+    # A class more, for the pixels that do not count: to leave them out would wait for the device.
+    counts = class_counts(label.masked_fill(~valid, len(bias)).flatten(), len(bias) + 1)
+    total = (prob * valid[:, None]).sum(dim=(0, 2, 3), dtype=torch.float64)
+    return ClassTotals(total, counts[:-1].double())
