@@ -7,7 +7,7 @@ from ..ops import ClassTotals
 from .ranks import sum_over_ranks
 from .step_counter import StepCounter
 
-RATE = 0.02
+RATE = 0.05
 MEMORY = 0.99
 MAX_BIAS = 3.0
 

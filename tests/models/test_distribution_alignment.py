@@ -16,15 +16,15 @@ def test_hand_worked_steps():
     alignment = DistributionAlignment(2)
 
     alignment.update(totals([8.0, 2.0], [10, 0]))
-    # 0.02 * (0.8 - 1) / 0.8 and 0.02 * (0.2 - 0) / 0.2; their mean over the pixels is 0
-    torch.testing.assert_close(alignment.bias, torch.tensor([-0.005, 0.02]))
+    # 0.05 * (0.8 - 1) / 0.8 and 0.05 * (0.2 - 0) / 0.2; their mean over the pixels is 0
+    torch.testing.assert_close(alignment.bias, torch.tensor([-0.0125, 0.05]))
 
     alignment.update(totals([6.0, 4.0], [5, 5]))
-    # The mean of two steps is (0.7, 0.3): -0.005 + 0.02 * 0.1 / 0.7 = -0.002143 and
-    # 0.02 - 0.02 * 0.1 / 0.3 = 0.013333, less 0.7 * -0.002143 + 0.3 * 0.013333 = 0.0025
+    # The mean of two steps is (0.7, 0.3): -0.0125 + 0.05 * 0.1 / 0.7 = -0.005357 and
+    # 0.05 - 0.05 * 0.1 / 0.3 = 0.033333, less 0.7 * -0.005357 + 0.3 * 0.033333 = 0.00625
     torch.testing.assert_close(alignment.mean_prob, torch.tensor([0.7, 0.3]))
     torch.testing.assert_close(
-        alignment.bias, torch.tensor([-0.004643, 0.010833]), rtol=1e-4, atol=0
+        alignment.bias, torch.tensor([-0.011607, 0.027083]), rtol=1e-4, atol=0
     )
 
 
@@ -66,7 +66,7 @@ def test_half_precision_is_not_for_the_bias():
     alignment = DistributionAlignment(2)
     with torch.autocast("cpu", torch.bfloat16):
         alignment.update(totals([8.0, 2.0], [10, 0]))
-    torch.testing.assert_close(alignment.bias, torch.tensor([-0.005, 0.02]))
+    torch.testing.assert_close(alignment.bias, torch.tensor([-0.0125, 0.05]))
 
 
 def test_checkpoints_hold_it_if_it_is_used():
