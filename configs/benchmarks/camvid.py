@@ -21,18 +21,20 @@ ARMS = {
     "CutMix + Mean Teacher": {"model.contra_weight": 0.0},
     "U2PL paper": {},
     "U2PL reference": {"model.variant": "reference"},
+    "U2PL best": {"model.variant": "best"},
     "U2PL photometric": {"model.photometric": True},
 }
-SUP, ALL, CUTMIX, PAPER = "sup-only", "all labels", "CutMix + Mean Teacher", "U2PL paper"
-COMPARED = [SUP, "Mean Teacher", CUTMIX, PAPER, "U2PL reference"]
+SUP, ALL, CUTMIX = "sup-only", "all labels", "CutMix + Mean Teacher"
+PAPER, BEST = "U2PL paper", "U2PL best"
+COMPARED = [SUP, "Mean Teacher", CUTMIX, PAPER, "U2PL reference", BEST]
 SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", [SUP], SEEDS),
     ("1/8", "long", [SUP], SEEDS),
-    ("1/8", "late", [*COMPARED, ALL], SEEDS),
-    ("1/8", "late", ["U2PL photometric"], [0]),
+    ("1/8", "late", COMPARED, SEEDS),
+    ("1/8", "late", [ALL, "U2PL photometric"], [0]),
     ("0006R0", "start", [SUP], SEEDS),
-    ("0006R0", "early", [SUP, CUTMIX, PAPER, "U2PL photometric"], SEEDS),
+    ("0006R0", "early", [SUP, CUTMIX, PAPER, BEST, "U2PL photometric"], SEEDS),
     ("0006R0", "long", [SUP], [0]),
     ("1/8", "early", [SUP, CUTMIX, PAPER], [0]),
     ("1/8", "long", [PAPER], [0]),

@@ -9,7 +9,6 @@ SWITCHES = {
         "model.confidence_weight": True,
         "model.entropy_filter": False,
     },
-    "distribution_alignment": {"model.distribution_alignment": True},
     "entropy_filter=False": {"model.entropy_filter": False},
     "alpha_0=0.5": {"model.alpha_0": 0.5},
     "feature_dropout=0.5": {"model.feature_dropout": 0.5},

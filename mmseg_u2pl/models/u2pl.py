@@ -80,8 +80,9 @@ class U2PL(SemiSegmentor):
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        variant: Preset: ``'paper'``, or ``'reference'`` for the authors' released code where that
-            differs. Any other option replaces the preset's value.
+        variant: Preset: ``'paper'``, ``'best'`` for the paper's rules and what has gained beyond
+            them, or ``'reference'`` for the authors' released code where that differs. Any
+            other option replaces the preset's value.
         contrastive_head: Options of :class:`UnreliableContrastiveHead`.
         **options: Those of :class:`Rules`, and ``embedding_source``, ``projector``, ``teacher``,
             ``data_preprocessor`` and ``init_cfg`` of :class:`SemiSegmentor`.

@@ -95,6 +95,13 @@ def test_reference_is_the_authors_code():
     assert (head.temperature, head.min_prob, rules.alpha_0) == (0.5, 0.3, 0.2)
 
 
+def test_best_is_the_paper_with_aligned_labels():
+    model = tiny_u2pl(variant="best", contrastive_head=None)
+    assert model.rules == Rules(distribution_alignment=True)
+    assert model.alignment is not None
+    assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
+
+
 def test_options_replace_those_of_the_preset_one_by_one():
     model = tiny_u2pl(
         variant="reference",
@@ -385,7 +392,7 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(distribution_alignment="yes"), "distribution_alignment must be True or False, got"),
         (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
         (dict(threshold_scope="rank"), "threshold_scope must be one of 'batch', 'process', got"),
-        (dict(variant="original"), "variant must be one of 'paper', 'reference', got 'original'"),
+        (dict(variant="original"), "variant must be one of 'paper', 'best', 'reference', got"),
     ],
 )
 def test_refuses_values_that_a_switch_does_not_have(options, message):
