@@ -290,7 +290,7 @@ def test_init_model_and_inference_model(trained, data):
 def test_resumed_run_logs_what_the_whole_run_logs(trained, data, tmp_path):
     (tmp_path / "iter_2.pth").write_bytes((trained / "iter_2.pth").read_bytes())
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_2.pth"))
-    options = as_flags(small_options(data))
+    options = as_flags(small_options(data) | {"model.distribution_alignment": True})
     done = run_tool(
         "train.py", str(CONFIG), "--work-dir", str(tmp_path), "--resume", *options, cwd=tmp_path
     )

@@ -73,6 +73,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         if is_local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = dict(backend=WHOLE_FILES)
         super().before_train(runner)
+        # Without it a resumed run would not save again what it saved before a new best score.
+        self.last_ckpt = runner.message_hub.get_info("last_ckpt")
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(self.keep_ckpt_ids)  # without a bound: one more for a time
         continue_data(runner)
