@@ -194,6 +194,7 @@ class U2PL(SemiSegmentor):
         prob = class_probabilities(self._resize(output.logits, grid))
         pseudo = self._predict_pixels(output.logits[len(labeled) :], unlabeled)
         if self.alignment is not None:
+            # Labels are counted at the resolution of the probabilities, as both must be alike.
             valid = resize_nearest(unlabeled.valid, grid)
             self.alignment.update(class_totals(prob[len(labeled) :], self.alignment.bias, valid))
         return TeacherView(prob, output.embedding, pseudo)
