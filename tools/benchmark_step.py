@@ -12,7 +12,6 @@ import platform
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -37,6 +36,7 @@ from rich.table import Table
 from torch import Tensor
 
 import mmseg_u2pl.models.u2pl as method
+from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl.engine.stopwatch import Stopwatch
 from mmseg_u2pl.models import U2PL, UnreliableContrastiveHead
 from mmseg_u2pl.ops import (
@@ -364,7 +364,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     init_default_scope("mmseg")
     MMLogger.get_instance("benchmark_step", log_level="ERROR")
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     measure = time_step
     if args.loss_path_only:
         measure = time_loss_path

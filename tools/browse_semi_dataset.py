@@ -9,7 +9,6 @@ those that a training starts with, and only inputs are of interest.
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -25,7 +24,7 @@ from mmseg.registry import MODELS
 from rich.progress import track
 
 from mmseg_u2pl.datasets.checks import DataError
-from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.cli import add_config_arguments, ignore_warnings_of_the_stack, load_config
 from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models import U2PL, StepView
 from mmseg_u2pl.visualization import draw_step
@@ -110,8 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
         parser.error("--batches and --num-images must be at least 1, --progress in [0, 1]")
-    # Notes on parts of the stack that are not used here.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     try:
         browse(args)
     except (DataError, OSError, ValueError) as error:

@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_u2pl.datasets.builtin import write_builtin_dataset
-from mmseg_u2pl.engine.cli import replace_data_root
+from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack, replace_data_root
 from mmseg_u2pl.engine.progress_hook import ProgressHook
 from mmseg_u2pl.ops import partition, predict_pixels
 from mmseg_u2pl.visualization import (
@@ -269,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
     # Notes on parts of the stack that the demo does not use.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     try:
         run(args)
     except KeyboardInterrupt:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
+from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.wrapping import PREFIXES, export_segmentor, read_config
 
@@ -70,8 +70,7 @@ def export(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    # Notes on parts of the stack that are not used here.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     try:
         export(args)
     except (OSError, ValueError) as error:

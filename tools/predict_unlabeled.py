@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
-from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.cli import add_config_arguments, ignore_warnings_of_the_stack, load_config
 from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.models.semi_segmentor import ROLES, SemiSegmentor
@@ -327,8 +326,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not 0 <= args.unreliable_share < 1:
         parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
-    # Notes on parts of the stack that are not used here.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     try:
         run(args)
     except (DataError, OSError, ValueError) as error:

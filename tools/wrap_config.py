@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
+from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl.models import SemiSegmentor
 from mmseg_u2pl.wrapping import (
     Images,
@@ -158,8 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.out.exists():
         parser.error(f"{args.out} exists already; remove it or give another name")
-    # Notes on parts of the stack that are not used here.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+    ignore_warnings_of_the_stack()
     try:
         wrap(args)
     except (OSError, ValueError, TypeError) as error:

@@ -1,9 +1,10 @@
-"""What the tools that take a config share: their common flags and the config."""
+"""What the tools share: the flags of those that take a config, the config, and less noise."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -72,6 +73,11 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
     return cfg
+
+
+def ignore_warnings_of_the_stack() -> None:
+    """Keep notes of the OpenMMLab packages on parts that no tool uses off the screen."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
 
 
 def replace_data_root(cfg: Config, new: str) -> None:
