@@ -12,7 +12,7 @@ unsuitable stack fails in its own words.
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
@@ -116,7 +116,8 @@ def allow_checkpoint_types() -> None:
         return
     allowed: list = [type(np.dtype(np.float32))]
     if _installed_version(_PACKAGES["mmengine"].openmmlab):
-        multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+        core = "_core" if hasattr(np, "_core") else "core"
+        multiarray = import_module(f"numpy.{core}.multiarray")
         allowed += [type(np.dtype(kind)) for kind in (np.float64, np.int64, np.uint32)]
         allowed += [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
         allowed += [HistoryBuffer, getattr]  # the log's history names its methods with it

@@ -152,7 +152,7 @@ class Step:
 
     def floor(self) -> None:
         """The same passes of student and teacher with the segmentor's own loss."""
-        teacher = self.model.teacher.module.segmentor
+        teacher: Any = self.model.teacher.module.segmentor
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
             losses = self.model.student.segmentor.loss(**data)
@@ -187,7 +187,7 @@ def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dic
     return dict(inputs=inputs, data_samples=samples)
 
 
-def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, int]:
+def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Options of the queues."""
     if args.queue_budget:
         return dict(queue_budget=args.queue_budget)

@@ -24,7 +24,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
+
+from mmseg_u2pl.models import U2PL
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "any_model.md"
@@ -128,7 +130,7 @@ FAMILIES = {
 }
 
 
-def build(family: Family) -> nn.Module:
+def build(family: Family) -> U2PL:
     """U2PL around a config's model, to be trained from scratch on the CPU.
 
     Raises:
@@ -179,7 +181,7 @@ def random_batch(side: int, num_classes: int, seed: int) -> dict[str, list]:
     return dict(inputs=inputs, data_samples=data_samples)
 
 
-def train(model: nn.Module, side: int) -> list[dict[str, Tensor]]:
+def train(model: U2PL, side: int) -> list[dict[str, Tensor]]:
     """A few steps; what each of them logged."""
     model.train()
     optim_wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=1e-3))
@@ -191,12 +193,12 @@ def train(model: nn.Module, side: int) -> list[dict[str, Tensor]]:
     return logs
 
 
-def predict(model: nn.Module, side: int) -> list[SegDataSample]:
+def predict(model: U2PL, side: int) -> list[SegDataSample]:
     """What the trained model, in evaluation mode, says of a batch."""
     return model.eval().test_step(random_batch(side, model.num_classes, NUM_STEPS))
 
 
-def try_family(family: Family) -> tuple[str, nn.Module | None]:
+def try_family(family: Family) -> tuple[str, U2PL | None]:
     """Whether a family trains, and the model if it could be built."""
     try:
         model = build(family)

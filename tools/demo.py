@@ -159,7 +159,7 @@ def make_table(scores: Scores, ascii_only: bool) -> Table:
     def add_row(name: str, values: list[float | None], style: str = "") -> None:
         sup_only, _, teacher = values
         cells = ["-" if value is None else f"{value:.2f}" for value in values]
-        gain = "-" if None in (sup_only, teacher) else f"{teacher - sup_only:+.2f}"
+        gain = "-" if sup_only is None or teacher is None else f"{teacher - sup_only:+.2f}"
         table.add_row(name, *cells, gain, style=style)
 
     for name in scores.sup_only.per_class:

@@ -1,6 +1,7 @@
 """DeepLabv3+ with plain convolutions, the decoder of the paper."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -26,7 +27,7 @@ class DeepLabV3PlusHead(ASPPHead):
         **kwargs: Those of ``ASPPHead``.
     """
 
-    def __init__(self, c1_in_channels: int, c1_channels: int, **kwargs) -> None:
+    def __init__(self, c1_in_channels: int, c1_channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         block = partial(
             ConvModule, conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg

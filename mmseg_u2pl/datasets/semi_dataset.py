@@ -116,12 +116,12 @@ class SemiDataset(ConcatDataset):
             if errors:
                 note_skipped(sample["data_samples"], errors)
             return sample
-        path, error = next(iter(errors.items()))
+        path, first = next(iter(errors.items()))
         raise DataError(
             f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
-            f"({type(error).__name__}: {error}). Run tools/check_data.py; if the files are good, "
+            f"({type(first).__name__}: {first}). Run tools/check_data.py; if the files are good, "
             "see to the pipeline."
-        ) from error
+        ) from first
 
     def _load_labeled(self, index: int) -> dict[str, Any]:
         try:

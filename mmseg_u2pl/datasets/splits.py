@@ -120,12 +120,12 @@ def _cover(shows: NDArray[np.bool_], drawn: NDArray[np.int64], frugal: bool) -> 
     return np.array(chosen, np.int64)
 
 
-def missing_classes(shows: NDArray[np.bool_], labeled: Sequence[int]) -> list[int]:
+def missing_classes(shows: NDArray[np.bool_], labeled: NDArray[np.int64]) -> list[int]:
     """Classes that some image shows but no labeled one.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
-        labeled: Indices of the labeled images.
+        labeled: (number of labeled images,), their indices.
     """
     return np.flatnonzero(shows.any(axis=0) & ~shows[labeled].any(axis=0)).tolist()
 

@@ -42,6 +42,9 @@ class CheckpointHook(MMEngineCheckpointHook):
     ``backend_args``, and an ``out_dir`` that is not on a local disk, write as MMEngine does.
     """
 
+    backend_args: dict | None
+    keep_ckpt_ids: deque[int]
+
     def before_run(self, runner: Runner) -> None:
         """Refuse a file that is no checkpoint.
 
@@ -121,7 +124,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         if not self.save_best:
             return
         if len(self.key_indicators) == 1:
-            paths, names = vars(self), ["best_ckpt_path"]
+            paths, names = self.__dict__, ["best_ckpt_path"]
         else:
             paths, names = self.best_ckpt_path_dict, self.key_indicators
         previous = {name: paths.get(name) for name in names}

@@ -139,8 +139,8 @@ def _warn_of_empty_classes(report: DataReport) -> None:
     name, stream = next(iter(report.streams.items()))
     if stream.pixels is None or not len(stream.pixels):
         return
-    shown = stream.pixels.any(axis=0)
-    empty = [label for label, seen in zip(report.classes, shown, strict=True) if not seen]
+    counts = stream.pixels.sum(axis=0)
+    empty = [label for label, count in zip(report.classes, counts, strict=True) if not count]
     if empty:
         report.warnings.append(
             f"{name}: no mask has a pixel of {', '.join(empty)}, so the model cannot learn "

@@ -5,6 +5,7 @@ from math import ceil
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -82,9 +83,8 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
     figure = Figure(
         figsize=(page_width, panels_height + _TITLE_HEIGHT + legend_height),
         dpi=_DPI,
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0),
     )
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     grid = figure.subplots(num_rows, len(columns), squeeze=False)
     for axes, (title, pictures) in zip(grid.T, columns.items(), strict=True):
         axes[0].set_title(title, fontsize=14)
@@ -93,7 +93,7 @@ def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
             axis.set_axis_off()
     figure.legend(
         handles=[
-            Patch(facecolor=np.divide(colour, 255), edgecolor="grey", label=name)
+            Patch(facecolor="#" + bytes(colour).hex(), edgecolor="grey", label=name)
             for name, colour in legend.items()
         ],
         loc="outside lower center",

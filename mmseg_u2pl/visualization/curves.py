@@ -125,7 +125,7 @@ def draw_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
         axis.grid(alpha=0.3)
         for index, run in enumerate(runs.values()):
             for key, style in ((panel.key, "o-"), (panel.dashed_key, "s--")):
-                if key in run:
+                if key is not None and key in run:
                     steps, values = zip(*sorted(run[key].items()), strict=True)
                     axis.plot(steps, values, style, color=_colour(index), markersize=3)
     handles = [Line2D([], [], color=_colour(index)) for index in range(len(runs))]

@@ -141,7 +141,7 @@ class TestDraw:
 
     def test_a_class_that_nothing_shows_is_not_missing(self):
         shows = np.array([[True, False], [True, False]])
-        assert missing_classes(shows, [0]) == []
+        assert missing_classes(shows, np.array([0])) == []
 
 
 class TestWrite:

@@ -18,6 +18,7 @@ from pathlib import Path
 import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
 # isort: split
+import numpy as np
 from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
@@ -72,7 +73,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
     split, name = frame
     path = source / f"{split}annot" / f"{name}.png"
     with Image.open(path) as mask:
-        values = {value for _, value in mask.getcolors(mask.width * mask.height)}
+        values = set(np.unique(np.asarray(mask)).tolist())
         if mask.mode not in ("L", "P") or not values <= GOOD_VALUES:
             raise DataError(
                 f"'{path}' is no mask of the SegNet tutorial: its values must be 0 to "
