@@ -11,7 +11,7 @@ from math import exp, floor, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-IGNORE = 255
+IGNORE = -1
 
 Place = tuple[int, int, int]
 """Image, row and column of a pixel."""
@@ -110,7 +110,7 @@ def unsupervised_loss(
 ) -> float:
     """``(number of pixels / number kept) * mean over kept of -log p(label)`` (Eq. 3, 8).
 
-    With weights the mean is a weighted one, and their sum is the number kept.
+    With weights the mean is a weighted one.
     """
     prob = probabilities(logits)
     losses = [
@@ -118,8 +118,8 @@ def unsupervised_loss(
         for place in places_of(label)
         if weight[place] > 0
     ]
-    kept = float(weight.sum())
-    return int(valid.sum()) / kept * (sum(losses) / kept) if losses else 0.0
+    mean = sum(losses) / float(weight.sum()) if losses else 0.0
+    return int(valid.sum()) / max(len(losses), 1) * mean
 
 
 def cosine(first: Sequence[float], second: Sequence[float]) -> float:

@@ -99,7 +99,7 @@ def config(work_dir, *hooks, max_keep_ckpts=1, **options):
                 **options,
             )
         ),
-        custom_hooks=hooks,
+        custom_hooks=[dict(type="MeanTeacherHook"), *hooks],
         work_dir=str(work_dir),
         default_scope="mmseg",
         log_level="ERROR",

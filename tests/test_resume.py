@@ -129,6 +129,15 @@ def test_goes_on_in_the_middle_of_an_epoch(data, whole, tmp_path):
     assert [name for name in differing if not name.startswith("message_hub/runtime_info")] == []
 
 
+def test_epochs_of_another_length_are_refused(data, whole, tmp_path):
+    shutil.copytree(whole("epochs", 0), tmp_path / "run")
+    cfg = config(data, tmp_path / "run", "epochs", 0)
+    cfg["train_dataloader"]["batch_size"] = 8
+    cfg["train_cfg"] = cfg["train_cfg"] | dict(max_epochs=6)
+    with pytest.raises(ValueError, match="an epoch had 4 iterations and has 2 now"):
+        Runner(**cfg, resume=True).train()
+
+
 def test_without_a_configured_seed(data, tmp_path):
     folders = tmp_path / "whole", tmp_path / "resumed"
     hooks = config(data, tmp_path, "iterations", 0)["default_hooks"]

@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from .mean_teacher_hook import require_mean_teacher_hook
 from .resuming import (
     VALIDATED,
     checkpoint_to_load,
@@ -18,6 +19,7 @@ from .resuming import (
     load_gradients,
     require_checkpoint,
     require_resumable,
+    require_same_epochs,
     save_gradients,
     validation_is_due,
 )
@@ -71,7 +73,13 @@ class CheckpointHook(MMEngineCheckpointHook):
             save_gradients(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
-        """Find out where to write; put data and validation where the checkpoint left them."""
+        """Find out where to write; put data and validation where the checkpoint left them.
+
+        Raises:
+            ValueError: The checkpoint is of epochs of another length, or nothing would move the
+                teacher.
+        """
+        require_mean_teacher_hook(runner)
         is_local = isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend)
         if is_local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = dict(backend=WHOLE_FILES)
@@ -80,6 +88,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.last_ckpt = runner.message_hub.get_info("last_ckpt")
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(self.keep_ckpt_ids)  # without a bound: one more for a time
+        require_same_epochs(runner)
         continue_data(runner)
         if validation_is_due(runner):
             runner.logger.info("Validating, which the interrupted run may not have done.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import is_distributed
-from mmengine.hooks import Hook, SyncBuffersHook
+from mmengine.hooks import EMAHook, Hook, SyncBuffersHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -13,6 +13,28 @@ from torch.optim import Optimizer
 
 from ..models import SemiSegmentor
 from .unwrap import unwrapped
+
+
+def require_mean_teacher_hook(runner: Runner) -> None:
+    """Refuse to train a teacher that nothing moves.
+
+    A config's ``custom_hooks`` replace those of its base, and without the hook all goes on as if
+    nothing were wrong: the losses fall, and what is scored and exported is the first teacher.
+
+    Args:
+        runner: Before it trains.
+
+    Raises:
+        ValueError: The model has a teacher, and no hook is a :class:`MeanTeacherHook`.
+    """
+    has_teacher = isinstance(unwrapped(runner.model), SemiSegmentor)
+    if has_teacher and not any(isinstance(hook, MeanTeacherHook) for hook in runner.hooks):
+        raise ValueError(
+            "no hook moves the teacher, which would keep its first weights; add "
+            "dict(type='MeanTeacherHook') to custom_hooks. A list in a config replaces that of its "
+            "base: custom_hooks = [*_base_.custom_hooks, ...] keeps the hooks of "
+            "configs/_base_/u2pl.py."
+        )
 
 
 @HOOKS.register_module()
@@ -63,6 +85,12 @@ class MeanTeacherHook(Hook):
                 "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
                 "statistics of batch norm"
             )
+        if any(isinstance(hook, EMAHook) and _averages_buffers(hook) for hook in runner.hooks):
+            raise ValueError(
+                "EMAHook with update_buffers=True averages queues and counters, which do not have "
+                "the same size at all times; leave update_buffers out, or the hook: the teacher, "
+                "which validation scores, is an average already"
+            )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
         if self.sup_only_iters >= runner.max_iters:
@@ -103,3 +131,7 @@ class MeanTeacherHook(Hook):
         if self._has_stepped:
             unwrapped(runner.model).update_teacher()
         self._has_stepped = False
+
+
+def _averages_buffers(hook: EMAHook) -> bool:
+    return bool(hook.ema_cfg.get("update_buffers"))

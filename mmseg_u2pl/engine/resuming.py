@@ -17,6 +17,7 @@ VALIDATED = "validated_iter"
 """Key of the message hub: number of iterations after which was validated last."""
 
 _SAMPLER_SEED = "sampler_seed"
+_EPOCH_LENGTH = "iterations_of_an_epoch"
 _GRADIENTS = "gradients"
 _NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
 # First bytes of what PyTorch 1.5 and before wrote.
@@ -103,6 +104,33 @@ def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:
             f"weights are in one of the two alone, the first is {differing[0]}. Give the config "
             "that the run was started with."
         )
+
+
+def require_same_epochs(runner: Runner) -> None:
+    """Refuse to go on with epochs of another length: iterations are counted through all of them.
+
+    The place in the data, the progress and schedules by iteration would be those of another
+    training. MMEngine goes on with them.
+
+    Args:
+        runner: The checkpoint is loaded.
+
+    Raises:
+        ValueError: The epochs of the checkpoint have more or fewer iterations.
+    """
+    loop, hub = runner.train_loop, runner.message_hub
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    length = len(loop.dataloader)
+    before = hub.get_info(_EPOCH_LENGTH, length)
+    if before != length:
+        raise ValueError(
+            f"a run cannot go on from this checkpoint: an epoch had {before} iterations and has "
+            f"{length} now, because the lists, the batch size or the number of processes changed. "
+            "Let images a step (train_dataloader.batch_size times processes) and lists be as they "
+            "were, or start anew from the weights: load_from=CHECKPOINT without --resume."
+        )
+    hub.update_info(_EPOCH_LENGTH, length)
 
 
 def continue_data(runner: Runner) -> None:

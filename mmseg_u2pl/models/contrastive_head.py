@@ -157,7 +157,7 @@ class UnreliableContrastiveHead(nn.Module):
             teacher_embedding: The teacher's, of the same pixels.
             prob: (N, C, h, w), probabilities of the teacher.
             label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
-                ones; 255 where there is none.
+                ones; -1 where there is none.
             anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
             negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
             generator: Random numbers of this step, on the device of the tensors, the same on all

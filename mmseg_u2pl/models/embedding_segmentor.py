@@ -277,12 +277,15 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
     """Let a method of one object be another function; the class is not touched.
 
     MMSegmentation calls ``head.forward`` rather than ``head``, so module hooks would not see it.
+    Others do so too, as MMEngine's activation checkpointing: what they did is there again after.
     """
+    own = {name: vars(owner)[name]} if name in vars(owner) else {}
     setattr(owner, name, function)
     try:
         yield
     finally:
         delattr(owner, name)
+        vars(owner).update(own)
 
 
 def _recorded(

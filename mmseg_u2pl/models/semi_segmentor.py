@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank
+from mmengine.model import PretrainedInit
 from mmseg.models import BaseSegmentor
 from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList
@@ -146,9 +147,13 @@ class SemiSegmentor(BaseSegmentor):
         return self.student.segmentor.align_corners
 
     def init_weights(self) -> None:
-        """Initialise the student as its config says and copy it to the teacher."""
+        """Initialise the student as its config says and copy it to the teacher.
+
+        With a checkpoint of the whole model in ``init_cfg``, both are what that holds.
+        """
         super().init_weights()
-        self.teacher.copy_from(self.student)
+        if not _is_pretrained(self.init_cfg):
+            self.teacher.copy_from(self.student)
 
     def update_teacher(self) -> None:
         """Move the teacher; call after each step of the optimizer."""
@@ -248,6 +253,11 @@ class SemiSegmentor(BaseSegmentor):
                 if ".segmentor." not in name:
                     state_dict[name] = value
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
+    configs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    return any(config["type"] in ("Pretrained", PretrainedInit) for config in configs)
 
 
 def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:

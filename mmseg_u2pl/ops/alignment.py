@@ -23,6 +23,8 @@ class ClassTotals(NamedTuple):
 def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     """Sum up probabilities and labels; a label is ``argmax_c log p_ij(c) + b_c``.
 
+    Pixels whose probabilities are no numbers, as after an overflow in half precision, do not count.
+
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
         bias: (C,), ``b``, what is added to logits.
@@ -31,8 +33,9 @@ def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     Returns:
         The sums of each class.
     """
+    valid = valid & prob.sum(dim=1).isfinite()
     label = (prob * bias.exp()[:, None, None]).argmax(dim=1)
     # A class more, for the pixels that do not count: to leave them out would wait for the device.
     counts = class_counts(label.masked_fill(~valid, len(bias)).flatten(), len(bias) + 1)
-    total = (prob * valid[:, None]).sum(dim=(0, 2, 3), dtype=torch.float64)
+    total = prob.masked_fill(~valid[:, None], 0.0).sum(dim=(0, 2, 3), dtype=torch.float64)
     return ClassTotals(total, counts[:-1].double())

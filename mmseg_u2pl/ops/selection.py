@@ -12,8 +12,8 @@ from torch import Tensor
 
 from .chunks import pieces_of, pixel_pieces
 
-IGNORE = 255
-"""Target of pixels without a label, MMSegmentation's ``ignore_index``."""
+IGNORE = -1
+"""Target of pixels without a label; no class can have it."""
 
 
 def anchor_mask(prob: Tensor, target: Tensor, min_prob: float) -> Tensor:

@@ -17,11 +17,11 @@ def unsupervised_loss(
     valid: Tensor,
     add_up: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Tensor:
-    """Cross-entropy over weighted pixels, times the inverse of their share.
+    """Mean cross-entropy of the kept pixels, times the inverse of their share.
 
     Implements ``lambda_u * L_u`` with ``lambda_u = |valid pixels| / |kept pixels|`` (U2PL, Eq. 3,
     8; the factor ``eta`` is the caller's). The paper keeps reliable pixels with the weight 1; with
-    other weights, their sum stands for the number of kept pixels.
+    other weights the mean is a weighted one, and pixels of any weight are kept.
 
     Args:
         logits: (N, C, H, W) of the student.
@@ -36,8 +36,9 @@ def unsupervised_loss(
         batch.
     """
     pixels = with_both_classes(logits).flatten(2)
+    kept = weight > 0
     # What is left out may have an infinite loss, which times 0 would not be 0.
-    target = label.masked_fill(weight == 0, -100).flatten()
+    target = label.masked_fill(~kept, -100).flatten()
     weight = weight.flatten().float()
 
     def cross_entropy(piece: Tensor, place: slice) -> Tensor:
@@ -46,7 +47,6 @@ def unsupervised_loss(
         return (loss[0] * weight[place]).sum()
 
     total = sum_with_gradient(cross_entropy, pixels, pixel_pieces(pixels))
-    kept = weight.sum(dtype=torch.float64)
-    kept, num_valid = add_up(torch.stack([kept, valid.sum().to(kept)])).to(total)
-    kept = kept.clamp(min=1e-6)
-    return total / kept * (num_valid / kept)
+    sums = [sum_of.sum(dtype=torch.float64) for sum_of in (weight, kept, valid)]
+    total_weight, num_kept, num_valid = add_up(torch.stack(sums)).to(total)
+    return total / total_weight.clamp(min=1e-6) * (num_valid / num_kept.clamp(min=1))

@@ -160,3 +160,29 @@ def test_model_without_a_teacher(tmp_path):
 def test_impossible_start(tmp_path, options):
     with pytest.raises(ValueError, match="give sup_only_iters or sup_only_epochs"):
         run(tmp_path, **options)
+
+
+def test_a_teacher_that_nothing_moves_is_refused(tmp_path):
+    runner = Runner(
+        model=tiny_u2pl(),
+        work_dir=str(tmp_path),
+        train_dataloader=loader([batch(1, 1)]),
+        train_cfg=dict(type="IterBasedTrainLoop", max_iters=4),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+        custom_hooks=[dict(type="EarlyStoppingHook", monitor="mIoU")],
+        default_scope="mmseg",
+        log_level="ERROR",
+    )
+    with pytest.raises(ValueError, match=r"dict\(type='MeanTeacherHook'\) to custom_hooks"):
+        runner.train()
+
+
+def test_averages_of_queues_are_refused(tmp_path):
+    hook = dict(type="EMAHook", update_buffers=True)
+    with pytest.raises(ValueError, match="EMAHook with update_buffers=True averages queues"):
+        run(tmp_path, snapshots=[hook])
+
+
+def test_averages_of_parameters_alone_are_not(tmp_path):
+    _, recorder = run(tmp_path, snapshots=[dict(type="EMAHook")])
+    assert recorder.moves == [1, 2, 3, 4]

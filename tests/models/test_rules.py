@@ -190,7 +190,7 @@ def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, passes)
     clean_label = resize_nearest(prediction.label, label.shape[-2:])
     sources = dict(own=(clean, clean_label), next=(clean.roll(-1, 0), clean_label.roll(-1, 0)))
     if mixing == "cutout":
-        sources["next"] = (torch.zeros_like(clean), torch.full_like(clean_label, 255))
+        sources["next"] = (torch.zeros_like(clean), torch.full_like(clean_label, oracles.IGNORE))
     from_own, from_next = (
         resize_nearest((mixed == images).all(dim=1), label.shape[-2:])
         for images, _ in sources.values()

@@ -78,6 +78,17 @@ def test_taps_do_not_outlive_a_step():
         assert not network.decode_head.conv_seg._forward_pre_hooks
 
 
+def test_what_others_did_to_a_method_outlives_a_step():
+    model, calls = tiny_u2pl(), []
+    head = model.student.segmentor.decode_head
+    forward = head.forward
+    head.forward = lambda features: [calls.append(1), forward(features)][1]
+    for seed in range(2):
+        losses_of(model, batch(1, 1, seed=seed))
+
+    assert len(calls) == 2
+
+
 def test_unsupervised_loss_and_threshold_against_numpy():
     model = tiny_u2pl(alpha_0=0.4)
     model.progress = 0.25
@@ -285,6 +296,18 @@ def test_teacher_starts_as_a_copy_of_the_initialised_student():
         model.student.state_dict().items(), model.teacher.module.state_dict().values(), strict=True
     ):
         assert torch.equal(student, teacher), name
+
+
+def test_a_checkpoint_of_the_whole_model_in_init_cfg_gives_both_their_weights(tmp_path):
+    trained = tiny_u2pl()
+    torch.nn.init.normal_(trained.teacher.module.segmentor.decode_head.conv_seg.weight)
+    torch.save(trained.state_dict(), tmp_path / "u2pl.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "u2pl.pth"))
+    model = tiny_u2pl(init_cfg=init_cfg)
+    model.init_weights()
+
+    for name, weight in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
 
 
 def test_paper_tap_before_the_last_convolutions():

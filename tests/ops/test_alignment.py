@@ -39,3 +39,12 @@ def test_hand_worked_totals():
 
     np.testing.assert_allclose(totals.prob.numpy(), [1.5, 0.5], rtol=1e-6)
     assert totals.label.tolist() == [1, 1]
+
+
+def test_pixels_that_overflowed_do_not_count():
+    prob = torch.tensor([[0.7, float("nan"), 0.1], [0.3, float("nan"), 0.9]]).reshape(1, 2, 1, 3)
+
+    totals = class_totals(prob, torch.zeros(2), torch.ones(1, 1, 3, dtype=torch.bool))
+
+    np.testing.assert_allclose(totals.prob.numpy(), [0.8, 1.2], rtol=1e-6)
+    assert totals.label.tolist() == [1, 1]

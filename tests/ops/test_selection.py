@@ -26,7 +26,7 @@ from mmseg_u2pl.ops import (
     unlabeled_negatives,
 )
 
-IGNORE = 255
+IGNORE = -1
 RANKS = st.sampled_from([(0, 1), (0, 3), (1, 2), (1, 20), (2, 3), (3, 20), (3, 4), (20, 200)])
 
 
@@ -60,6 +60,15 @@ def test_hand_worked_anchors():
     target = torch.tensor([[[1, 1, 1, 0, IGNORE]]])
 
     assert anchor_mask(prob, target, 0.5).tolist() == [[[False, False, True, False, False]]]
+
+
+def test_a_class_may_have_the_number_that_masks_ignore():
+    prob = torch.full((1, 300, 1, 3), 1 / 300)
+    target = torch.tensor([[[254, 255, 256]]])
+
+    assert anchor_mask(prob, target, 0.0).all()
+    assert labeled_negatives(prob, target, 3).pixel.unique().tolist() == [0, 1, 2]
+    assert class_sums(prob, target, 300)[1].nonzero().flatten().tolist() == [254, 255, 256]
 
 
 def negative_mask(negatives, prob):

@@ -50,6 +50,17 @@ def test_hand_worked_loss():
     assert loss.item() == pytest.approx(4 / 2 * (log(4 / 3) + log(4)) / 2, rel=1e-6)
 
 
+def test_weights_that_are_all_small_do_not_make_the_loss_large():
+    # p = (3/4, 1/4) everywhere; the labels of two pixels, with weights 1 : 3, are 0 and 1.
+    logits = torch.tensor([log(3), 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 4)
+    label = torch.tensor([[[0, 1, 0, 0]]])
+    weight = torch.tensor([[[0.001, 0.003, 0.0, 0.0]]])
+
+    loss = unsupervised_loss(logits, label, weight, torch.ones(1, 1, 4, dtype=torch.bool))
+
+    assert loss.item() == pytest.approx(4 / 2 * (log(4 / 3) + 3 * log(4)) / 4, rel=1e-5)
+
+
 def test_of_valid_pixels_all_kept_is_the_mean_cross_entropy():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 5, 3, 7, generator=generator)
