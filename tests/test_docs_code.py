@@ -8,11 +8,13 @@ from pathlib import Path
 
 import mmseg
 import mmseg.registry
+import numpy as np
 import pytest
 from datatrees import load_tool
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 from mmseg.registry import MODELS
+from PIL import Image
 
 import mmseg_u2pl
 from mmseg_u2pl.__main__ import find_tools
@@ -76,9 +78,22 @@ def types_in(node):
             yield from types_in(child)
 
 
-def test_programs_stand_on_the_page_that_a_test_follows():
-    """tests/test_get_started.py runs all that this page says, in its order."""
-    assert {block.id.split(":")[0] for block in PROGRAMS} == {"docs/get_started.md"}
+def test_programs_stand_on_pages_that_a_test_follows():
+    """tests/test_get_started.py runs all that one page says, in its order; the other is below."""
+    pages = {block.id.split(":")[0] for block in PROGRAMS}
+    assert pages == {"docs/get_started.md", "docs/datasets.md"}
+
+
+def test_colours_become_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = np.array([[[0, 0, 0], [255, 255, 255], [9, 9, 9]]], np.uint8)
+    (tmp_path / "data/mine/drawn/a").mkdir(parents=True)
+    Image.fromarray(drawn).save(tmp_path / "data/mine/drawn/a/colours.png")
+    Image.fromarray(drawn[..., 0]).save(tmp_path / "data/mine/drawn/gray.png")
+    (program,) = (block for block in PROGRAMS if block.id.startswith("docs/datasets.md"))
+    exec(program.values[0], {})
+    for name in ("a/colours.png", "gray.png"):
+        assert np.asarray(Image.open(tmp_path / "data/mine/masks" / name)).tolist() == [[0, 1, 255]]
 
 
 @pytest.mark.parametrize("block", list(blocks("(?:shell|bash)")))

@@ -97,6 +97,32 @@ def test_too_few_images_for_all_classes_are_warned_of(folder, capsys):
     )
 
 
+def test_images_with_another_ending_are_counted(folder, capsys):
+    for name in ("c.JPG", "a/d.png", "a/e.png", "notes.txt"):
+        write_image(folder / "images" / name) if name != "notes.txt" else None
+    assert with_masks(folder, "--labeled", 4) == 0
+    assert (
+        f"warning: 3 images of '{folder}/images' do not end in '.jpg' and are left out, with their "
+        "masks: 2 .png, 1 .JPG."
+    ) in capsys.readouterr().err
+
+
+def test_masks_beside_the_images_are_no_images(folder, capsys):
+    for path in folder.glob("masks/*/*.png"):
+        path.rename(folder / "images" / path.relative_to(folder / "masks"))
+    assert split(folder, "--mask-dir", folder / "images", "--labeled", 4) == 0
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_masks_of_0_and_255_are_warned_of(folder, capsys):
+    write_list(folder / "list.txt", [f"a/{number:02}" for number in range(0, 32, 2)])
+    assert with_masks(folder, "--labeled", 4, "--ann-file", folder / "list.txt") == 0
+    expected = "warning: images: all masks hold 0 and 255 alone, and 255 is ignored"
+    assert expected in capsys.readouterr().err
+    assert with_masks(folder, "--labeled", 4, "--overwrite") == 0
+    assert expected not in capsys.readouterr().err
+
+
 def test_without_masks_the_draw_is_random_and_said_to_be(folder, capsys):
     assert split(folder, "--labeled", "1/8") == 0
     assert len(names(folder / "splits/1of8/seed0/labeled.txt")) == 4
@@ -156,6 +182,11 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
         (["--labeled", "32"], "32 labeled images leave none of 32 unlabeled"),
         (["--labeled", "2", "--seeds", "-1"], "expected non-negative integer"),
         (["--labeled", "2", "--img-suffix", ".png"], "holds no file that ends in '.png'"),
+        (
+            ["--labeled", "2", "--img-suffix", "jpg"],
+            "jpg: an ending begins with a dot",
+        ),
+        (["--labeled", "2", "--seg-map-suffix", "png"], "give .png"),
         (["--labeled", "2", "--ann-file", "gone.txt"], "'gone.txt' does not exist"),
         (["--labeled", "2", "--mask-dir", "gone"], "The mask directory 'gone' does not exist"),
         (

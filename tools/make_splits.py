@@ -27,8 +27,18 @@ from mmseg.datasets import BaseSegDataset
 from numpy.typing import NDArray
 
 from mmseg_u2pl.datasets.checks import DataError, data_infos, is_missing
-from mmseg_u2pl.datasets.file_contents import check_masks, count_pixels, read_masks
-from mmseg_u2pl.datasets.image_folder import add_folder_arguments, image_names, open_folder
+from mmseg_u2pl.datasets.file_contents import (
+    check_masks,
+    count_pixels,
+    ignored_foreground,
+    read_masks,
+)
+from mmseg_u2pl.datasets.image_folder import (
+    add_folder_arguments,
+    image_names,
+    left_out,
+    open_folder,
+)
 from mmseg_u2pl.datasets.splits import (
     Split,
     count_labeled,
@@ -100,6 +110,7 @@ def read_folder_masks(dataset: BaseSegDataset, mask_dir: str | None) -> Masks:
     highest = max((value for mask in masks for value in mask.pixels if value != 255), default=0)
     classes = dataset.metainfo["classes"] or [str(number) for number in range(highest + 1)]
     check_masks(masks, len(classes), "images")
+    warn(ignored_foreground(masks, "images"))
     return Masks(classes, np.flatnonzero(present), count_pixels(masks, len(classes)))
 
 
@@ -121,16 +132,22 @@ def draw_splits(
     return {name: np.sort(order[:count]) for name, count in counts.items()}
 
 
-def warn_of_missing_classes(masks: Masks, labeled: NDArray[np.int64], folder: Path) -> None:
-    """Say which classes a split has no labeled pixel of, and how many images would do."""
+def unseen_classes(masks: Masks, labeled: NDArray[np.int64], folder: Path) -> str | None:
+    """Which classes a split has no labeled pixel of, and how many images would do."""
     shows = masks.pixels > 0
     missing = [masks.classes[label] for label in missing_classes(shows, labeled)]
-    if missing:
-        print(
-            f"warning: {folder}: {len(labeled)} labeled images show no {', '.join(missing)}; "
-            f"{num_enough(shows)} are enough to show all classes",
-            file=sys.stderr,
-        )
+    if not missing:
+        return None
+    return (
+        f"{folder}: {len(labeled)} labeled images show no {', '.join(missing)}; "
+        f"{num_enough(shows)} are enough to show all classes"
+    )
+
+
+def warn(text: str | None) -> None:
+    """Print a warning, if there is one, where it does not mix with the tables."""
+    if text:
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
@@ -140,6 +157,8 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
         Folder of a split to its names.
     """
     dataset = open_folder(args, args.ann_file, args.classes)
+    if not args.ann_file:
+        warn(left_out(dataset))
     names = np.array(image_names(dataset))
     masks = read_folder_masks(dataset, args.mask_dir)
     if args.labeled:
@@ -155,7 +174,7 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
         for name, chosen in drawn.items():
             labeled = np.isin(np.arange(len(names)), masks.indices[chosen])
             splits[args.out / name] = (names[labeled].tolist(), names[~labeled].tolist())
-            warn_of_missing_classes(masks, chosen, args.out / name)
+            warn(unseen_classes(masks, chosen, args.out / name))
         if args.mask_dir:
             sets = {name: masks.pixels[chosen] for name, chosen in drawn.items() if name != "."}
             sets = {"all masks": masks.pixels} | sets

@@ -25,12 +25,15 @@ def require_whole(path: str) -> None:
         path: The file; one that is not on a local disk is not looked at.
 
     Raises:
-        OSError: The file is truncated, or it cannot be read.
+        OSError: The file is empty or truncated, or it cannot be read.
     """
     if not Path(path).is_file():
         return
     with open(path, "rb") as file:
-        end = _ENDS.get(file.read(2))
+        start = file.read(2)
+        if not start:
+            raise OSError("the file is empty")
+        end = _ENDS.get(start)
         if end is None:
             return
         file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)

@@ -272,6 +272,26 @@ def check_masks(masks: Sequence[MaskFile], num_classes: int, stream: str = "labe
     )
 
 
+def ignored_foreground(masks: Sequence[MaskFile], stream: str = "labeled") -> str | None:
+    """Look for masks of two classes that were drawn as 0 and 255.
+
+    Args:
+        masks: What :func:`read_masks` returned.
+        stream: The name the message begins with.
+
+    Returns:
+        A warning if the masks hold class 0 and pixels to be ignored, and nothing else.
+    """
+    for ignored in {mask.ignore_index for mask in masks}:
+        if {value for mask in masks for value in mask.pixels} == {0, ignored}:
+            return (
+                f"{stream}: all masks hold 0 and {ignored} alone, and {ignored} is ignored, so "
+                f"there is nothing to tell apart. If {ignored} is the foreground, write 1 in its "
+                "place (docs/datasets.md has the lines for that)."
+            )
+    return None
+
+
 def _mask_problem(mask: MaskFile, num_classes: int) -> tuple[str, str] | None:
     """Return what is wrong with one mask and what to do about it, or None."""
     if mask.error:

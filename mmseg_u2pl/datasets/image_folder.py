@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import inspect
 import os.path as osp
+from collections import Counter
 from difflib import get_close_matches
 from operator import itemgetter
 
+from mmengine.utils import scandir
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+from PIL import Image
 
 from .checks import DataError, check_files, check_overlap, data_infos, explain_failed_build
 
@@ -49,8 +52,11 @@ def open_folder(
         The data set, sorted by name. Its pipeline loads masks, not images.
 
     Raises:
-        DataError: The data set type is unknown, or images are missing or listed twice.
+        DataError: The data set type is unknown, an ending has no dot, or images are missing or
+            listed twice.
     """
+    _require_dot("--img-suffix", args.img_suffix)
+    _require_dot("--seg-map-suffix", args.seg_map_suffix)
     kind = _dataset_class(args.dataset)
     defaults = {
         name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
@@ -76,6 +82,40 @@ def open_folder(
     check_files([dataset], "images", masks=False)
     check_overlap({"images": [dataset]})
     return dataset
+
+
+def left_out(dataset: BaseSegDataset) -> str | None:
+    """Images of the folder whose ending is not that of the data set.
+
+    Args:
+        dataset: What :func:`open_folder` returned for all of the folder.
+
+    Returns:
+        A warning that counts them, None if there are none.
+    """
+    folder, suffix = dataset.data_prefix["img_path"], dataset.img_suffix
+    known = Image.registered_extensions()
+    masks = {info.get("seg_map_path") for info in data_infos(dataset)}
+    endings = Counter(
+        osp.splitext(name)[1]
+        for name in scandir(folder, recursive=True)
+        if osp.splitext(name)[1].lower() in known
+        and not name.endswith(suffix)
+        and osp.join(folder, name) not in masks
+    )
+    if not endings:
+        return None
+    counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+    return (
+        f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are left out, with "
+        f"their masks: {counts}. A data set has one ending: convert them, or split each kind for "
+        "itself with --img-suffix."
+    )
+
+
+def _require_dot(option: str, suffix: str | None) -> None:
+    if suffix and "." not in suffix:
+        raise DataError(f"{option} {suffix}: an ending begins with a dot; give .{suffix}")
 
 
 def _dataset_class(name: str) -> type[BaseSegDataset]:

@@ -131,6 +131,8 @@ def _read_stream(
     num_classes = len(report.classes)
     if num_classes:
         report.note(file_contents.check_masks, masks, num_classes, name)
+    if warning := file_contents.ignored_foreground(masks, name):
+        report.warnings.append(warning)
     sizes = Counter(mask.image_size for mask in masks if mask.image_size)
     return StreamReport(num_images, sizes, file_contents.count_pixels(masks, num_classes))
 

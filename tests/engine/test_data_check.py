@@ -65,6 +65,14 @@ def test_what_was_found_in_each_stream(root):
     ]
 
 
+def test_masks_of_0_and_255_are_taken_for_a_foreground_that_is_ignored(root):
+    for number, name in enumerate("ab"):
+        write_mask(root / f"labels/{name}.png", [0, 255], size=(4 + number, 6))
+    first, second = check_data(build(root, "ab"), None, 3).warnings
+    assert first.startswith("training: all masks hold 0 and 255 alone, and 255 is ignored")
+    assert second.startswith("training: no mask has a pixel of")
+
+
 def test_data_sets_inside_of_others(root):
     inner = {"type": "ConcatDataset", "datasets": [config(root, "a"), config(root, "b")]}
     train = DATASETS.build({"type": "RepeatDataset", "times": 3, "dataset": inner})
