@@ -9,6 +9,7 @@ import shutil
 import signal
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import interrupted
 import pytest
@@ -16,13 +17,14 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner, checkpoint, load_checkpoint
 from mmseg.registry import HOOKS, METRICS
 from tiny import batch, tiny_segmentor, tiny_u2pl
 from torch.utils.data import DataLoader
 
 from mmseg_u2pl.engine import CheckpointHook
-from mmseg_u2pl.engine.resuming import require_checkpoint
+from mmseg_u2pl.engine.resuming import require_checkpoint, validation_is_due
 from mmseg_u2pl.engine.whole_files import WholeFileBackend
 
 FSYNC = os.fsync
@@ -40,6 +42,21 @@ class Growing(BaseMetric):
     def compute_metrics(self, results):
         self.score += 1.0
         return dict(mIoU=self.score)
+
+
+@METRICS.register_module()
+class UpAndDown(BaseMetric):
+    """Scores of which the second is worse than the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.scores = iter([2.0, 1.0, 3.0, 0.0])
+
+    def process(self, data_batch, data_samples):
+        self.results.append(None)
+
+    def compute_metrics(self, results):
+        return dict(mIoU=next(self.scores))
 
 
 class Killer(Hook):
@@ -278,3 +295,49 @@ def test_a_run_does_not_go_on_with_another_model(saved, tmp_path):
     cfg = config(tmp_path, model=model)
     with pytest.raises(ValueError, match=r"of another model\. \d+ weights .* student.projector"):
         Runner(**cfg, load_from=str(saved / "iter_4.pth"), resume=True).train()
+
+
+def due(tmp_path, done, **changes):
+    cfg = config(tmp_path)
+    train_cfg = cfg["train_cfg"] | dict(max_iters=20, val_interval=4) | changes
+    loop = Runner(**cfg).build_train_loop(train_cfg)
+    loop._iter = done
+    hub = MessageHub(f"{tmp_path} {done}")
+    return validation_is_due(SimpleNamespace(train_loop=loop, val_loop=True, message_hub=hub))
+
+
+@pytest.mark.parametrize(("done", "expected"), [(4, False), (8, True), (9, False), (20, True)])
+def test_validation_is_due_from_where_the_loop_begins_it(tmp_path, done, expected):
+    assert due(tmp_path, done, val_begin=8) == expected
+
+
+@pytest.mark.parametrize(("done", "expected"), [(4, True), (11, False), (14, True)])
+def test_validation_is_due_at_intervals_that_change(tmp_path, done, expected):
+    assert due(tmp_path, done, dynamic_intervals=[(9, 2)]) == expected
+
+
+def test_a_run_does_not_go_on_with_less_of_a_model(tmp_path):
+    Runner(**config(tmp_path, model=tiny_u2pl(distribution_alignment=True))).train()
+    with pytest.raises(ValueError, match=r"of another model\. 3 weights .* alignment\.bias"):
+        Runner(**config(tmp_path), resume=True).train()
+
+
+def test_a_checkpoint_without_optimizer_and_schedules_if_asked(tmp_path):
+    Runner(**config(tmp_path, save_optimizer=False, save_param_scheduler=False)).train()
+    assert {"optimizer", "param_schedulers"}.isdisjoint(load(tmp_path / "iter_4.pth"))
+
+
+def test_the_best_one_is_removed_after_worse_ones_too(tmp_path):
+    cfg = config(tmp_path, save_best="mIoU")
+    Runner(**cfg | dict(val_evaluator=dict(type="UpAndDown"))).train()
+    assert names(tmp_path) == ["best_mIoU_iter_3.pth", "iter_4.pth"]
+
+
+def test_best_checkpoints_hold_no_gradients(tmp_path):
+    cfg = config(tmp_path, save_best="mIoU", max_keep_ckpts=-1)
+    cfg |= dict(val_evaluator=dict(type="UpAndDown"))
+    cfg["optim_wrapper"]["accumulative_counts"] = 2
+    Runner(**cfg).train()
+    last, best = load(tmp_path / "iter_3.pth"), load(tmp_path / "best_mIoU_iter_3.pth")
+    assert last["gradients"]
+    assert "gradients" not in best

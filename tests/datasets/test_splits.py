@@ -160,3 +160,17 @@ class TestWrite:
         assert (tmp_path / "b/labeled.txt").read_text() == "a\n"
         write_splits(both, overwrite=True)
         assert (tmp_path / "b/labeled.txt").read_text() == "x\n"
+
+
+def test_enough_images_are_counted_by_what_they_add():
+    shows = np.zeros((5, 5), bool)
+    shows[0, :3] = shows[1, 1:4] = shows[2, 3:] = shows[3:, 4] = True
+    assert num_enough(shows) == 2
+
+
+def test_images_that_are_just_enough_are_left_to_chance():
+    """Image 0 shows both classes, the others one each; two images are asked for."""
+    shows = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], bool)
+    with_both = [0 in draw_order(shows, 2, seed)[:2] for seed in range(50)]
+    assert any(with_both)
+    assert not all(with_both)

@@ -1,6 +1,7 @@
 """The unlabeled config that is derived from the labeled one."""
 
 import pytest
+from mmseg.datasets.transforms import LoadAnnotations
 
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled, strip_ground_truth
@@ -92,3 +93,13 @@ def test_masks_are_kept_but_hidden_to_score_pseudo_labels():
         ],
     )
     assert unlabeled["score_pseudo_labels"]
+
+
+def test_a_wrapper_of_a_single_transform():
+    wrapper = dict(type="RandomApply", transforms=dict(type="LoadAnnotations"), prob=0.5)
+    assert strip_ground_truth([wrapper]) == [dict(wrapper, transforms=[])]
+
+
+def test_transforms_given_as_classes():
+    pack = dict(type="PackSegInputs")
+    assert strip_ground_truth([dict(type=LoadAnnotations), pack]) == [pack]

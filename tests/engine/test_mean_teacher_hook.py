@@ -186,3 +186,8 @@ def test_averages_of_queues_are_refused(tmp_path):
 def test_averages_of_parameters_alone_are_not(tmp_path):
     _, recorder = run(tmp_path, snapshots=[dict(type="EMAHook")])
     assert recorder.moves == [1, 2, 3, 4]
+
+
+def test_one_process_may_have_the_hook_of_several(tmp_path):
+    _, recorder = run(tmp_path, snapshots=[dict(type="SyncBuffersHook")])
+    assert recorder.moves == [1, 2, 3, 4]

@@ -605,3 +605,21 @@ def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
     assert abs(far - near) > 0.05
     anchor, positive = own.tolist(), own.tolist()
     assert oracles.anchor_loss(anchor, positive, wrong.tolist(), 0.5) == pytest.approx(far)
+
+
+def test_prototypes_of_absent_classes_rest():
+    options = dict(num_anchors=2, low_rank=1, queue_size=9, positives="prototypes")
+    head = UnreliableContrastiveHead(4, 4, **options)
+    student, teacher, *others = small_batch()  # class 2 alone has anchors
+    teacher = EmbeddingMap(teacher, torch.eye(4), torch.ones(4))
+    head(EmbeddingMap(student), teacher, *others, torch.Generator().manual_seed(0))
+    assert head.prototypes.any(dim=1).tolist() == [False, False, True, False]
+
+
+def test_a_checkpoint_holds_the_prototypes():
+    options = dict(num_anchors=2, low_rank=1, queue_size=9, positives="prototypes")
+    head, again = (UnreliableContrastiveHead(4, 4, **options) for _ in range(2))
+    run(head, small_batch())
+    again.load_state_dict(head.state_dict())
+    assert head.prototypes[2].any()
+    assert torch.equal(again.prototypes, head.prototypes)

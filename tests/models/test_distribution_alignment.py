@@ -81,3 +81,27 @@ def test_checkpoints_hold_it_if_it_is_used():
         "alignment.mean_prob",
         "alignment.steps.count",
     }
+
+
+def test_the_mean_moves_by_a_hundredth_in_a_long_training():
+    alignment = DistributionAlignment(2)
+    for _ in range(200):
+        alignment.update(totals([8.0, 2.0], [8, 2]))
+    alignment.update(totals([4.0, 6.0], [4, 6]))
+    torch.testing.assert_close(alignment.mean_prob, torch.tensor([0.796, 0.204]))
+
+
+def test_the_bias_stays_between_minus_3_and_3():
+    alignment = DistributionAlignment(2)
+    alignment.update(totals([0.1, 99.9], [50, 50]))
+    assert alignment.bias[0] == -3.0
+    alignment = DistributionAlignment(2)
+    for _ in range(1000):
+        alignment.update(totals([0.1, 99.9], [0, 100]))
+    assert alignment.bias[0] == 3.0
+
+
+def test_a_first_step_without_pixels():
+    alignment = DistributionAlignment(2)
+    alignment.update(totals([0.0, 0.0], [0, 0]))
+    assert alignment.bias.tolist() == [0.0, 0.0]

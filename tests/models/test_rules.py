@@ -11,7 +11,15 @@ from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 from mmseg_u2pl.models.rules import VARIANTS, Rules, with_preset
 from mmseg_u2pl.models.semi_segmentor import HIDDEN_TRUTH
-from mmseg_u2pl.ops import distort, draw_plan, predict_pixels, resize_logits, resize_nearest
+from mmseg_u2pl.ops import (
+    cutmix_plan,
+    distort,
+    draw_plan,
+    mix,
+    predict_pixels,
+    resize_logits,
+    resize_nearest,
+)
 
 
 def distinct_teacher(model):
@@ -89,7 +97,7 @@ def test_reference_is_the_authors_code():
     assert (head.num_anchors, head.num_negatives) == (256, 50)
     assert (head.positives, head.negatives_need_label) == ("candidates", True)
     assert (rules.contra_weight, rules.mixing_prob, rules.teacher_passes) == (1.0, 0.5, 2)
-    assert rules.anchor_pixels == "lowest_alpha_t"
+    assert (rules.anchor_pixels, rules.threshold_scope) == ("lowest_alpha_t", "process")
     assert model.teacher.dropout
     # What the preset does not name is the paper's.
     assert (head.temperature, head.min_prob, rules.alpha_0) == (0.5, 0.3, 0.2)
@@ -406,3 +414,70 @@ def test_preset_leaves_what_it_is_given():
     assert merged["mixing"] == "none"
     assert merged["contrastive_head"]["num_negatives"] == 50
     assert options == dict(contrastive_head=dict(num_anchors=3), mixing="none")
+
+
+def test_one_pass_mixes_all_that_the_teacher_said(monkeypatch):
+    model = distinct_teacher(tiny_u2pl())
+    as_before, raw = deepcopy(model), batch(1, 3)
+    given = inputs_of(model.contrastive_head, monkeypatch)
+    step(model, raw)
+
+    clean = model.teacher.predict(model.data_preprocessor(raw, True)["inputs"])
+    generator = as_before.next_generators(torch.device("cpu"))[0]
+    plan = cutmix_plan(torch.zeros(3, SIZE, SIZE), generator)
+    prob = resize_logits(clean.logits, clean.embedding.grid).softmax(dim=1)
+    for mixed, unmixed in (
+        (given[0]["prob"], prob),
+        (given[0]["teacher_embedding"].features, clean.embedding.features),
+    ):
+        torch.testing.assert_close(mixed, torch.cat([unmixed[:1], mix(unmixed[1:], plan)]))
+
+
+def test_the_pass_that_gives_labels_leaves_the_statistics():
+    model = tiny_u2pl(teacher_passes=2, projector=dict(embed_dims=4, norm_cfg=dict(type="BN")))
+    step(model)
+    assert model.teacher.module.projector.blocks[0].bn.num_batches_tracked == 1
+
+
+def test_logits_are_resized_as_the_head_does():
+    segmentor = tiny_segmentor(align_corners=True)
+    model = distinct_teacher(tiny_u2pl(segmentor, mixing="none", alpha_0=0.4))
+    raw = batch(1, 3)
+    logits = model.teacher.predict(model.data_preprocessor(raw, True)["inputs"][1:]).logits
+    entropy = predict_pixels(resize_logits(logits, (SIZE, SIZE), align_corners=True)).entropy
+    threshold = np.percentile(entropy.double().numpy(), 60)
+    assert step(model, raw)["gamma_t"].item() == pytest.approx(threshold, rel=1e-5)
+
+
+def test_hidden_truth_is_mixed_as_the_images_are():
+    model = distinct_teacher(tiny_u2pl())
+    raw = batch(1, 3)
+    _, prediction = clean_teacher(model, batch(1, 3))
+    for sample, label in zip(raw["data_samples"][1:], prediction.label, strict=True):
+        setattr(sample, HIDDEN_TRUTH, PixelData(data=label[None]))
+    assert step(model, raw)["pseudo_label_accuracy"] == 1.0
+
+
+def test_truth_of_some_images_gives_no_accuracy():
+    raw = batch(1, 3)
+    with_hidden_truth(raw, SIZE)
+    raw["data_samples"][2].pop(HIDDEN_TRUTH)
+    assert "pseudo_label_accuracy" not in step(tiny_u2pl(), raw)
+
+
+def test_no_known_truth():
+    raw = batch(1, 3)
+    with_hidden_truth(raw, SIZE).fill_(255)
+    assert step(tiny_u2pl(), raw)["pseudo_label_accuracy"] == 0
+
+
+def test_ignored_truth_has_the_segmentors_value():
+    accuracies = []
+    for ignore_index in (255, 254):
+        segmentor = tiny_segmentor(ignore_index=ignore_index)
+        model = distinct_teacher(tiny_u2pl(segmentor, mixing="none"))
+        raw = batch(1, 3)
+        truth = with_hidden_truth(raw, SIZE)
+        truth[truth == 255] = ignore_index
+        accuracies.append(step(model, raw)["pseudo_label_accuracy"].item())
+    assert accuracies[0] == accuracies[1]

@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
+from mmseg_u2pl.models.embedding_segmentor import Projector
 from mmseg_u2pl.ops import cutmix_plan
 
 
@@ -366,3 +367,40 @@ def test_dropout_depends_on_seed_and_step_alone(sup_only):
         runs.append([losses_of(model, batch())["sup.decode.loss_ce"].item() for _ in range(2)])
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[0][1]
+
+
+def test_padding_at_the_right_is_not_valid():
+    model = tiny_u2pl()
+    data = model.data_preprocessor(batch(1, 1, size=(20, 24)), True)
+    _, unlabeled = model.split_batch(**data)
+    assert unlabeled.valid[0, :20, :24].all()
+    assert unlabeled.valid.sum() == 20 * 24
+
+
+def test_statistics_follow_the_student_while_the_teacher_does_not_run():
+    model = tiny_u2pl(projector=dict(embed_dims=4, norm_cfg=dict(type="BN")))
+    model.sup_only = True
+    losses_of(model, batch(1, 1))
+    model.update_teacher()
+    student, teacher = (m.projector.blocks[0].bn for m in (model.student, model.teacher.module))
+    assert student.num_batches_tracked == teacher.num_batches_tracked == 1
+    assert torch.equal(teacher.running_var, student.running_var)
+
+
+@pytest.mark.parametrize("options", [{}, dict(confidence_weight=True)])
+def test_a_single_class(options):
+    sigmoid = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    model = tiny_u2pl(tiny_segmentor(1, loss_decode=sigmoid), **options)
+    loss = losses_of(model, batch(1, 3, num_classes=2))["unsup.loss_ce"]
+    assert loss.isfinite()
+    assert loss > 0
+
+
+def test_a_wide_projector_keeps_the_size_of_the_map():
+    assert Projector(16, kernel_size=3)(torch.rand(2, 16, 5, 7)).grid == (5, 7)
+
+
+def test_each_feature_map_is_perturbed():
+    output = tiny_u2pl().student(torch.rand(2, 3, SIZE, SIZE), lambda features: 0 * features)
+    assert len(output.features) == 2
+    assert not any(features.any() for features in output.features)

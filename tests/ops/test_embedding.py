@@ -105,3 +105,8 @@ def test_automatic_mixed_precision_does_not_round_the_projection():
 
     assert rows.dtype == torch.float32
     assert rows.tolist() == [[2 + 2**-9]]
+
+
+def test_large_rows_of_half_precision():
+    rows = normalized_rows(EmbeddingMap(torch.full((1, 2, 1, 1), 6e4).half()), torch.float32)
+    torch.testing.assert_close(rows, torch.full((1, 2), 0.5**0.5))

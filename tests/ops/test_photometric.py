@@ -116,3 +116,36 @@ def test_some_images_are_gray_some_blurred_and_some_left_as_they_are():
     assert gray.float().mean().item() == pytest.approx(0.2, abs=0.04)
     # Neither jittered (0.2) nor gray (0.8), and not blurred (0.5) or by hardly anything.
     assert same.float().mean().item() == pytest.approx(0.2 * 0.8 * 0.5, abs=0.04)
+
+
+def jittered(count, colour, seed=0):
+    images = torch.tensor(colour)[None, :, None, None].expand(count, 3, 2, 2).contiguous()
+    return distort(images, torch.Generator().manual_seed(seed))[:, :, 0, 0]
+
+
+def test_brightness_changes_by_up_to_a_half():
+    factor = jittered(4000, [100.0] * 3)[:, 0] / 100
+    assert factor.min().item() == pytest.approx(0.5, abs=0.01)
+    assert factor.max().item() == pytest.approx(1.5, abs=0.01)
+
+
+def test_hue_turns_by_up_to_a_quarter_whatever_the_saturation():
+    colour = [110.0, 100.0, 95.0]
+    to_iq = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    i, q = (jittered(4000, colour) @ to_iq.T).T
+    i0, q0 = torch.tensor(colour) @ to_iq.T
+    chroma = torch.complex(i, q) / torch.complex(i0, q0)
+    share, scale = chroma.angle() / (2 * np.pi), chroma.abs()
+    turned = (scale > 0.05) & (share.abs() > 1e-3)
+    assert share[turned].min().item() == pytest.approx(-0.25, abs=0.01)
+    assert share[turned].max().item() == pytest.approx(0.25, abs=0.01)
+    assert abs(np.corrcoef(share[turned], scale[turned])[0, 1]) < 0.1
+
+
+def test_blur_is_as_wide_as_said():
+    images = torch.full((4000, 3, 15, 15), 100.0)
+    images[:, :, 7, 7] = 120.0
+    result = distort(images, torch.Generator().manual_seed(0))[:, 0]
+    centre, beside = (result[:, 7, c] - result[:, 0, 0] for c in (7, 8))
+    sigma = (-0.5 / (beside / centre).clamp(min=1e-9).log()).sqrt()
+    assert sigma.max().item() == pytest.approx(2.0, abs=0.02)

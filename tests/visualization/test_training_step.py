@@ -49,7 +49,8 @@ def test_entropy_is_black_at_zero_and_brightest_at_its_maximum():
 def test_an_observed_step_is_the_same_step():
     data = batch()
     plain, watched = tiny_u2pl(), tiny_u2pl()
-    _, losses = observed(watched, data)
+    view, losses = observed(watched, data)
+    assert not view.logits.requires_grad
     expected = plain(**plain.data_preprocessor(data, training=True), mode="loss")
     assert {key: value.item() for key, value in losses.items() if "loss" in key} == {
         key: value.item() for key, value in expected.items() if "loss" in key
