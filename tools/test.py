@@ -11,7 +11,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+from mmseg_u2pl.engine.cli import UsageError, add_common_arguments, load_config, require_path
 from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
@@ -82,7 +82,11 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    cfg = load_config(args)
+    try:
+        require_path("checkpoint", args.checkpoint)
+        cfg = load_config(args)
+    except UsageError as error:
+        parser.error(str(error))
     try:
         apply_arguments(cfg, args)
     except ValueError as error:
