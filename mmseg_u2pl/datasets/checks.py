@@ -225,7 +225,10 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         both = sorted(set(listed) & set(other))
         if both:
             problem = f"{len(both)} images are both in {first} and in {second}"
-            advice = "Take them out of one of the two lists; the two must not share images."
+            advice = (
+                "Take them out of one of the two lists; the two must not share images. In place of "
+                "a folder that holds them give a list, such as tools/make_splits.py writes."
+            )
             findings.append(describe(problem, both, [advice]))
     if findings:
         raise DataError("\n\n".join(findings))
