@@ -22,7 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", help="folder to write the predicted label maps to")
     parser.add_argument("--show", action="store_true", help="show painted predictions")
     parser.add_argument(
-        "--show-dir", help="name of the folder, inside work_dir/<time>, for painted predictions"
+        "--show-dir",
+        metavar="DIR",
+        help="folder for painted predictions, which get to be in DIR/vis_data/vis_image",
     )
     parser.add_argument(
         "--wait-time", type=float, default=2, help="seconds that --show shows an image (default: 2)"
