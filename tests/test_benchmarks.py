@@ -208,10 +208,34 @@ def test_dry_run_counts_and_measures_the_steps_of_epochs(benchmark, tmp_path, ca
     monkeypatch.chdir(tmp_path)
     tool.main([str(path), "--dry-run", "--measure"])
     assert re.search(r"^# a, seed 0: 12 steps of [\d.]+ s on", capsys.readouterr().out, re.M)
-    path.write_text(path.read_text().replace(str(folder / "data"), "nowhere"))
-    assert run_main(tool, path, "--dry-run") == 1
-    message = "error: a: the steps of an epoch cannot be counted without the data: "
-    assert message in capsys.readouterr().err
+
+
+SUP_ONLY = next((ROOT / "configs/suponly").glob("*cityscapes-186*.py"))
+
+
+def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
+    (tmp_path / "leftImg8bit/train").mkdir(parents=True)
+    path = tmp_path / "epochs_of.py"
+    options = {"data_root": str(tmp_path), "train_dataloader.dataset.times": 2}
+    path.write_text(f"runs = [dict(name='a', config={str(SUP_ONLY)!r}, options={options!r})]")
+    tool = load_tool("run_benchmark")
+    message = "the steps of an epoch cannot be counted without the data: training: the split list "
+    message += f"(ann_file) '{tmp_path}/splits/u2pl/186/labeled.txt' does not exist."
+    assert run_main(tool, path, "--dry-run") == 0
+    comment, command, _ = capsys.readouterr().out.splitlines()
+    assert comment.startswith(f"# a, seed 0: {message}")
+    assert comment.endswith("tools/import_splits.py those of papers.")
+    assert str(ROOT / "tools/train.py") in command
+    assert run_main(tool, path, "--dry-run", "--step-seconds", 1) == 1
+    assert f"error: a: {message}" in capsys.readouterr().err
+
+
+def test_dry_run_finds_a_misspelt_option(tmp_path, capsys):
+    path = tmp_path / "misspelt.py"
+    options = {"modle.alpha_0": 0.3}
+    path.write_text(f"runs = [dict(name='a', config={str(DEMO)!r}, options={options!r})]")
+    assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 1
+    assert "no key modle in the config; did you mean model?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

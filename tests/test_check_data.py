@@ -153,7 +153,7 @@ def test_configs_that_cannot_be_used(root, capsys, config, message):
 
 def test_a_config_that_is_not_there(root, capsys):
     assert run_main(TOOL, root / "gone.py") == 2
-    assert "FileNotFoundError" in capsys.readouterr().err
+    assert f"error: config '{root}/gone.py' does not exist" in capsys.readouterr().err
 
 
 def test_data_root(root, capsys, tmp_path_factory):

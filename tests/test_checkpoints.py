@@ -290,6 +290,28 @@ def test_a_run_does_not_go_on_from_weights_alone(saved, tmp_path):
     Runner(**config(tmp_path), load_from=str(path)).train()
 
 
+@pytest.mark.parametrize("action", ["train", "test"])
+def test_a_plain_model_does_not_take_a_checkpoint_of_u2pl(saved, tmp_path, action):
+    cfg = config(tmp_path, model=tiny_segmentor()) | dict(custom_hooks=[])
+    cfg |= {f"test_{key}": cfg[f"val_{key}"] for key in ("dataloader", "evaluator")}
+    cfg["test_cfg"] = dict(type="TestLoop")
+    message = "U2PL, and the config's model is a plain EncoderDecoder.*export_segmentor.py"
+    with pytest.raises(ValueError, match=message):
+        getattr(Runner(**cfg, load_from=str(saved / "iter_4.pth")), action)()
+
+
+def test_u2pl_takes_a_plain_checkpoint(saved, tmp_path):
+    state = load(saved / "iter_4.pth")["state_dict"]
+    prefix = "teacher.module.segmentor."
+    plain = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    torch.save(dict(state_dict=plain), tmp_path / "plain.pth")
+    cfg = config(tmp_path)
+    runner = Runner(**cfg, load_from=str(tmp_path / "plain.pth"))
+    runner.load_or_resume()
+    student = runner.model.student.segmentor.state_dict()
+    assert all(torch.equal(student[name], weight) for name, weight in plain.items())
+
+
 def test_a_run_does_not_go_on_with_another_model(saved, tmp_path):
     model = tiny_u2pl(tiny_segmentor(), projector=dict(embed_dims=4, num_convs=1))
     cfg = config(tmp_path, model=model)

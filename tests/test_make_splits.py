@@ -181,13 +181,10 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
         (["--labeled", "2/1.5"], "argument --labeled: '2/1.5' is neither a share"),
         (["--labeled", "32"], "32 labeled images leave none of 32 unlabeled"),
         (["--labeled", "2", "--seeds", "-1"], "expected non-negative integer"),
-        (["--labeled", "2", "--img-suffix", ".png"], "holds no file that ends in '.png'"),
-        (
-            ["--labeled", "2", "--img-suffix", "jpg"],
-            "jpg: an ending begins with a dot",
-        ),
+        (["--labeled", "2", "--img-suffix", ".png"], "ends in '.png'. Check it and --img-suffix."),
+        (["--labeled", "2", "--img-suffix", "jpg"], "jpg: an ending begins with a dot"),
         (["--labeled", "2", "--seg-map-suffix", "png"], "give .png"),
-        (["--labeled", "2", "--ann-file", "gone.txt"], "'gone.txt' does not exist"),
+        (["--labeled", "2", "--ann-file", "gone.txt"], "list of --ann-file 'gone.txt' does not"),
         (["--labeled", "2", "--mask-dir", "gone"], "The mask directory 'gone' does not exist"),
         (
             ["--labeled", "2", "--dataset", "CityscapeDataset"],
@@ -200,6 +197,12 @@ def test_argument_errors(folder, capsys, arguments, message):
     assert split(folder, *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "splits").exists()
+
+
+def test_folder_that_is_not_there(tmp_path, capsys):
+    assert run_main(TOOL, tmp_path / "gone", tmp_path / "splits", "--labeled", 2) == 2
+    message = f"The image directory '{tmp_path}/gone' does not exist. Give a path from the current"
+    assert message in capsys.readouterr().err
 
 
 def test_data_errors(folder, capsys):

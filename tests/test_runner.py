@@ -263,7 +263,7 @@ def test_test_tool_reproduces_the_validation_score(trained, data, tmp_path):
         "test.py",
         str(CONFIG),
         str(trained / "iter_4.pth"),
-        *("--work-dir", str(tmp_path), "--out", str(out)),
+        *("--work-dir", str(tmp_path), "--out", str(out), "--show-dir", "painted"),
         *as_flags(small_options(data)),
         cwd=tmp_path,
     )
@@ -273,6 +273,7 @@ def test_test_tool_reproduces_the_validation_score(trained, data, tmp_path):
         k: val[k] for k in ("mIoU", "aAcc", "mAcc")
     }
     assert len(list(out.glob("*.png"))) == 5
+    assert len(list(tmp_path.glob("painted/vis_data/vis_image/*.png"))) == 5
 
 
 def test_init_model_and_inference_model(trained, data):

@@ -47,6 +47,8 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRunner:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_RANK", "0")  # so that it is put back, whatever the tool sets
     monkeypatch.delenv("LOCAL_RANK")
+    for checkpoint in ("net.pth", "iter_8.pth"):
+        (tmp_path / checkpoint).touch()
     return FakeRunner()
 
 
@@ -120,6 +122,56 @@ def test_test_argument_errors(
     with pytest.raises(SystemExit, match="2"):
         tester.main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("train", ["gone.py"], "config 'gone.py' does not exist"),
+        ("train", ["mmseg_u2pl::u2pl/gone.py"], "config 'mmseg_u2pl::u2pl/gone.py': file \""),
+        ("train", ["CONFIG", "--resume", "gone.pth"], "--resume 'gone.pth' does not exist"),
+        ("test", ["gone.py", "net.pth"], "config 'gone.py' does not exist"),
+        ("test", ["CONFIG", "gone.pth"], "checkpoint 'gone.pth' does not exist"),
+        (
+            "train",
+            ["CONFIG", "--cfg-options", "modle.type=Other"],
+            "--cfg-options: no key modle in the config; did you mean model?",
+        ),
+    ],
+)
+def test_what_is_not_there(
+    trainer: ModuleType,
+    tester: ModuleType,
+    runner: FakeRunner,
+    config: str,
+    capsys: pytest.CaptureFixture[str],
+    tool: str,
+    arguments: list[str],
+    message: str,
+) -> None:
+    arguments = [config if argument == "CONFIG" else argument for argument in arguments]
+    with pytest.raises(SystemExit, match="2"):
+        dict(train=trainer, test=tester)[tool].main(arguments)
+    assert f"error: {message}" in capsys.readouterr().err
+    assert runner.calls == []
+
+
+def test_checkpoints_that_are_no_local_files_are_not_looked_for(
+    trainer: ModuleType, tester: ModuleType, runner: FakeRunner, config: str
+) -> None:
+    Path("deepspeed").mkdir()
+    trainer.main([config, "--resume", "deepspeed"])
+    tester.main([config, "https://example.com/net.pth"])
+    assert runner.calls == ["train", "test"]
+
+
+def test_new_keys_are_allowed(trainer: ModuleType, runner: FakeRunner, config: str) -> None:
+    # One of the runner, one that MMEngine reads besides, one of the user.
+    options = ["test_cfg.fp16=True", "model_wrapper_cfg.type=Wrapper", "my_key=1"]
+    trainer.main([config, "--cfg-options", *options])
+    assert runner.cfg.test_cfg.fp16 is True
+    assert runner.cfg.model_wrapper_cfg.type == "Wrapper"
+    assert runner.cfg.my_key == 1
 
 
 def test_train_starts_the_runner(trainer: ModuleType, runner: FakeRunner, config: str) -> None:

@@ -19,15 +19,19 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg.registry import LOOPS, MODELS
-from torch.utils.data import DataLoader
 
-from mmseg_u2pl.datasets.checks import DataError, explain_failed_build
+from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.tables import class_table, make_table, print_table
-from mmseg_u2pl.engine.cli import add_config_arguments, load_config
-from mmseg_u2pl.engine.data_check import DataReport, check_data, check_sampler
+from mmseg_u2pl.engine.cli import UsageError, add_config_arguments, load_config
+from mmseg_u2pl.engine.data_check import (
+    DataReport,
+    build_dataloader,
+    check_data,
+    check_sampler,
+)
 from mmseg_u2pl.models.semi_segmentor import SemiSegmentor
 
 
@@ -37,15 +41,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_config_arguments(parser)
     return parser
-
-
-def build_dataloader(cfg: Config, key: str, stream: str) -> DataLoader:
-    """Build a dataloader as the runner does; explain why, if its data set does not build."""
-    try:
-        return Runner.build_dataloader(cfg[key])
-    except (AssertionError, ValueError, OSError):  # what MMSegmentation raises for missing data
-        explain_failed_build(cfg[key].dataset, stream)
-        raise
 
 
 def loop_class(train_cfg: Mapping[str, Any]) -> type:
@@ -68,8 +63,8 @@ def check_config(cfg: Config) -> DataReport:
         Exception: Whatever the config gives rise to, if it does not build.
     """
     init_default_scope(cfg.get("default_scope", "mmseg"))
-    train = build_dataloader(cfg, "train_dataloader", "training")
-    val = cfg.get("val_dataloader") and build_dataloader(cfg, "val_dataloader", "validation")
+    train = build_dataloader(cfg.train_dataloader, "training")
+    val = cfg.get("val_dataloader") and build_dataloader(cfg.val_dataloader, "validation")
     report = check_data(train.dataset, val and val.dataset, num_classes(cfg.model))
     is_semi = issubclass(MODELS.get(cfg.model.type), SemiSegmentor)
     if is_semi or isinstance(train.dataset, SemiDataset):
@@ -111,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         report = check_config(load_config(args))
+    except UsageError as error:
+        parser.error(str(error))
     except Exception as error:  # a config is a program, and may raise anything
         kind = "" if isinstance(error, DataError) else f"{type(error).__name__}: "
         parser.error(f"{args.config}: {kind}{error}")

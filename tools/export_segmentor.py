@@ -15,7 +15,8 @@ from rich.filesize import decimal
 
 from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl.engine.resuming import require_checkpoint
-from mmseg_u2pl.wrapping import PREFIXES, export_segmentor, read_config
+from mmseg_u2pl.models.semi_segmentor import PREFIXES
+from mmseg_u2pl.wrapping import export_segmentor, read_config
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
-from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.cli import UsageError, add_config_arguments, load_config
 from mmseg_u2pl.engine.training_cost import count_steps, shorten
 
 TRAIN = Path(__file__).resolve().parent / "train.py"
@@ -217,8 +217,9 @@ def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> Non
     """Print the commands that are still to run and, as comments, how many GPU hours they take.
 
     Raises:
-        RuntimeError: If the steps of an epoch cannot be counted, or a training that is to be
-            measured fails.
+        RuntimeError: If GPU hours are asked for and the steps of an epoch cannot be counted, or a
+            training that is to be measured fails.
+        UsageError: If an option misspells a key.
     """
     counted = args.measure or args.step_seconds
     measured: dict[str, float] = {}
@@ -230,9 +231,11 @@ def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> Non
             continue
         try:
             steps = count_steps(config_of(run), args.gpus)
+            cost = f"{steps} steps"
         except RuntimeError as error:
-            raise RuntimeError(f"{run.name}: {error}") from error
-        cost = f"{steps} steps"
+            if counted:  # the sum would lack this run
+                raise RuntimeError(f"{run.name}: {error}") from error
+            cost = str(error).replace("\n", "\n# ")
         if counted:
             seconds = args.step_seconds or measure_step(run, root, args, measured)
             total += (hours := steps * seconds * args.gpus / 3600)
@@ -329,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.dry_run:
         try:
             return print_plan(runs, root, args)
-        except RuntimeError as error:
+        except (RuntimeError, UsageError) as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
     results: dict[str, dict[int, Result]] = {}
     for number, run in enumerate(runs, 1):

@@ -11,7 +11,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+from mmseg_u2pl.engine.cli import UsageError, add_common_arguments, load_config, require_path
 from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
@@ -22,7 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", help="folder to write the predicted label maps to")
     parser.add_argument("--show", action="store_true", help="show painted predictions")
     parser.add_argument(
-        "--show-dir", help="name of the folder, inside work_dir/<time>, for painted predictions"
+        "--show-dir",
+        metavar="DIR",
+        help="folder for painted predictions, which get to be in DIR/vis_data/vis_image",
     )
     parser.add_argument(
         "--wait-time", type=float, default=2, help="seconds that --show shows an image (default: 2)"
@@ -82,7 +84,11 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    cfg = load_config(args)
+    try:
+        require_path("checkpoint", args.checkpoint)
+        cfg = load_config(args)
+    except UsageError as error:
+        parser.error(str(error))
     try:
         apply_arguments(cfg, args)
     except ValueError as error:

@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmseg.registry import RUNNERS
 
-from mmseg_u2pl.engine.cli import add_common_arguments, load_config
+from mmseg_u2pl.engine.cli import UsageError, add_common_arguments, load_config, require_path
 from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
@@ -71,7 +71,12 @@ def enable_amp(cfg: Config) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    cfg = load_config(args)
+    try:
+        if args.resume not in (None, "auto"):
+            require_path("--resume", args.resume)
+        cfg = load_config(args)
+    except UsageError as error:
+        parser.error(str(error))
     set_resume(cfg, args.resume, args.cfg_options)
     if args.amp:
         try:

@@ -156,6 +156,8 @@ def describe_images(images: Images, *kinds: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
+    if args.out.suffix != ".py":
+        parser.error(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
     if args.out.exists():
         parser.error(f"{args.out} exists already; remove it or give another name")
     ignore_warnings_of_the_stack()

@@ -53,7 +53,8 @@ def check_split_file(path: str, stream: str) -> None:
     if not osp.isfile(path):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' does not exist. "
-            "Give ann_file relative to data_root, or as an absolute path."
+            "Give ann_file relative to data_root, or as an absolute path. tools/make_splits.py "
+            "writes lists, and tools/import_splits.py those of papers."
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -97,13 +98,14 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
     Directories are looked at only if they are local.
 
     Args:
-        config: The data set's config, or that of a ``ConcatDataset``.
+        config: The data set's config, or that of a ``ConcatDataset`` or ``RepeatDataset``.
         stream: What it is for; the message begins with it.
 
     Raises:
         DataError: The list is missing or empty, or the image directory is.
     """
-    for child in config.get("datasets", ()):
+    inside = [config["dataset"]] if "dataset" in config else config.get("datasets", ())
+    for child in inside:
         explain_failed_build(child, stream)
     root = config.get("data_root") or ""
     ann_file = osp.join(root, config.get("ann_file") or "")
@@ -223,7 +225,10 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         both = sorted(set(listed) & set(other))
         if both:
             problem = f"{len(both)} images are both in {first} and in {second}"
-            advice = "Take them out of one of the two lists; the two must not share images."
+            advice = (
+                "Take them out of one of the two lists; the two must not share images. In place of "
+                "a folder that holds them give a list, such as tools/make_splits.py writes."
+            )
             findings.append(describe(problem, both, [advice]))
     if findings:
         raise DataError("\n\n".join(findings))

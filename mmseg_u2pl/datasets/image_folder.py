@@ -14,7 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .checks import DataError, check_files, check_overlap, data_infos, explain_failed_build
+from .checks import DataError, check_files, check_overlap, check_split_file, data_infos
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,10 +73,24 @@ def open_folder(
         pipeline=[dict(type="LoadAnnotations")],
         serialize_data=False,
     )
-    explain_failed_build(config, "images")
-    if args.mask_dir and not osp.isdir(args.mask_dir):
-        raise DataError(f"The mask directory '{args.mask_dir}' does not exist.")
+    for what, path, is_there in (
+        ("image directory", args.img_dir, osp.isdir),
+        ("mask directory", args.mask_dir, osp.isdir),
+        ("list of --ann-file", ann_file, osp.isfile),
+    ):
+        if path and "://" not in path and not is_there(path):
+            raise DataError(
+                f"The {what} '{path}' does not exist. Give a path from the current folder, or an "
+                "absolute one."
+            )
+    if ann_file:
+        check_split_file(ann_file, "images")
     dataset = DATASETS.build(config)
+    if len(dataset) == 0:
+        raise DataError(
+            f"The image directory '{args.img_dir}' holds no file that ends in "
+            f"'{dataset.img_suffix}'. Check it and --img-suffix."
+        )
     # What is drawn from the images must not depend on the order of a list.
     dataset.data_list.sort(key=itemgetter("img_path"))
     check_files([dataset], "images", masks=False)

@@ -20,6 +20,7 @@ from .resuming import (
     require_checkpoint,
     require_resumable,
     require_same_epochs,
+    require_same_kind,
     save_gradients,
     validation_is_due,
 )
@@ -35,7 +36,8 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     - A file takes its name when it is whole. Checkpoints that are too many, and the previous best
       one, are removed after the new one is there, so there is room needed for one more.
-    - A file that is no checkpoint, or one that a run cannot go on from, is refused by its name.
+    - A file that is no checkpoint, or one that a run cannot go on from, is refused by its name;
+      so is one of U2PL for a plain model, which would be trained or tested with random weights.
     - A resumed run draws the images that would have come next, without loading any before them,
       in the middle of an epoch too.
     - A checkpoint is written before the validation of its iteration. A run that goes on from it
@@ -58,11 +60,15 @@ class CheckpointHook(MMEngineCheckpointHook):
             require_checkpoint(path)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that the run cannot go on from, else take up its gradients.
+        """Refuse a checkpoint of another kind of model, or that the run cannot go on from.
+
+        One that it can go on from may have gradients, which are taken up.
 
         Raises:
-            ValueError: The run is to be resumed, and the checkpoint lacks something.
+            ValueError: The checkpoint is of U2PL and the model plain, or the run is to be resumed,
+                and the checkpoint lacks something.
         """
+        require_same_kind(runner, checkpoint)
         if runner._resume:
             require_resumable(runner, checkpoint)
             load_gradients(runner, checkpoint)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
+from mmengine.runner import Runner
+
+_ALIKE = 0.8
+"""Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
+model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
+
+
+class UsageError(ValueError):
+    """The command line names something that is not there; to be told by ``parser.error``."""
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +60,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         default={},
         metavar="KEY=VALUE",
-        help="change config values, e.g. train_cfg.max_iters=100 model.queue_size=512; "
+        help="change config values, e.g. train_cfg.max_iters=100 "
+        "model.contrastive_head.queue_size=512; "
         'a list is written key=a,b or key="[a,b]", without spaces',
     )
     parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
@@ -61,9 +74,13 @@ def load_config(args: argparse.Namespace) -> Config:
     included), else ``work_dirs/<name of the config>``. ``data_root=...`` among the options moves
     all data sets that lie in the config's own ``data_root``. ``LOCAL_RANK`` is set in the
     environment, where MMEngine reads it, unless the launcher did so.
+
+    Raises:
+        UsageError: There is no such config, or an option seems to misspell one of its keys.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = get_config(args.config) if "::" in args.config else Config.fromfile(args.config)
+    cfg = _read_config(args.config)
+    _check_keys(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     if "data_root" in args.cfg_options:
         replace_data_root(cfg, str(args.cfg_options["data_root"]))
@@ -73,6 +90,38 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
     return cfg
+
+
+def _read_config(path: str) -> Config:
+    if "::" not in path:
+        require_path("config", path)
+        return Config.fromfile(path)
+    try:
+        return get_config(path)
+    except FileNotFoundError as error:  # MMEngine's names the file that it looked for
+        raise UsageError(f"config '{path}': {error}") from error
+
+
+def _check_keys(cfg: Config, keys: Iterable[str]) -> None:
+    """Refuse a new key that is nearly one of the config: nothing would read it."""
+    known = {*cfg, *inspect.signature(Runner).parameters}
+    for name in (key.partition(".")[0] for key in keys):
+        for close in get_close_matches(name, list(cfg), 1, _ALIKE) if name not in known else ():
+            raise UsageError(f"--cfg-options: no key {name} in the config; did you mean {close}?")
+
+
+def require_path(argument: str, path: str) -> None:
+    """Refuse a path that leads nowhere; a URL is not looked at.
+
+    Args:
+        argument: What the command line calls it.
+        path: Of a file, or of the folder that some checkpoints are.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if "://" not in path and not Path(path).expanduser().exists():
+        raise UsageError(f"{argument} '{path}' does not exist")
 
 
 def ignore_warnings_of_the_stack() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -17,6 +17,24 @@ from mmseg_u2pl.datasets import checks, file_contents
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.sampler import DualStreamSampler, check_batch_size
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+
+
+def build_dataloader(config: Mapping[str, Any], stream: str) -> DataLoader:
+    """Build a dataloader as the runner does; explain why, if its data set does not build.
+
+    Args:
+        config: The dataloader's.
+        stream: What it is for; the message begins with it.
+
+    Raises:
+        DataError: A list is missing or empty, or a directory is.
+        Exception: Whatever else the config gives rise to.
+    """
+    try:
+        return Runner.build_dataloader(config)
+    except (AssertionError, ValueError, OSError):  # what MMSegmentation raises for missing data
+        checks.explain_failed_build(config["dataset"], stream)
+        raise
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, find_latest_checkpoint
 
+from ..models.semi_segmentor import PREFIXES, SemiSegmentor
 from .unwrap import unwrapped
 
 VALIDATED = "validated_iter"
@@ -73,6 +74,30 @@ def _is_checkpoint(file: Path) -> bool:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     except zipfile.BadZipFile:
         return False
+
+
+def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Refuse a checkpoint of U2PL for a plain model.
+
+    No name of a weight fits, and MMEngine goes on with random ones. A plain checkpoint fits U2PL.
+
+    Args:
+        runner: Its model is what is compared.
+        checkpoint: As it was loaded.
+
+    Raises:
+        ValueError: The two are of different kinds.
+    """
+    # Also inside the wrappers of distributed training and of test-time augmentation.
+    if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
+        return
+    names = checkpoint.get("state_dict", checkpoint)
+    if any(name.startswith(PREFIXES["teacher"]) for name in names):
+        raise ValueError(
+            "the checkpoint is of a run with U2PL, and the config's model is a plain "
+            f"{type(unwrapped(runner.model)).__name__}, which none of its weights fit. Give the "
+            "config of that run, or the plain checkpoint that tools/export_segmentor.py writes."
+        )
 
 
 def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:

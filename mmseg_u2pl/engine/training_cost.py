@@ -4,9 +4,9 @@ import math
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 
 from ..datasets.checks import DataError
+from .data_check import build_dataloader
 
 
 def count_steps(cfg: Config, num_processes: int = 1) -> int:
@@ -23,7 +23,7 @@ def count_steps(cfg: Config, num_processes: int = 1) -> int:
         return cfg.train_cfg.max_iters
     init_default_scope(cfg.get("default_scope", "mmseg"))
     try:
-        epoch = len(Runner.build_dataloader(cfg.train_dataloader))
+        epoch = len(build_dataloader(cfg.train_dataloader, "training"))
     except (DataError, OSError) as error:
         raise RuntimeError(
             f"the steps of an epoch cannot be counted without the data: {error}"

@@ -21,6 +21,9 @@ from .teacher import MeanTeacher
 
 ROLES = ("teacher", "student")
 
+PREFIXES = {"teacher": "teacher.module.segmentor.", "student": "student.segmentor."}
+"""Where the plain segmentors are in a checkpoint."""
+
 HIDDEN_TRUTH = "hidden_sem_seg"
 """Field of an unlabeled data sample whose ground truth is known but must not be trained with."""
 
@@ -246,8 +249,8 @@ class SemiSegmentor(BaseSegmentor):
         if names and not any(name.startswith(f"{prefix}student.") for name in names):
             for name in names:
                 value = state_dict.pop(name)
-                state_dict[name.replace(prefix, f"{prefix}student.segmentor.", 1)] = value
-                state_dict[name.replace(prefix, f"{prefix}teacher.module.segmentor.", 1)] = value
+                for inside in PREFIXES.values():
+                    state_dict[name.replace(prefix, prefix + inside, 1)] = value
             # What a plain checkpoint cannot have stays as it is, and is not reported as missing.
             for name, value in self.state_dict(prefix=prefix).items():
                 if ".segmentor." not in name:

@@ -1,6 +1,6 @@
 """From a plain MMSegmentation config to one with U2PL, and from its checkpoint back."""
 
-from .export import PREFIXES, export_segmentor
+from .export import export_segmentor
 from .images import Images, ImageSet, labeled_sets, training_sets, unlabeled_sets
 from .plain_config import (
     ConfigError,
@@ -13,7 +13,6 @@ from .verify import build_model, try_data
 from .wrap import dropped_hooks, relative_base, supervised_twin, wrap_with_u2pl
 
 __all__ = [
-    "PREFIXES",
     "ConfigError",
     "ImageSet",
     "Images",

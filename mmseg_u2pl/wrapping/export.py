@@ -7,10 +7,8 @@ from typing import Any
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
+from ..models.semi_segmentor import PREFIXES
 from .plain_config import is_wrapped
-
-PREFIXES = {"teacher": "teacher.module.segmentor.", "student": "student.segmentor."}
-"""Where the segmentors are in a checkpoint."""
 
 
 def export_segmentor(cfg: Config, checkpoint: dict[str, Any], role: str) -> dict[str, Any]:

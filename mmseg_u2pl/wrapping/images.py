@@ -160,6 +160,11 @@ def _listed_sets(
     sets: Sequence[ImageSet], lists: Sequence[str], stream: str, kind: str
 ) -> list[ImageSet]:
     for path in lists:
+        if not osp.isfile(path):
+            raise ConfigError(
+                f"--{stream}: there is no list '{path}' in the current folder; give a path from "
+                "here, not from data_root, or an absolute one"
+            )
         check_split_file(path, stream)
     if len(lists) == len(sets):
         return [_with_list(*pair) for pair in zip(sets, lists, strict=True)]

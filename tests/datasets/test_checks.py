@@ -90,6 +90,12 @@ class TestExplainFailedBuild:
         explain_failed_build({**config, "ann_file": "list.txt"}, "labeled")
         explain_failed_build({**config, "data_prefix": {"img_path": "images"}}, "labeled")
 
+    def test_inside_a_wrapper(self, root):
+        config = {"type": "CamVidDataset", "data_root": str(root), "ann_file": "gone.txt"}
+        for wrapper in ({"dataset": config}, {"datasets": [config]}):
+            with pytest.raises(DataError, match=r"gone\.txt' does not exist.*import_splits\.py"):
+                explain_failed_build(wrapper, "labeled")
+
     @pytest.mark.parametrize("kind", ["CamVidDataset", CamVidDataset])
     def test_suffix_of_a_class_by_name_or_itself(self, root, kind):
         config = {"type": kind, "data_root": str(root), "data_prefix": {"img_path": "images"}}

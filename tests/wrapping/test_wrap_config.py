@@ -395,14 +395,21 @@ class TestErrors:
         assert "error: mine.py exists already; remove it" in capsys.readouterr().err
         assert Path("mine.py").read_text() == "mine"
 
+    def test_name_without_suffix(self, root, capsys):
+        arguments = ["gone.py", "--labeled", "gone.txt", "-o", "mine"]
+        with pytest.raises(SystemExit, match="2"):
+            load_tool("wrap_config").main(arguments)
+        message = "error: -o/--out: the name of a config ends in .py, got 'mine'"
+        assert message in capsys.readouterr().err
+
     def test_lists(self, root, capsys):
         plain = write_plain("plain.py", root)
         fails(capsys, "--unlabeled is needed: a list of unlabeled images", plain, unlabeled=())
         fails(
             capsys,
-            "labeled: the split list (ann_file) 'no.txt' does not",
+            "--labeled: there is no list 'labeled.txt' in the current folder; give a path from",
             plain,
-            labeled=["no.txt"],
+            labeled=["labeled.txt"],
         )
         lists = [write_list(root / f"{number}.txt", "a") for number in (1, 2)]
         fails(capsys, "--labeled: got 2 lists, and the training data are 1", plain, labeled=lists)
@@ -410,6 +417,14 @@ class TestErrors:
         fails(capsys, "labeled: 2 listed files are not on disk", plain)
         write_list(root / "labeled.txt", "abc")
         fails(capsys, "1 images are both in labeled and in unlabeled", plain)
+
+    def test_labeled_images_in_the_folder_of_unlabeled_ones(self, root, capsys):
+        plain = write_plain("plain.py", root)
+        with pytest.raises(SystemExit, match="2"):
+            wrap(plain, unlabeled=["data/images"])
+        error = capsys.readouterr().err
+        assert "2 images are both in labeled and in unlabeled" in error
+        assert "a folder that holds them give a list, such as tools/make_splits.py" in error
 
     @pytest.mark.parametrize(
         ("changes", "message"),
