@@ -55,8 +55,7 @@ def open_folder(
         DataError: The data set type is unknown, an ending has no dot, or images are missing or
             listed twice.
     """
-    _require_dot("--img-suffix", args.img_suffix)
-    _require_dot("--seg-map-suffix", args.seg_map_suffix)
+    _check_arguments(args, ann_file)
     kind = _dataset_class(args.dataset)
     defaults = {
         name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
@@ -73,18 +72,6 @@ def open_folder(
         pipeline=[dict(type="LoadAnnotations")],
         serialize_data=False,
     )
-    for what, path, is_there in (
-        ("image directory", args.img_dir, osp.isdir),
-        ("mask directory", args.mask_dir, osp.isdir),
-        ("list of --ann-file", ann_file, osp.isfile),
-    ):
-        if path and "://" not in path and not is_there(path):
-            raise DataError(
-                f"The {what} '{path}' does not exist. Give a path from the current folder, or an "
-                "absolute one."
-            )
-    if ann_file:
-        check_split_file(ann_file, "images")
     dataset = DATASETS.build(config)
     if len(dataset) == 0:
         raise DataError(
@@ -127,9 +114,26 @@ def left_out(dataset: BaseSegDataset) -> str | None:
     )
 
 
-def _require_dot(option: str, suffix: str | None) -> None:
-    if suffix and "." not in suffix:
-        raise DataError(f"{option} {suffix}: an ending begins with a dot; give .{suffix}")
+def _check_arguments(args: argparse.Namespace, ann_file: str) -> None:
+    """Refuse endings and paths that cannot be meant, in terms of the command line."""
+    for option, suffix in (
+        ("--img-suffix", args.img_suffix),
+        ("--seg-map-suffix", args.seg_map_suffix),
+    ):
+        if suffix and "." not in suffix:
+            raise DataError(f"{option} {suffix}: an ending begins with a dot; give .{suffix}")
+    for what, path, is_there in (
+        ("image directory", args.img_dir, osp.isdir),
+        ("mask directory", args.mask_dir, osp.isdir),
+        ("list of --ann-file", ann_file, osp.isfile),
+    ):
+        if path and "://" not in path and not is_there(path):
+            raise DataError(
+                f"The {what} '{path}' does not exist. Give a path from the current folder, or an "
+                "absolute one."
+            )
+    if ann_file:
+        check_split_file(ann_file, "images")
 
 
 def _dataset_class(name: str) -> type[BaseSegDataset]:

@@ -105,9 +105,12 @@ def _read_config(path: str) -> Config:
 def _check_keys(cfg: Config, keys: Iterable[str]) -> None:
     """Refuse a new key that is nearly one of the config: nothing would read it."""
     known = {*cfg, *inspect.signature(Runner).parameters}
-    for name in (key.partition(".")[0] for key in keys):
-        for close in get_close_matches(name, list(cfg), 1, _ALIKE) if name not in known else ():
-            raise UsageError(f"--cfg-options: no key {name} in the config; did you mean {close}?")
+    for name in {key.partition(".")[0] for key in keys} - known:
+        close = get_close_matches(name, list(cfg), 1, _ALIKE)
+        if close:
+            raise UsageError(
+                f"--cfg-options: no key {name} in the config; did you mean {close[0]}?"
+            )
 
 
 def require_path(argument: str, path: str) -> None:
