@@ -148,7 +148,8 @@ def require_same_epochs(runner: Runner) -> None:
         return
     length = len(loop.dataloader)
     before = hub.get_info(_EPOCH_LENGTH, length)
-    if before != length:
+    # Runs of one name share their hub, so a new one may find the length of another.
+    if loop.iter and before != length:
         raise ValueError(
             f"a run cannot go on from this checkpoint: an epoch had {before} iterations and has "
             f"{length} now, because the lists, the batch size or the number of processes changed. "
@@ -166,10 +167,11 @@ def continue_data(runner: Runner) -> None:
     """
     hub, sampler = runner.message_hub, _sampler(runner)
     # Without a configured seed, the sampler of this process has one of its own.
-    if hasattr(sampler, "seed"):
-        sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
-        hub.update_info(_SAMPLER_SEED, sampler.seed)
     loop = runner.train_loop
+    if hasattr(sampler, "seed"):
+        if loop.iter:
+            sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
+        hub.update_info(_SAMPLER_SEED, sampler.seed)
     if not isinstance(loop, IterBasedTrainLoop) or not loop.iter or not hasattr(sampler, "skip"):
         return
     if not hasattr(loop.dataloader_iterator, "skip_iter"):  # an MMEngine that loads what it skips

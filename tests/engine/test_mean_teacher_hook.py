@@ -33,7 +33,14 @@ def loader(batches):
 
 
 def run(
-    tmp_path, model=None, loop=None, batches=4, optim_wrapper=None, snapshots=(), **hook_options
+    tmp_path,
+    model=None,
+    loop=None,
+    batches=4,
+    optim_wrapper=None,
+    snapshots=(),
+    experiment_name=None,
+    **hook_options,
 ):
     recorder = Recorder()
     batch_list = [batch(1, 1, seed=i) for i in range(batches)]
@@ -44,6 +51,7 @@ def run(
         train_cfg=loop or dict(type="IterBasedTrainLoop", max_iters=4),
         optim_wrapper=optim_wrapper or dict(optimizer=dict(type="SGD", lr=0.1)),
         custom_hooks=[dict(type="MeanTeacherHook", **hook_options), recorder, *snapshots],
+        experiment_name=experiment_name,
         default_scope="mmseg",
         log_level="ERROR",
     )
@@ -71,6 +79,13 @@ def test_supervised_only_epochs(tmp_path):
     loop = dict(type="EpochBasedTrainLoop", max_epochs=3)
     _, recorder = run(tmp_path, loop=loop, batches=2, sup_only_epochs=1)
     assert recorder.sup_only == [True, True, False, False, False, False]
+
+
+def test_a_run_of_the_same_name_may_have_epochs_of_another_length(tmp_path):
+    for batches in (4, 2):
+        loop = dict(type="EpochBasedTrainLoop", max_epochs=2)
+        _, recorder = run(tmp_path, loop=loop, batches=batches, experiment_name="same")
+        assert len(recorder.progress) == 2 * batches
 
 
 @pytest.mark.parametrize("sup_only_iters", [3, 4, 5])
