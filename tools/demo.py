@@ -267,7 +267,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
-    # Notes on parts of the stack that the demo does not use.
     ignore_warnings_of_the_stack()
     try:
         run(args)

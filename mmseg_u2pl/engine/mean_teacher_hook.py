@@ -85,7 +85,8 @@ class MeanTeacherHook(Hook):
                 "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
                 "statistics of batch norm"
             )
-        if any(isinstance(hook, EMAHook) and _averages_buffers(hook) for hook in runner.hooks):
+        averages = [hook.ema_cfg for hook in runner.hooks if isinstance(hook, EMAHook)]
+        if any(ema_cfg.get("update_buffers") for ema_cfg in averages):
             raise ValueError(
                 "EMAHook with update_buffers=True averages queues and counters, which do not have "
                 "the same size at all times; leave update_buffers out, or the hook: the teacher, "
@@ -131,7 +132,3 @@ class MeanTeacherHook(Hook):
         if self._has_stepped:
             unwrapped(runner.model).update_teacher()
         self._has_stepped = False
-
-
-def _averages_buffers(hook: EMAHook) -> bool:
-    return bool(hook.ema_cfg.get("update_buffers"))

@@ -165,9 +165,8 @@ def continue_data(runner: Runner) -> None:
     Args:
         runner: The checkpoint is loaded.
     """
-    hub, sampler = runner.message_hub, _sampler(runner)
+    hub, sampler, loop = runner.message_hub, _sampler(runner), runner.train_loop
     # Without a configured seed, the sampler of this process has one of its own.
-    loop = runner.train_loop
     if hasattr(sampler, "seed"):
         if loop.iter:
             sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
