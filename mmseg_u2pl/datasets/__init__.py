@@ -5,7 +5,7 @@ from .camvid import CamVidDataset
 from .checks import DataError
 from .sampler import DualStreamSampler
 from .semi_dataset import SemiDataset
-from .transforms import HideGroundTruth
+from .transforms import HideGroundTruth, MarkImagePixels
 
 __all__ = [
     "BuiltinDataset",
@@ -14,5 +14,6 @@ __all__ = [
     "DataError",
     "DualStreamSampler",
     "HideGroundTruth",
+    "MarkImagePixels",
     "SemiDataset",
 ]

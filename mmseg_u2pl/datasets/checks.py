@@ -17,13 +17,22 @@ from typing import Any
 from mmcv.transforms import LoadAnnotations, Pad
 from mmengine import fileio
 from mmengine.dataset import BaseDataset, ConcatDataset
-from mmseg.datasets.transforms import GenerateEdge, LoadBiomedicalAnnotation, RandomCrop
+from mmseg.datasets.transforms import (
+    GenerateEdge,
+    LoadBiomedicalAnnotation,
+    RandomCrop,
+    RandomRotate,
+    RandomRotFlip,
+)
 from mmseg.registry import DATASETS
 
-from .transforms import HideGroundTruth
+from .transforms import HideGroundTruth, MarkImagePixels
 
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that read or need ground truth, and so have no place before unlabeled images."""
+
+FILLING_TRANSFORMS = (Pad, RandomRotate, RandomRotFlip)
+"""Transforms that put pixels beside the image, which must get no pseudo-labels."""
 
 _SHOWN = 10
 _SUFFIX_TWICE = re.compile(r"\.(jpe?g|png|bmp|tiff?)[^/]*\.\w+$", re.IGNORECASE)
@@ -131,10 +140,11 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
 
 
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
-    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth or pads.
+    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth or fills up.
 
     Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
-    image is one without a label; of an unlabeled one, it would be a pixel like any other.
+    image is one without a label; of an unlabeled one, it would be a pixel like any other unless
+    :class:`MarkImagePixels` tells them apart.
 
     Args:
         dataset: A data set of the unlabeled stream.
@@ -145,6 +155,7 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
     """
     steps = list(_walk(dataset.pipeline.transforms))
     hides = any(isinstance(step, HideGroundTruth) for step in steps)
+    marks = hides and any(isinstance(step, MarkImagePixels) for step in steps)
     for step in steps:
         name = type(step).__name__
         if isinstance(step, GROUND_TRUTH_TRANSFORMS) and not hides:
@@ -157,11 +168,12 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
                 f"{stream}: {name} with cat_max_ratio={step.cat_max_ratio} needs ground truth, "
                 "which unlabeled images have not. Remove cat_max_ratio from this pipeline."
             )
-        if isinstance(step, Pad):
+        if isinstance(step, FILLING_TRANSFORMS) and not marks:
             raise DataError(
-                f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Remove "
-                "it from this pipeline: the data preprocessor pads to its size or size_divisor, "
-                "and marks what it adds."
+                f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Put "
+                "MarkImagePixels where LoadAnnotations comes for labeled images and "
+                "HideGroundTruth after PackSegInputs, as is done for an unlabeled config without a "
+                "type."
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from mmcv.transforms import Pad
+from mmcv.transforms import LoadAnnotations
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
@@ -15,9 +15,9 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
     """Fill in what an unlabeled data set's config leaves out.
 
     A config with a ``type`` is complete. One without takes the keys it lacks from the labeled
-    config; masks are left out of ``data_prefix`` and, by :func:`strip_ground_truth`, out of the
-    pipeline, and so is ``Pad``. With ``score_pseudo_labels=True`` masks are read and hidden, see
-    :class:`HideGroundTruth`.
+    config; masks are left out of ``data_prefix`` and of the pipeline. With
+    ``score_pseudo_labels=True`` masks are read and hidden. Either way pixels that transforms add
+    to the image are known, see :class:`MarkImagePixels`.
 
     Args:
         labeled: Config of the labeled data set.
@@ -38,16 +38,25 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
         )
     config = deepcopy(dict(labeled))
     unlabeled = dict(unlabeled)
-    hide = unlabeled.pop("score_pseudo_labels", False)
-    if "data_prefix" in config and not hide:
+    scored = unlabeled.pop("score_pseudo_labels", False)
+    if "data_prefix" in config and not scored:
         config["data_prefix"].pop("seg_map_path", None)
-    # The data preprocessor pads as well, and notes which pixels are not of the image.
-    config["pipeline"] = _without((Pad,), config["pipeline"])
-    if hide:
-        config["pipeline"].append(dict(type="HideGroundTruth"))
-    else:
-        config["pipeline"] = strip_ground_truth(config["pipeline"])
+    config["pipeline"] = _hide_ground_truth(config["pipeline"], scored)
     return config | unlabeled
+
+
+def _hide_ground_truth(pipeline: Iterable[Mapping[str, Any]], scored: bool) -> list[dict[str, Any]]:
+    """A pipeline that loads masks only to score pseudo-labels, and tells pixels of the image."""
+    steps = []
+    for step in pipeline:
+        steps += _without(() if scored else GROUND_TRUTH_TRANSFORMS, [step])
+        if issubclass(_kind_of(step), LoadAnnotations):
+            steps.append(dict(type="MarkImagePixels"))
+    if scored:
+        steps.append(dict(type="HideGroundTruth"))
+    elif dict(type="MarkImagePixels") in steps:
+        steps.append(dict(type="HideGroundTruth", known=False))
+    return steps
 
 
 def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -60,7 +69,7 @@ def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, 
         pipeline: Transform configs, as in a data set's config.
 
     Returns:
-        Transform configs for unlabeled images.
+        Transform configs for images that are only predicted.
     """
     return _without(GROUND_TRUTH_TRANSFORMS, pipeline)
 
@@ -71,8 +80,7 @@ def _without(
     """A pipeline without some transforms, and without ``cat_max_ratio``."""
     kept = []
     for step in pipeline:
-        kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
-        kind = kind if isinstance(kind, type) else object
+        kind = _kind_of(step)
         if issubclass(kind, dropped):
             continue
         changed = dict(step)
@@ -91,3 +99,9 @@ def _without_nested(dropped: tuple[type, ...], transforms: Any) -> Any:
     if transforms and isinstance(transforms[0], (list, tuple)):
         return [_without_nested(dropped, inner) for inner in transforms]
     return _without(dropped, transforms)
+
+
+def _kind_of(step: Mapping[str, Any]) -> type:
+    """Class of a transform; ``object`` for what is none, such as a function."""
+    kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
+    return kind if isinstance(kind, type) else object

@@ -24,6 +24,9 @@ ROLES = ("teacher", "student")
 PREFIXES = {"teacher": "teacher.module.segmentor.", "student": "student.segmentor."}
 """Where the plain segmentors are in a checkpoint."""
 
+IMAGE_PIXELS = "image_pixels"
+"""Field of an unlabeled data sample: which pixels are of the image, bool; without it, all."""
+
 HIDDEN_TRUTH = "hidden_sem_seg"
 """Field of an unlabeled data sample whose ground truth is known but must not be trained with."""
 
@@ -47,7 +50,8 @@ class UnlabeledBatch(NamedTuple):
 
     Attributes:
         images: (N_u, 3, H, W).
-        valid: (N_u, H, W), bool, False where the image was padded.
+        valid: (N_u, H, W), bool, False where a transform or the preprocessor put what is not of
+            the image.
         truth: (N_u, H, W), int64, what :class:`HideGroundTruth` keeps to score pseudo-labels with;
             None if it is not known of all images.
     """
@@ -264,12 +268,13 @@ def _is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
 
 
 def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
-    """(N, H, W), bool: False where the preprocessor padded the image."""
+    """(N, H, W), bool: False where the preprocessor, or a transform before it, filled up."""
     height, width = images.shape[-2:]
     valid = torch.zeros(len(data_samples), height, width, dtype=torch.bool, device=images.device)
     for mask, sample in zip(valid, data_samples, strict=True):
         left, right, top, bottom = _padding(sample)
-        mask[top : height - bottom, left : width - right] = True
+        inside = mask[top : height - bottom, left : width - right]
+        inside[:] = sample.get(IMAGE_PIXELS).data[0] if IMAGE_PIXELS in sample else True
     return valid
 
 

@@ -180,10 +180,22 @@ class TestUnlabeledPipeline:
         with pytest.raises(DataError, match=r"RandomCrop with cat_max_ratio=0\.75 needs"):
             SemiDataset(labeled(root), unlabeled(root, pipeline=[LOAD, crop, PACK]))
 
-    def test_padding_is_refused(self, root):
-        pipeline = [LOAD, {"type": "Pad", "size": (8, 8)}, PACK]
-        with pytest.raises(DataError, match="Pad, whose pixels would get pseudo-labels"):
-            SemiDataset(labeled(root), unlabeled(root, pipeline=pipeline))
+    @pytest.mark.parametrize(
+        "step",
+        [
+            {"type": "Pad", "size": (8, 8)},
+            {"type": "RandomRotate", "prob": 0.5, "degree": 10},
+            {"type": "RandomRotFlip"},
+        ],
+    )
+    def test_pixels_beside_the_image_are_refused_unless_they_are_marked(self, root, step):
+        match = f"{step['type']}, whose pixels would get pseudo-labels. Put MarkImagePixels"
+        mark, hide = {"type": "MarkImagePixels"}, {"type": "HideGroundTruth", "known": False}
+        for pipeline in [LOAD, step, PACK], [LOAD, mark, step, PACK]:
+            with pytest.raises(DataError, match=match):
+                SemiDataset(labeled(root), unlabeled(root, pipeline=pipeline))
+        marked = unlabeled(root, pipeline=[LOAD, mark, step, PACK, hide])
+        assert "image_pixels" in SemiDataset(labeled(root), marked)[6]["data_samples"]
 
     def test_a_plain_crop_works(self, root):
         crop = {"type": "RandomCrop", "crop_size": (4, 4)}

@@ -28,8 +28,10 @@ def test_what_is_left_out_is_taken_from_the_labeled_config():
         ann_file="unlabeled.txt",
         pipeline=[
             dict(type="LoadImageFromFile"),
+            dict(type="MarkImagePixels"),
             dict(type="RandomCrop", crop_size=(8, 8)),
             dict(type="PackSegInputs"),
+            dict(type="HideGroundTruth", known=False),
         ],
     )
     # The labeled config is not changed by it.
@@ -62,15 +64,10 @@ def test_wrapped_transforms_are_stripped_too():
     ]
 
 
-def test_padding_is_left_to_the_preprocessor_which_marks_it():
-    pad, flip = dict(type="Pad", size=(8, 8)), dict(type="RandomFlip", prob=0.5)
-    pipeline = [dict(type="RandomApply", transforms=[pad, flip], prob=0.5), pad]
-    apply = dict(type="RandomApply", transforms=[flip], prob=0.5)
-    for hide in (False, True):
-        unlabeled = dict(ann_file="unlabeled.txt", score_pseudo_labels=hide)
-        completed = complete_unlabeled(dict(LABELED, pipeline=pipeline), unlabeled)
-        assert completed["pipeline"] == [apply] + [dict(type="HideGroundTruth")] * hide
-    assert strip_ground_truth(pipeline) == pipeline  # a network may need it to predict
+def test_a_pipeline_that_loads_no_masks_has_none_to_hide():
+    pipeline = [dict(type="LoadImageFromFile"), dict(type="PackSegInputs")]
+    completed = complete_unlabeled(dict(LABELED, pipeline=pipeline), dict(ann_file="u.txt"))
+    assert completed["pipeline"] == pipeline
 
 
 def test_nothing_to_derive_from():
@@ -86,6 +83,7 @@ def test_masks_are_kept_but_hidden_to_score_pseudo_labels():
         pipeline=[
             dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", reduce_zero_label=True),
+            dict(type="MarkImagePixels"),
             # Where to crop must not depend on masks.
             dict(type="RandomCrop", crop_size=(8, 8)),
             dict(type="PackSegInputs"),
@@ -102,4 +100,8 @@ def test_a_wrapper_of_a_single_transform():
 
 def test_transforms_given_as_classes():
     pack = dict(type="PackSegInputs")
-    assert strip_ground_truth([dict(type=LoadAnnotations), pack]) == [pack]
+    load = dict(type=LoadAnnotations)
+    assert strip_ground_truth([load, pack]) == [pack]
+    mark, hide = dict(type="MarkImagePixels"), dict(type="HideGroundTruth", known=False)
+    completed = complete_unlabeled(dict(LABELED, pipeline=[load, pack]), dict(ann_file="u.txt"))
+    assert completed["pipeline"] == [mark, pack, hide]

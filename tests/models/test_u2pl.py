@@ -8,10 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 from mmseg_u2pl.models.embedding_segmentor import Projector
+from mmseg_u2pl.models.semi_segmentor import IMAGE_PIXELS
 from mmseg_u2pl.ops import cutmix_plan
 
 
@@ -375,6 +377,19 @@ def test_padding_at_the_right_is_not_valid():
     _, unlabeled = model.split_batch(**data)
     assert unlabeled.valid[0, :20, :24].all()
     assert unlabeled.valid.sum() == 20 * 24
+
+
+def test_pixels_that_transforms_added_are_not_valid_either():
+    raw = batch(1, 2, size=(20, SIZE))
+    own = torch.ones(1, 20, SIZE, dtype=torch.bool)
+    own[:, :5] = own[:, :, 9] = False
+    setattr(raw["data_samples"][1], IMAGE_PIXELS, PixelData(data=own))
+    model = tiny_u2pl()
+    data = model.data_preprocessor(raw, True)  # pads at the bottom
+    _, unlabeled = model.split_batch(**data)
+    assert unlabeled.valid[0, :20].equal(own[0])
+    assert not unlabeled.valid[:, 20:].any()
+    assert unlabeled.valid[1, :20].all()
 
 
 def test_statistics_follow_the_student_while_the_teacher_does_not_run():
