@@ -48,8 +48,8 @@ class Growing(BaseMetric):
 class UpAndDown(BaseMetric):
     """Scores of which the second is worse than the first."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, prefix=None):
+        super().__init__(prefix=prefix)
         self.scores = iter([2.0, 1.0, 3.0, 0.0])
 
     def process(self, data_batch, data_samples):
@@ -290,6 +290,16 @@ def test_a_run_does_not_go_on_from_weights_alone(saved, tmp_path):
     Runner(**config(tmp_path), load_from=str(path)).train()
 
 
+@pytest.mark.parametrize("key", ["meta", "message_hub", "optimizer", "param_schedulers"])
+def test_a_run_does_not_go_on_without_a_part_of_it(saved, tmp_path, key):
+    parts = load(saved / "iter_2.pth")
+    del parts[key]
+    torch.save(parts, tmp_path / "less.pth")
+    runner = Runner(**config(tmp_path), load_from=str(tmp_path / "less.pth"), resume=True)
+    with pytest.raises(ValueError, match=f"it lacks {key}. Best checkpoints"):
+        runner.train()
+
+
 @pytest.mark.parametrize("action", ["train", "test"])
 def test_a_plain_model_does_not_take_a_checkpoint_of_u2pl(saved, tmp_path, action):
     cfg = config(tmp_path, model=tiny_segmentor()) | dict(custom_hooks=[])
@@ -353,6 +363,14 @@ def test_the_best_one_is_removed_after_worse_ones_too(tmp_path):
     cfg = config(tmp_path, save_best="mIoU")
     Runner(**cfg | dict(val_evaluator=dict(type="UpAndDown"))).train()
     assert names(tmp_path) == ["best_mIoU_iter_3.pth", "iter_4.pth"]
+
+
+def test_each_of_several_scores_keeps_its_best_one(tmp_path):
+    cfg = config(tmp_path, save_best=["mIoU", "up/mIoU"], rule="greater")
+    both = [dict(type="Growing"), dict(type="UpAndDown", prefix="up")]
+    Runner(**cfg | dict(val_evaluator=both)).train()
+    assert names(tmp_path) == ["best_mIoU_iter_4.pth", "best_up_mIoU_iter_3.pth", "iter_4.pth"]
+    assert load(tmp_path / "best_up_mIoU_iter_3.pth")["meta"]["iter"] == 3
 
 
 def test_best_checkpoints_hold_no_gradients(tmp_path):

@@ -129,6 +129,19 @@ def test_many_faulty_images_in_a_row_stop_and_the_first_is_named(root):
         semi_dataset(root)[4]
 
 
+def test_ten_in_a_row_are_too_many_and_nine_are_not(root):
+    names = [f"n{number}" for number in range(12)]
+    write_list(root / "unlabeled.txt", names)
+    for number, name in enumerate(names):
+        write_image(root / f"images/{name}.png", value=number)
+        if number < 10:
+            cut(root / f"images/{name}.png")
+    dataset = semi_dataset(root)
+    with pytest.raises(DataError, match=r"10 images in a row cannot be used.*images/n0.png'"):
+        dataset[2]
+    assert int(dataset[3]["inputs"][0, 0, 0]) == 10
+
+
 def test_share_of_faulty_images(root):
     assert semi_dataset(root).max_faulty == 0  # one in a hundred of four
     assert semi_dataset(root, max_faulty_share=0.5).max_faulty == 2
