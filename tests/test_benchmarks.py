@@ -51,6 +51,12 @@ def test_step_is_timed_stage_by_stage(tmp_path):
         assert figures["floor_peak_mib"] > 0
 
 
+@pytest.mark.parametrize("mode", [(), ("--data",)])
+def test_a_config_that_is_not_there(mode, capsys):
+    assert run_main(load_tool("benchmark_step"), "--config", "gone.py", *mode) == 2
+    assert "error: config 'gone.py' does not exist" in capsys.readouterr().err
+
+
 def test_loss_path_is_timed_alone(tmp_path):
     small = ("--size", 32, "--images", 1, "--repeats", 1, "--warm-up", 0)
     done = run(

@@ -22,7 +22,6 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 import torch
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -36,7 +35,7 @@ from rich.table import Table
 from torch import Tensor
 
 import mmseg_u2pl.models.u2pl as method
-from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
+from mmseg_u2pl.engine.cli import UsageError, ignore_warnings_of_the_stack, read_config
 from mmseg_u2pl.engine.stopwatch import Stopwatch
 from mmseg_u2pl.models import U2PL, UnreliableContrastiveHead
 from mmseg_u2pl.ops import (
@@ -194,15 +193,9 @@ def queues_of(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     return dict(queue_size=preset.queue_size)
 
 
-def load_config(args: argparse.Namespace, preset: Preset) -> Config:
-    """The config that is asked for."""
-    path = args.config or preset.config
-    return get_config(path) if "::" in path else Config.fromfile(path)
-
-
 def load_model(args: argparse.Namespace, preset: Preset) -> tuple[U2PL, Config]:
     """Model of the config, without pretrained weights; a plain one is wrapped."""
-    cfg = load_config(args, preset)
+    cfg = read_config(args.config or preset.config)
     if cfg.model.type != "U2PL":
         queues = queues_of(args, preset)
         cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=queues)
@@ -328,7 +321,7 @@ def time_loss_path(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
 def time_data(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """Images a second of the training dataloader, workers warm."""
-    cfg = load_config(args, preset)
+    cfg = read_config(args.config or preset.config)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     batches = iter(loader)
     for _ in islice(batches, args.warm_up + 2 * loader.num_workers):
@@ -378,7 +371,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=_device_name(args),
         torch=torch.__version__,
     )
-    figures |= measure(args, preset)
+    try:
+        figures |= measure(args, preset)
+    except UsageError as error:
+        parser.error(str(error))
     print_figures(figures, Console(stderr=args.json == "-"))
     if args.json:
         text = json.dumps(figures, indent=2) + "\n"

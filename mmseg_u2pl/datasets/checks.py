@@ -202,7 +202,8 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
             paths = (info[key] for key in keys)
             missing += [path for path in paths if is_missing(path, dataset)]
     advice = [
-        "Check data_root, data_prefix, img_suffix and seg_map_suffix against what is on disk."
+        "Check data_root, data_prefix, img_suffix and seg_map_suffix of the config, or folders and "
+        "endings on the command line, against what is on disk."
     ]
     if any(_SUFFIX_TWICE.search(path) for path in missing):
         advice.append(

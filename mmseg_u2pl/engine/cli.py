@@ -79,7 +79,7 @@ def load_config(args: argparse.Namespace) -> Config:
         UsageError: There is no such config, or an option seems to misspell one of its keys.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = _read_config(args.config)
+    cfg = read_config(args.config)
     _check_keys(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     if "data_root" in args.cfg_options:
@@ -92,7 +92,15 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _read_config(path: str) -> Config:
+def read_config(path: str) -> Config:
+    """Read a config file, or one of an installed package.
+
+    Args:
+        path: A file, or ``package::name``.
+
+    Raises:
+        UsageError: There is none.
+    """
     if "::" not in path:
         require_path("config", path)
         return Config.fromfile(path)
