@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_u2pl.engine.stopwatch import Stopwatch
+from mmseg_u2pl.benchmark.stopwatch import Stopwatch
 
 MIB = 2**20
 
