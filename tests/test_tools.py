@@ -218,14 +218,28 @@ def test_work_dir(
 def test_data_root_moves_the_data_sets_in_it(
     trainer: ModuleType, runner: FakeRunner, config: str
 ) -> None:
-    datasets = "[dict(data_root=data_root), dict(data_root='elsewhere')]"
+    datasets = (
+        "[dict(data_root=data_root), dict(data_root=data_root + '/val'), "
+        "dict(data_root='older'), dict(data_root='elsewhere')]"
+    )
     Path(config).write_text(f"data_root = 'old'\ntrain_dataloader = dict(datasets={datasets})\n")
     trainer.main([config, "--cfg-options", "data_root=new"])
     assert runner.cfg.data_root == "new"
     assert runner.cfg.train_dataloader.datasets == [
         {"data_root": "new"},
+        {"data_root": "new/val"},
+        {"data_root": "older"},
         {"data_root": "elsewhere"},
     ]
+
+
+def test_data_root_of_a_config_without_one(
+    trainer: ModuleType, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(config).write_text("train_dataloader = dict(dataset=dict(data_root='old'))\n")
+    with pytest.raises(SystemExit):
+        trainer.main([config, "--cfg-options", "data_root=new"])
+    assert "train_dataloader.dataset.data_root=..." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--local_rank=3", "--local-rank=3"])

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..models.options import require_count, require_positive, require_share
+
 
 @MODELS.register_module()
 class OHEMCrossEntropyLoss(nn.Module):
@@ -23,6 +25,9 @@ class OHEMCrossEntropyLoss(nn.Module):
         min_kept: Number of pixels of a batch (of one process) to keep at least.
         loss_weight: Factor.
         loss_name: Key in the log.
+
+    Raises:
+        ValueError: If ``thresh`` is no probability, or ``min_kept`` no number of pixels.
     """
 
     def __init__(
@@ -33,6 +38,9 @@ class OHEMCrossEntropyLoss(nn.Module):
         loss_name: str = "loss_ce",
     ) -> None:
         super().__init__()
+        require_share("thresh", thresh)
+        require_positive("thresh", thresh)
+        require_count("min_kept", min_kept)
         self.thresh = thresh
         self.min_kept = min_kept
         self.loss_weight = loss_weight
@@ -51,7 +59,15 @@ class OHEMCrossEntropyLoss(nn.Module):
 
         Returns:
             Scalar; 0, with a gradient of 0, if no pixel counts.
+
+        Raises:
+            ValueError: There is one channel, as in binary segmentation with a sigmoid.
         """
+        if logits.shape[1] == 1:
+            raise ValueError(
+                "OHEMCrossEntropyLoss compares classes, and the head has one channel; let "
+                "out_channels be num_classes"
+            )
         loss = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
         loss = loss[label != ignore_index]
         if loss.numel() == 0:

@@ -72,11 +72,12 @@ def load_config(args: argparse.Namespace) -> Config:
 
     The work folder is the one of the command line, else that of the config (``--cfg-options``
     included), else ``work_dirs/<name of the config>``. ``data_root=...`` among the options moves
-    all data sets that lie in the config's own ``data_root``. ``LOCAL_RANK`` is set in the
-    environment, where MMEngine reads it, unless the launcher did so.
+    all data sets that lie in the config's own ``data_root``, or below it. ``LOCAL_RANK`` is set in
+    the environment, where MMEngine reads it, unless the launcher did so.
 
     Raises:
-        UsageError: There is no such config, or an option seems to misspell one of its keys.
+        UsageError: There is no such config, an option seems to misspell one of its keys, or moves
+            data that have no common folder.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = read_config(args.config)
@@ -146,19 +147,26 @@ def replace_data_root(cfg: Config, new: str) -> None:
     Args:
         cfg: The config; changed in place.
         new: The folder where the data lie.
+
+    Raises:
+        UsageError: The config has no ``data_root``.
     """
-    old = cfg.get("data_root")
-    if old is not None:
-        _replace_value(cfg, "data_root", old, new)
+    if cfg.get("data_root") is None:
+        raise UsageError(
+            "--cfg-options: the config has no data_root of its own that its data sets share; give "
+            "that of each, such as train_dataloader.dataset.data_root=..."
+        )
+    _move_data(cfg, Path(cfg.data_root), Path(new))
 
 
-def _replace_value(node: object, key: str, old: object, new: object) -> None:
-    """Set ``key`` to ``new`` wherever it is ``old``."""
+def _move_data(node: object, old: Path, new: Path) -> None:
+    """Let each ``data_root`` that is ``old``, or below it, lie in ``new``."""
     if isinstance(node, (list, tuple)):
         for child in node:
-            _replace_value(child, key, old, new)
+            _move_data(child, old, new)
     elif isinstance(node, (dict, Config)):
-        if node.get(key) == old:
-            node[key] = new
+        root = node.get("data_root")
+        if isinstance(root, str) and Path(root).is_relative_to(old):
+            node["data_root"] = str(new / Path(root).relative_to(old))
         for child in node.values():
-            _replace_value(child, key, old, new)
+            _move_data(child, old, new)

@@ -36,7 +36,8 @@ class LossCheckHook(Hook):
     MMEngine's ``CheckInvalidLossHook`` looks at the total of every fiftieth step. This hook looks
     at each loss of each step, several steps at a time so that a GPU need not be waited for, and
     always before a checkpoint is written: the last one on disk is from before. A bad loss of any
-    process stops all of them.
+    process stops all of them. A checkpoint with weights or statistics that are NaN is not written
+    either: an image that only the teacher sees may spoil it without touching a loss.
 
     Args:
         interval: Iterations from one look to the next.
@@ -73,8 +74,13 @@ class LossCheckHook(Hook):
             self._look()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Look at all steps that the checkpoint is made of."""
+        """Look at all steps that the checkpoint is made of, and at what they have made.
+
+        Raises:
+            FloatingPointError: A loss or a weight is no number.
+        """
         self._look()
+        require_numbers(checkpoint["state_dict"])
 
     def after_train(self, runner: Runner) -> None:
         """Look at the last steps."""
@@ -90,6 +96,30 @@ class LossCheckHook(Hook):
         step = next(step for step in steps if not step.is_good)
         finite = zip(step.losses, step.is_finite.tolist(), strict=True)
         raise FloatingPointError(_describe(step, [name for name, good in finite if not good]))
+
+
+def require_numbers(state_dict: Mapping[str, Tensor]) -> None:
+    """Refuse weights and statistics that are no numbers.
+
+    Args:
+        state_dict: Of a model.
+
+    Raises:
+        FloatingPointError: Names the first tensor that holds NaN or, of statistics of batch norm,
+            infinity.
+    """
+    for name, values in state_dict.items():
+        if not isinstance(values, Tensor):
+            continue
+        # Other buffers may be infinite on purpose: masks of attention.
+        infinite = "running_" in name and not values.isfinite().all()
+        if infinite or values.isnan().any():
+            raise FloatingPointError(
+                f"{name} is NaN or infinite, so no checkpoint is written. An image with values "
+                "that are none, or an overflow in the teacher, does that even if the losses stay "
+                "finite; look at the images, or train without --amp, then go on from the last "
+                "checkpoint with --resume."
+            )
 
 
 def _images(data_batch: dict | Sequence | None) -> list[str]:

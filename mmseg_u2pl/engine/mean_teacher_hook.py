@@ -16,19 +16,28 @@ from .unwrap import unwrapped
 
 
 def require_mean_teacher_hook(runner: Runner) -> None:
-    """Refuse to train a teacher that nothing moves.
+    """Refuse to train a teacher that nothing moves, or that moves twice a step.
 
     A config's ``custom_hooks`` replace those of its base, and without the hook all goes on as if
-    nothing were wrong: the losses fall, and what is scored and exported is the first teacher.
+    nothing were wrong: the losses fall, and what is scored and exported is the first teacher. With
+    two of them the last one decides how long the supervised-only start is.
 
     Args:
         runner: Before it trains.
 
     Raises:
-        ValueError: The model has a teacher, and no hook is a :class:`MeanTeacherHook`.
+        ValueError: The model has a teacher, and not one hook is a :class:`MeanTeacherHook`.
     """
-    has_teacher = isinstance(unwrapped(runner.model), SemiSegmentor)
-    if has_teacher and not any(isinstance(hook, MeanTeacherHook) for hook in runner.hooks):
+    if not isinstance(unwrapped(runner.model), SemiSegmentor):
+        return
+    count = sum(isinstance(hook, MeanTeacherHook) for hook in runner.hooks)
+    if count > 1:
+        raise ValueError(
+            f"custom_hooks has {count} MeanTeacherHooks, each of which would move the teacher; let "
+            "there be one. Options of a base config's can be changed with "
+            "--cfg-options custom_hooks.1.sup_only_iters=..., where it is the second of the list."
+        )
+    if count == 0:
         raise ValueError(
             "no hook moves the teacher, which would keep its first weights; add "
             "dict(type='MeanTeacherHook') to custom_hooks. A list in a config replaces that of its "
@@ -85,12 +94,13 @@ class MeanTeacherHook(Hook):
                 "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
                 "statistics of batch norm"
             )
-        averages = [hook.ema_cfg for hook in runner.hooks if isinstance(hook, EMAHook)]
-        if any(ema_cfg.get("update_buffers") for ema_cfg in averages):
+        emas = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        copies = [hook for hook in emas if hook.begin_iter or hook.begin_epoch]
+        if copies or any(hook.ema_cfg.get("update_buffers") for hook in emas):
             raise ValueError(
-                "EMAHook with update_buffers=True averages queues and counters, which do not have "
-                "the same size at all times; leave update_buffers out, or the hook: the teacher, "
-                "which validation scores, is an average already"
+                "EMAHook with update_buffers=True, begin_iter or begin_epoch averages or copies "
+                "queues, which do not have the same size at all times; leave these options out, "
+                "or the hook: the teacher, which validation scores, is an average already"
             )
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)

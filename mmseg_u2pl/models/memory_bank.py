@@ -84,14 +84,26 @@ class CategoryMemoryBank(nn.Module):
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Refuse queues of other sizes: embeddings would silently change their class."""
-        saved = state_dict.get(f"{prefix}size")
+        saved, keys, fill = (state_dict.get(prefix + name) for name in ("size", "keys", "fill"))
+        if saved is not None and len(saved) != self.num_classes:
+            raise ValueError(
+                f"the checkpoint is of a model with {len(saved)} classes, and this one has "
+                f"{self.num_classes}; to start from the weights that fit, export them with "
+                "tools/export_segmentor.py"
+            )
+        if keys is not None and keys.shape[1] != self.keys.shape[1]:
+            raise ValueError(
+                f"the checkpoint's embeddings have {keys.shape[1]} dimensions, and those of this "
+                f"model {self.keys.shape[1]}; to go on with that training set "
+                "projector.embed_dims as it was, to start another one from its weights export "
+                "them with tools/export_segmentor.py"
+            )
         if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
                 f"this model {self.sizes}; to go on with that training set queue_size as it was, "
                 "to start another one from its weights export them with tools/export_segmentor.py"
             )
-        keys, fill = state_dict.get(f"{prefix}keys"), state_dict.get(f"{prefix}fill")
         if keys is not None and fill is not None and len(keys) == fill.sum():
             whole = torch.zeros_like(self.keys)
             rings = whole.split(self.sizes)

@@ -10,12 +10,12 @@ def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
     """Undo the normalisation of a data preprocessor.
 
     Args:
-        images: (N, 3, H, W), normalised.
+        images: (N, C, H, W), normalised.
         preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
             images.
 
     Returns:
-        (N, 3, H, W), RGB in [0, 255].
+        (N, C, H, W), in [0, 255], RGB if C is 3.
     """
     if preprocessor._enable_normalize:
         images = images * preprocessor.std + preprocessor.mean

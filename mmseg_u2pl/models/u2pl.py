@@ -148,7 +148,8 @@ class U2PL(SemiSegmentor):
         split = self._partition(teacher.pseudo.entropy, mixed.valid)
 
         if self.observer is not None:
-            view = labeled, unlabeled, mixed, teacher.pseudo, split, student.logits.detach()
+            seen = mixed._replace(images=strong)
+            view = labeled, unlabeled, seen, teacher.pseudo, split, student.logits.detach()
             self.observer(StepView(*view))
 
         supervised = self.student.supervised_loss(images, student, labeled.data_samples)
@@ -211,6 +212,11 @@ class U2PL(SemiSegmentor):
         """Mixed images as the student sees them."""
         if not self.rules.photometric:
             return images
+        if images.shape[1] != 3:
+            raise ValueError(
+                f"photometric=True changes colours, and the images have {images.shape[1]} "
+                "channels; leave it out"
+            )
         pictures = denormalize(images, self.data_preprocessor)
         return normalize(distort(pictures, generator), self.data_preprocessor)
 
@@ -224,7 +230,8 @@ class U2PL(SemiSegmentor):
         return lambda features: drop_channels(features, num_labeled, prob, generator)
 
     def _partition(self, entropy: Tensor, valid: Tensor) -> Partition:
-        """Reliable and unreliable pixels at this progress."""
+        """Reliable and unreliable pixels at this progress; those without an entropy are neither."""
+        valid = valid & entropy.isfinite()
         pool = entropy[valid]
         if self.rules.threshold_scope == "batch":
             pool = gather_rows(pool).rows
@@ -240,7 +247,8 @@ class U2PL(SemiSegmentor):
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
         if self.rules.confidence_weight:
-            kept = kept * confidence(teacher.pseudo.entropy, max(self.num_classes, 2))
+            sure = confidence(teacher.pseudo.entropy, max(self.num_classes, 2))
+            kept = sure.masked_fill(~kept, 0.0)  # not a product: what is left out may be NaN
         logits = self._resize(logits, label.shape[-2:])
         return unsupervised_loss(logits, label, kept, valid, sum_over_ranks)
 

@@ -38,10 +38,10 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     saturation = torch.where(gray < GRAY_PROB, 0.0, saturation)
     low, high = BLUR_SIGMA
     sigma = torch.where(blurred < BLUR_PROB, low + (high - low) * uniform[4], 0.0)
-    colored = change_colors(
-        images, *(f.to(images) for f in (brightness, contrast, saturation, hue))
-    )
-    return blur(colored, sigma.to(images))
+    factors = [factor.to(images) for factor in (brightness, contrast, saturation, hue)]
+    # Half precision would round colours by several of their 255 steps.
+    with torch.autocast(images.device.type, enabled=False):
+        return blur(change_colors(images, *factors), sigma.to(images))
 
 
 def change_colors(

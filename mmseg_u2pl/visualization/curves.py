@@ -86,7 +86,9 @@ def _read_file(file: Path) -> dict[str, Curve]:
             last_iter, by_epoch = record["iter"], "epoch" in record
             losses = [record[key] for key in record if _is_segmentor_loss(key)]
             record |= {"sup-losses": sum(losses)} if losses else {}
-        step = last_iter if by_epoch and "mIoU" in record else record.get("step", last_iter)
+        step = record.get("step", last_iter)
+        if by_epoch and "iter" not in record:
+            step = max(step, last_iter)  # a validation counts epochs
         for key, value in record.items():
             curves.setdefault(key, {})[step] = value
     return curves

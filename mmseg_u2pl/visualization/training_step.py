@@ -24,7 +24,7 @@ def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
     """Undo a data preprocessor's normalisation.
 
     Args:
-        images: (N, 3, H, W), normalised.
+        images: (N, 3, H, W), normalised. If there are not three channels, one of them is shown.
         preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
             images.
 
@@ -32,6 +32,8 @@ def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
         (N, H, W, 3), RGB in [0, 255].
     """
     images = denormalize(images.detach().float(), preprocessor)
+    if images.shape[1] != 3:
+        images = images[:, :1].expand(-1, 3, -1, -1)
     return _array(images.round().clamp(0, 255).byte().permute(0, 2, 3, 1))
 
 

@@ -47,3 +47,22 @@ def test_nothing_labeled_gives_no_gradient_and_no_nan():
 def test_certain_pixels_are_no_nan():
     logits = torch.tensor([1000.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)
     assert OHEMCrossEntropyLoss(min_kept=4)(logits, torch.zeros(1, 3, 3, dtype=torch.long)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (dict(thresh=70), r"thresh must lie in \[0, 1\], got 70"),
+        (dict(thresh=0.0), "thresh must be a number above 0"),
+        (dict(min_kept=0), "min_kept must be an integer of at least 1, got 0"),
+        (dict(min_kept=1e5), "min_kept must be an integer"),
+    ],
+)
+def test_options_out_of_range(options, match):
+    with pytest.raises(ValueError, match=match):
+        OHEMCrossEntropyLoss(**options)
+
+
+def test_one_channel_has_no_classes_to_compare():
+    with pytest.raises(ValueError, match="the head has one channel; let out_channels be"):
+        OHEMCrossEntropyLoss()(torch.zeros(1, 1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.long))

@@ -27,7 +27,7 @@ def test_good_losses_pass():
     hook = LossCheckHook(interval=2)
     for iteration in range(1, 8):
         step(hook, iteration)
-    hook.before_save_checkpoint(None, {})
+    hook.before_save_checkpoint(None, dict(state_dict={}))
     hook.after_train(None)
 
 
@@ -49,11 +49,34 @@ def test_several_bad_losses_are_all_named():
 
 
 def test_no_checkpoint_is_written_after_a_bad_step_and_no_training_ends_with_one():
-    for look in (lambda hook: hook.before_save_checkpoint(None, {}), lambda h: h.after_train(None)):
+    for look in (
+        lambda hook: hook.before_save_checkpoint(None, dict(state_dict={})),
+        lambda h: h.after_train(None),
+    ):
         hook = LossCheckHook(interval=100)
         step(hook, 1, unsup=NAN)
         with pytest.raises(FloatingPointError, match=r"unsup\.loss_ce"):
             look(hook)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_bad"),
+    [
+        ("teacher.bn.running_var", NAN, True),
+        ("teacher.bn.running_mean", INF, True),
+        ("student.conv.weight", NAN, True),
+        ("student.attention_mask", -INF, False),
+    ],
+)
+def test_weights_that_are_no_numbers_are_not_written(name, value, is_bad):
+    counter = torch.tensor(3)
+    state = {"bn.num_batches_tracked": counter, name: torch.tensor([1.0, value])}
+    hook = LossCheckHook()
+    if is_bad:
+        with pytest.raises(FloatingPointError, match=f"{name} is NaN or infinite, so no checkp"):
+            hook.before_save_checkpoint(None, dict(state_dict=state))
+    else:
+        hook.before_save_checkpoint(None, dict(state_dict=state))
 
 
 def look_before_a_checkpoint(rank):
@@ -62,7 +85,7 @@ def look_before_a_checkpoint(rank):
     for iteration in (1, 2, 3):
         step(hook, iteration, unsup=NAN if rank == 1 and iteration == 2 else 0.5)
     try:
-        hook.before_save_checkpoint(None, {})
+        hook.before_save_checkpoint(None, dict(state_dict={}))
     except FloatingPointError as error:
         return str(error)
 

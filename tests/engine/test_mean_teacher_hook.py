@@ -192,10 +192,18 @@ def test_a_teacher_that_nothing_moves_is_refused(tmp_path):
         runner.train()
 
 
-def test_averages_of_queues_are_refused(tmp_path):
-    hook = dict(type="EMAHook", update_buffers=True)
-    with pytest.raises(ValueError, match="EMAHook with update_buffers=True averages queues"):
-        run(tmp_path, snapshots=[hook])
+def test_a_teacher_that_moves_twice_a_step_is_refused(tmp_path):
+    another = dict(type="MeanTeacherHook", sup_only_iters=2)
+    with pytest.raises(ValueError, match="custom_hooks has 2 MeanTeacherHooks"):
+        run(tmp_path, snapshots=[another])
+
+
+@pytest.mark.parametrize(
+    "options", [dict(update_buffers=True), dict(begin_iter=2), dict(begin_epoch=1)]
+)
+def test_averages_and_copies_of_queues_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="EMAHook with update_buffers=True, begin_iter or"):
+        run(tmp_path, snapshots=[dict(type="EMAHook", **options)])
 
 
 def test_averages_of_parameters_alone_are_not(tmp_path):

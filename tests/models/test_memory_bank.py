@@ -318,6 +318,19 @@ def test_refuses_queues_of_other_sizes_even_if_they_are_as_long_together():
         CategoryMemoryBank(2, 8, [2, 3]).load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ("num_classes", "embed_dims", "match"),
+    [
+        (3, 8, r"of a model with 3 classes, and this one has 2; .*export_segmentor\.py"),
+        (2, 4, r"have 4 dimensions, and those of this model 8; .* projector\.embed_dims as it was"),
+    ],
+)
+def test_refuses_queues_of_another_model(num_classes, embed_dims, match):
+    state = CategoryMemoryBank(num_classes, embed_dims, 3).state_dict()
+    with pytest.raises(ValueError, match=match):
+        CategoryMemoryBank(2, 8, 3).load_state_dict(state)
+
+
 def test_one_size_for_all_classes():
     bank = CategoryMemoryBank(3, 8, 4)
 

@@ -11,7 +11,9 @@ from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 from mmseg_u2pl.models.rules import VARIANTS, Rules, with_preset
 from mmseg_u2pl.models.semi_segmentor import HIDDEN_TRUTH
+from mmseg_u2pl.models.u2pl import TeacherView
 from mmseg_u2pl.ops import (
+    PixelPrediction,
     cutmix_plan,
     distort,
     draw_plan,
@@ -481,3 +483,31 @@ def test_ignored_truth_has_the_segmentors_value():
         truth[truth == 255] = ignore_index
         accuracies.append(step(model, raw)["pseudo_label_accuracy"].item())
     assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.parametrize("confidence_weight", [False, True])
+def test_pixels_whose_entropy_is_no_number_count_for_nothing(confidence_weight):
+    model = tiny_u2pl(alpha_0=0.5, confidence_weight=confidence_weight, entropy_filter=False)
+    generator = torch.Generator().manual_seed(0)
+    entropy = torch.rand(2, SIZE, SIZE, generator=generator)
+    valid = torch.ones(2, SIZE, SIZE, dtype=torch.bool)
+    label = torch.randint(NUM_CLASSES, (2, SIZE, SIZE), generator=generator)
+    logits = torch.randn(2, NUM_CLASSES, SIZE, SIZE, generator=generator)
+    bad = torch.zeros_like(valid)
+    bad[0, :3], bad[1, 5, 7] = True, True
+
+    results = []
+    for values, where in (entropy.masked_fill(bad, torch.nan), valid), (entropy, ~bad):
+        split = model._partition(values, where)
+        teacher = TeacherView(None, None, PixelPrediction(label, values))
+        results.append((*split[:3], split.valid, model._unsupervised(logits, teacher, split)))
+
+    torch.testing.assert_close(*results)
+    assert results[0][3].equal(~bad)
+    assert results[0][2].isfinite()
+
+
+def test_colours_of_images_that_have_none_are_not_changed():
+    model = tiny_u2pl(photometric=True)
+    with pytest.raises(ValueError, match=r"photometric=True changes colours, .* have 4 channels"):
+        model._strong_view(torch.zeros(1, 4, 8, 8), torch.Generator())

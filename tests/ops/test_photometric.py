@@ -104,6 +104,14 @@ def test_distorted_images_are_images_and_depend_on_the_generator_alone():
     assert not torch.equal(first, distort(images, torch.Generator().manual_seed(2)))
 
 
+def test_colours_are_not_rounded_to_half_precision():
+    images = images_of(np.random.default_rng(0), 4, 16, 16)
+    expected = distort(images, torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        distorted = distort(images, torch.Generator().manual_seed(1))
+    assert distorted.equal(expected)
+
+
 def test_some_images_are_gray_some_blurred_and_some_left_as_they_are():
     # Vertical stripes of strong colour: blurring changes columns, graying makes channels equal.
     stripe = torch.tensor([[200.0, 60.0, 90.0], [40.0, 160.0, 120.0]])

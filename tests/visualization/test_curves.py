@@ -35,15 +35,23 @@ def test_losses_of_the_segmentor_are_summed_under_one_name_with_and_without_u2pl
     assert read_scalars(tmp_path / "u2pl")["sup-losses"] == {1: 1.5}
 
 
-def test_scores_of_epochs_are_put_at_the_iteration_logged_before(tmp_path):
+@pytest.mark.parametrize("key", ["mIoU", "mFscore", "val/mIoU"])
+def test_scores_of_epochs_are_put_at_the_iteration_logged_before(tmp_path, key):
     write_log(
         tmp_path / "1",
         dict(loss=1.0, epoch=1, iter=25, step=25),
-        dict(mIoU=40.0, step=1),
+        dict(teacher_distance=0.1, step=30),
+        {key: 40.0, "step": 1},
         dict(loss=1.0, epoch=2, iter=50, step=50),
-        dict(mIoU=45.0, step=2),
+        {key: 45.0, "step": 2},
     )
-    assert read_scalars(tmp_path)["mIoU"] == {25: 40.0, 50: 45.0}
+    # Resumed: its first validation, of epoch 3, must not be taken for iteration 3.
+    resumed = dict(loss=1.0, epoch=3, iter=75, step=75)
+    write_log(tmp_path / "2", resumed, {key: 50.0, "step": 3})
+    curves = read_scalars(tmp_path)
+    assert curves[key] == {25: 40.0, 50: 45.0, 75: 50.0}
+    assert list(curves["loss"]) == [25, 50, 75]
+    assert curves["teacher_distance"] == {30: 0.1}
 
 
 def test_a_colour_is_a_run_and_a_panel_a_quantity_that_some_run_logged():

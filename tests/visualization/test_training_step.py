@@ -39,6 +39,27 @@ def test_restored_images_are_those_that_were_loaded_in_rgb(bgr_to_rgb, normalise
     np.testing.assert_array_equal(restore_images(images, preprocessor), expected)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_without_three_colours_are_gray(channels):
+    preprocessor = MODELS.build(dict(type="SegDataPreProcessor"))
+    pictures = restore_images(torch.full((2, channels, 4, 5), 90.0), preprocessor)
+    assert pictures.shape == (2, 4, 5, 3)
+    assert (pictures == 90).all()
+
+
+def test_the_student_s_input_is_shown_with_its_colours_changed(monkeypatch):
+    model = tiny_u2pl(photometric=True, mixing="none")
+    fed, forward = [], model.student.forward
+    monkeypatch.setattr(
+        model.student,
+        "forward",
+        lambda images, *args: (fed.append(images), forward(images, *args))[1],
+    )
+    view, _ = observed(model, batch(num_labeled=1, num_unlabeled=3))
+    assert view.mixed.images.equal(fed[0][1:])
+    assert not view.mixed.images.equal(view.unlabeled.images)
+
+
 def test_entropy_is_black_at_zero_and_brightest_at_its_maximum():
     painted = paint_entropy(np.array([[0.0, 0.5 * np.log(7), np.log(7)]]), 7)
     brightness = painted.astype(int).sum(-1)[0]
