@@ -236,6 +236,13 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
     assert f"error: a: {message}" in capsys.readouterr().err
 
 
+def test_configs_of_the_installed_package_may_be_named(tmp_path, capsys):
+    path = tmp_path / "packaged.py"
+    path.write_text(f"runs = [dict(name='a', config='mmseg_u2pl::u2pl/{DEMO.name}')]")
+    assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 0
+    assert f"mmseg_u2pl::u2pl/{DEMO.name} --work-dir" in capsys.readouterr().out
+
+
 def test_dry_run_finds_a_misspelt_option(tmp_path, capsys):
     path = tmp_path / "misspelt.py"
     options = {"modle.alpha_0": 0.3}
@@ -278,7 +285,19 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
         ("runs = [dict(name='a')]", r"a run has the keys name and config.*\['name'\]"),
         ("runs = [dict(name='a', config='x', seed=1)]", "may have seeds, options and published"),
         ("runs = [dict(name='a', config='x.py')]", "run 'a': there is no config 'x.py'"),
-        ("runs = 2 * [dict(name='a', config=__file__)]", "two runs have the name 'a'"),
+        ("runs = 2 * [dict(name='a', config=__file__)]", "the runs 'a' and 'a' would share"),
+        (
+            "runs = [dict(name=n, config=__file__) for n in ('1/4 b', '1-4_b')]",
+            "the runs '1/4 b' and '1-4_b' would share the folder '1-4_b'",
+        ),
+        (
+            "runs = [dict(name='a', config=__file__, options=dict(optimizer=dict(lr=1)))]",
+            "run 'a': optimizer is a dictionary; set its keys one by one",
+        ),
+        (
+            "runs = [dict(name='a', config=__file__, options=dict(load_from='my runs/a'))]",
+            "run 'a': load_from='my runs/a' has a space",
+        ),
     ],
 )
 def test_benchmark_file_that_cannot_be_run(tmp_path, text, message):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datatrees import keep_columns, load_tool, write_sideways
+from datatrees import keep_columns, load_tool, write_image, write_sideways
+from mmengine.config import Config
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
 from PIL import Image
 
 tool = load_tool("compare_predictions")
@@ -107,6 +110,10 @@ def test_gains_come_first(
             r"new/b.png' has \(2, 8\) pixels and the mask of its image \(2, 4\)",
         ),
         (
+            lambda root: write_image(root / "images/more/a.jpg"),
+            "1 names stand for several test images, the first is a, ",
+        ),
+        (
             lambda root: Image.new("L", (4, 2), 7).save(root / "new/b.png"),
             r"new/b.png' has labels from [67] to [67], and the data set 2 classes",
         ),
@@ -119,6 +126,18 @@ def test_predictions_that_do_not_fit(
     with pytest.raises(SystemExit):
         tool.main(arguments)
     assert_matches(capsys.readouterr().err, message)
+
+
+def test_the_loader_of_the_pipeline_reads_the_ground_truth(arguments: list[str]) -> None:
+    class Swapped(LoadAnnotations):
+        def transform(self, results: dict) -> dict:
+            results = super().transform(results)
+            return results | dict(gt_seg_map=1 - results["gt_seg_map"])
+
+    dataset = DATASETS.build(Config.fromfile(arguments[0]).test_dataloader.dataset)
+    plain = tool.Scenes(dataset, [])[1].truth
+    dataset.pipeline.transforms.append(Swapped())
+    assert (tool.Scenes(dataset, [])[1].truth == 1 - plain).all()
 
 
 def test_images_may_differ_in_size(arguments: list[str], tmp_path: Path) -> None:

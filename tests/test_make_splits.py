@@ -114,6 +114,17 @@ def test_masks_beside_the_images_are_no_images(folder, capsys):
     assert "left out" not in capsys.readouterr().err
 
 
+def test_masks_with_the_ending_of_the_images_are_no_images(tmp_path):
+    for number in range(6):
+        write_image(tmp_path / f"images/{number}.png")
+    for number in range(2):
+        write_mask(tmp_path / f"images/{number}_mask.png", [number])
+    flags = ("--mask-dir", tmp_path / "images", "--img-suffix", ".png")
+    assert split(tmp_path, *flags, "--seg-map-suffix", "_mask.png") == 0
+    assert names(tmp_path / "splits/labeled.txt") == ["0", "1"]
+    assert names(tmp_path / "splits/unlabeled.txt") == ["2", "3", "4", "5"]
+
+
 def test_masks_of_0_and_255_are_warned_of(folder, capsys):
     write_list(folder / "list.txt", [f"a/{number:02}" for number in range(0, 32, 2)])
     assert with_masks(folder, "--labeled", 4, "--ann-file", folder / "list.txt") == 0

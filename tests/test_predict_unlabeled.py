@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import mmcv
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from datatrees import keep_columns, load_tool, run_main, write_image, write_mask, write_sideways
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError
@@ -58,7 +59,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(
-    root: Path, metainfo: dict[str, Any], unlabeled: dict[str, Any], reduce_zero_label: bool = False
+    root: Path,
+    metainfo: dict[str, Any],
+    unlabeled: dict[str, Any],
+    reduce_zero_label: bool = False,
+    kind: str = "BaseSegDataset",
 ) -> Path:
     """Run the tool.
 
@@ -67,12 +72,13 @@ def run(
         metainfo: Of the labeled data set.
         unlabeled: What the config says of the unlabeled data set besides its images.
         reduce_zero_label: Of the labeled data set.
+        kind: Its type.
 
     Returns:
         What it wrote.
     """
     labeled = dict(
-        type="BaseSegDataset",
+        type=kind,
         data_prefix=dict(img_path=f"{root}/labeled/images", seg_map_path=f"{root}/labeled/masks"),
         metainfo=metainfo,
         reduce_zero_label=reduce_zero_label,
@@ -97,6 +103,11 @@ def run(
 def read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.array(image)
+
+
+@DATASETS.register_module()
+class FourClasses(BaseSegDataset):
+    METAINFO: ClassVar = dict(classes=("road", "car", "tree", "sky"), palette=[[9, 9, 9]] * 4)
 
 
 PETS = dict(classes=("cat", "dog"), palette=[[200, 0, 0], [0, 200, 0]])
@@ -126,6 +137,32 @@ def test_classes_are_those_of_the_labeled_data_set(
         "cat:200,0,0::",
         "dog:0,200,0::",
     ]
+
+
+@pytest.mark.parametrize("shift", [0, 1], ids=["values from 0", "reduce_zero_label"])
+def test_masks_load_again_as_what_was_predicted(root: Path, shift: int) -> None:
+    """Also with classes that are some of a data set's, in another order."""
+    chosen = dict(metainfo=dict(classes=("sky", "car")), reduce_zero_label=bool(shift))
+    out = run(root, chosen["metainfo"], dict(), bool(shift), kind="FourClasses")
+    names = FourClasses.METAINFO["classes"]
+    mask = read(out / f"SegmentationClass/{NAMES[0]}.png")
+    assert set(np.unique(mask)) == {names.index("sky") + shift, names.index("car") + shift, 255}
+    prefix = dict(img_path=str(root / "unlabeled"), seg_map_path=str(out / "SegmentationClass"))
+    again = FourClasses(data_prefix=prefix, pipeline=[dict(type="LoadAnnotations")], **chosen)
+    loaded = again[0]["gt_seg_map"]
+    assert (loaded[0] == 255).all()
+    assert (loaded[1:20] == 0).all()
+    assert (loaded[20:] == 1).all()
+
+
+def test_images_that_cannot_be_read_stop_it_before_the_first_mask(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / f"unlabeled/{NAMES[0]}.jpg").write_text("no image")
+    with pytest.raises(SystemExit):
+        run(root, PETS, dict())
+    assert f"{NAMES[0]}.jpg" in capsys.readouterr().err
+    assert not any((root / "out").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ first, and those in which it loses most.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +19,11 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmcv.transforms import LoadAnnotations
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
-from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.evaluation import IoUMetric
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, TRANSFORMS
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -68,12 +69,24 @@ class Scenes:
     Args:
         dataset: Whose masks are the ground truth.
         folders: With a PNG of label values for each image.
+
+    Raises:
+        ValueError: If two images have one name.
     """
 
     def __init__(self, dataset: BaseSegDataset, folders: Sequence[Path]) -> None:
         self.dataset = dataset
         self.folders = folders
-        self.load_mask = LoadAnnotations()
+        loaders = [s for s in dataset.pipeline.transforms if isinstance(s, LoadAnnotations)]
+        self.load_mask = loaders[0] if loaders else TRANSFORMS.build(dict(type="LoadAnnotations"))
+        names = Counter(
+            Path(dataset.get_data_info(i)["img_path"]).stem for i in range(len(dataset))
+        )
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(
+                f"{len(twice)} names stand for several test images, the first is {twice[0]}, and "
+                "tools/test.py --out keeps one prediction a name; compare the folders one at a time"
+            )
 
     def __iter__(self) -> Iterator[Scene]:
         return map(self.__getitem__, range(len(self.dataset)))

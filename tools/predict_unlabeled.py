@@ -39,6 +39,7 @@ from torch.utils.data import ConcatDataset
 
 from mmseg_u2pl.datasets.annotations import BACKGROUND, open_upright
 from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.file_contents import check_images, read_images
 from mmseg_u2pl.datasets.image_folder import image_names
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
@@ -89,26 +90,38 @@ class ClassMeta(NamedTuple):
     Attributes:
         classes: (C,), names.
         palette: (C, 3), RGB.
-        first: Value of the first class: 1 where 0 stands for "no class" (reduce_zero_label).
+        values: (C,), uint8, what stands for each class in a file: one more where 0 is "no class"
+            (reduce_zero_label), and what label_map turns into it where the classes are a subset.
     """
 
     classes: Sequence[str]
     palette: Sequence[Sequence[int]]
-    first: np.uint8
+    values: NDArray[np.uint8]
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
         """Those of a data set, in colours that CVAT tells apart."""
         classes = dataset.metainfo["classes"]
         palette = distinct_colours(classes, dataset.metainfo["palette"])
-        return cls(classes, palette, np.uint8(dataset.reduce_zero_label))
+        originals = {new: old for old, new in (dataset.label_map or {}).items()}
+        values = [originals.get(label, label) for label in range(len(classes))]
+        return cls(
+            classes, palette, np.array(values, np.uint8) + np.uint8(dataset.reduce_zero_label)
+        )
+
+    def classes_of(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Classes of what :meth:`write_mask` has written."""
+        table = np.zeros(256, np.uint8)
+        table[self.values] = np.arange(len(self.values))
+        return table[mask]
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
         """Write a PNG whose values are the classes and which viewers show in their colours."""
         image = Image.fromarray(mask)
         # All other values are black, CVAT's colour of what nobody has drawn.
-        colours = [*[BLACK] * int(self.first), *self.palette]
-        image.putpalette([*np.ravel(colours), *[0] * 3 * (256 - len(colours))])
+        colours = np.zeros((256, 3), np.uint8)
+        colours[self.values] = self.palette
+        image.putpalette(colours.ravel().tolist())
         image.save(path)
 
 
@@ -217,6 +230,7 @@ def max_entropy(model: SemiSegmentor) -> float:
 def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
     """Write all masks, and rank the images, the least reliable first."""
     leaves, meta = open_unlabeled(cfg)
+    check_images(read_images(leaves, "unlabeled"), "unlabeled")
     require_checkpoint(args.checkpoint)
     model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role
@@ -226,7 +240,7 @@ def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ra
     predicted = track(predict(model, leaves, cfg), "Predicting", total=len(masks))
     for number, (path, (label, level)) in enumerate(zip(masks.values(), predicted, strict=True)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        meta.write_mask(path, label + meta.first)
+        meta.write_mask(path, meta.values[label])
         np.save(scratch / f"{number}.npy", level)
         counts += np.bincount(level.ravel(), minlength=LEVELS)
     # The lowest level up to which there are enough pixels is the last that is reliable.
@@ -277,7 +291,7 @@ def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> F
         images = np.stack([small_image(paths[row.image], size) for row in rows])
         label = np.stack([small_mask(masks / f"{row.image}.png", size) for row in rows])
         unreliable = label == UNRELIABLE
-        label = np.where(unreliable, 0, label - meta.first)
+        label = np.where(unreliable, 0, meta.classes_of(label))
         columns[end] = images
         columns[f"pseudo-labels,\n{end}"] = paint_pseudo_labels(
             images, label, unreliable, meta.palette

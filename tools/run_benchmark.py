@@ -99,10 +99,12 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
     """Runs of a benchmark, seed by seed in their order, and the published score of each name.
 
     Raises:
-        ValueError: If a run lacks its name or config, has an unknown key or a name twice.
+        ValueError: If a run lacks its name or config, has an unknown key, a name that another one
+            has, or an option that the command line cannot hold.
     """
     benchmark = Config.fromfile(path)
     runs, published = [], {}
+    folders: dict[str, str] = {}
     for entry in benchmark.get("runs", []):
         known = {"name", "config", "seeds", "options", "published"}
         if not {"name", "config"} <= set(entry) or set(entry) - known:
@@ -111,21 +113,39 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
                 f"published; got {sorted(entry)}"
             )
         name = entry["name"]
-        if name in published:
-            raise ValueError(f"{path}: two runs have the name {name!r}; give each its own")
-        if not Path(entry["config"]).is_file():
+        if "::" not in entry["config"] and not Path(entry["config"]).is_file():
             raise ValueError(f"{path}: run {name!r}: there is no config {entry['config']!r}")
+        folder = name.replace("/", "-").replace(" ", "_")
+        if folder in folders:
+            raise ValueError(
+                f"{path}: the runs {folders[folder]!r} and {name!r} would share the folder "
+                f"{folder!r}; give each a name of its own"
+            )
+        folders[folder] = name
         published[name] = entry.get("published")
         for seed in entry.get("seeds", [0]):
             options = {**benchmark.get("options", {}), **entry.get("options", {})}
             options = {key: _filled(value, root, seed) for key, value in options.items()}
             options["randomness.seed"] = seed
-            work_dir = root / name.replace("/", "-").replace(" ", "_") / f"seed{seed}"
+            _check_options(f"{path}: run {name!r}", options)
+            work_dir = root / folder / f"seed{seed}"
             runs.append(Run(name, entry["config"], seed, options, work_dir))
     if not runs:
         raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
     # A whole table of one seed tells more, half-way, than all seeds of half the table.
     return sorted(runs, key=lambda run: run.seed), published
+
+
+def _check_options(run: str, options: Mapping[str, Any]) -> None:
+    """Refuse values that --cfg-options would read as others."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            raise ValueError(f"{run}: {key} is a dictionary; set its keys one by one, {key}.name")
+        if isinstance(value, str) and any(map(str.isspace, value)):
+            raise ValueError(
+                f"{run}: {key}={value!r} has a space, which --cfg-options drops; give a path "
+                "without one"
+            )
 
 
 def _filled(value: Any, root: Path, seed: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os.path as osp
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
+from mmseg_u2pl.datasets.image_folder import left_out
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.engine.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl.models import SemiSegmentor
@@ -93,6 +95,8 @@ def wrap(args: argparse.Namespace) -> None:
     except BaseException:
         args.out.unlink()
         raise
+    if unlabeled and osp.isdir(args.unlabeled[0]) and (rest := left_out(unlabeled[0].open())):
+        lines["warning"] = rest
     for name, text in lines.items():
         print(f"{name:<10} {text}")
 

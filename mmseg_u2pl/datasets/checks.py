@@ -14,13 +14,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations, Pad
+from mmcv.transforms import CenterCrop, LoadAnnotations, Pad
 from mmengine import fileio
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.datasets.transforms import (
     GenerateEdge,
     LoadBiomedicalAnnotation,
     RandomCrop,
+    RandomCutOut,
     RandomRotate,
     RandomRotFlip,
 )
@@ -30,9 +31,6 @@ from .transforms import HideGroundTruth, MarkImagePixels
 
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that read or need ground truth, and so have no place before unlabeled images."""
-
-FILLING_TRANSFORMS = (Pad, RandomRotate, RandomRotFlip)
-"""Transforms that put pixels beside the image, which must get no pseudo-labels."""
 
 _SHOWN = 10
 _SUFFIX_TWICE = re.compile(r"\.(jpe?g|png|bmp|tiff?)[^/]*\.\w+$", re.IGNORECASE)
@@ -73,6 +71,11 @@ def check_split_file(path: str, stream: str) -> None:
             f"{stream}: the split list (ann_file) '{path}' is not a text in UTF-8 ({error}). Write "
             "one image name a line."
         ) from error
+    if names and names[0].startswith("\ufeff"):
+        raise DataError(
+            f"{stream}: the split list (ann_file) '{path}' begins with a byte order mark, which "
+            "MMSegmentation takes for a part of the first name. Save it as UTF-8 without BOM."
+        )
     if not any(names):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' is empty. Write one image name a line."
@@ -155,9 +158,10 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
     """
     steps = list(_walk(dataset.pipeline.transforms))
     hides = any(isinstance(step, HideGroundTruth) for step in steps)
-    marks = hides and any(isinstance(step, MarkImagePixels) for step in steps)
+    marked = False
     for step in steps:
         name = type(step).__name__
+        marked |= hides and isinstance(step, MarkImagePixels)
         if isinstance(step, GROUND_TRUTH_TRANSFORMS) and not hides:
             raise DataError(
                 f"{stream}: the pipeline has {name}, but unlabeled images have no ground truth. "
@@ -168,13 +172,22 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
                 f"{stream}: {name} with cat_max_ratio={step.cat_max_ratio} needs ground truth, "
                 "which unlabeled images have not. Remove cat_max_ratio from this pipeline."
             )
-        if isinstance(step, FILLING_TRANSFORMS) and not marks:
+        if _fills_up(step) and not marked:
             raise DataError(
                 f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Put "
-                "MarkImagePixels where LoadAnnotations comes for labeled images and "
+                "MarkImagePixels before it, where LoadAnnotations comes for labeled images, and "
                 "HideGroundTruth after PackSegInputs, as is done for an unlabeled config without a "
                 "type."
             )
+
+
+def _fills_up(step: Any) -> bool:
+    """Whether a transform puts pixels beside the image or, as such, into it."""
+    if isinstance(step, RandomCutOut):
+        return step.seg_fill_in is not None
+    if isinstance(step, CenterCrop):
+        return step.auto_pad
+    return isinstance(step, (Pad, RandomRotate, RandomRotFlip))
 
 
 def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) -> None:

@@ -16,6 +16,9 @@ from .checks import DataError, data_infos, describe, is_missing, raise_if_any
 from .faulty_images import require_whole
 from .read_cache import read_cached
 
+_KNOWN_PACKAGES = ("mmcv", "mmseg", "mmseg_u2pl")
+"""Whose transforms describe all that they do."""
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -73,7 +76,7 @@ def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]
         contents = read_cached(
             partial(_read_image, infos, loader),
             [[info["img_path"]] for info in infos],
-            _cache_key("image", loader),
+            _cache_key("image", [loader]),
             f"Reading {stream} images",
         )
         images += [
@@ -138,10 +141,11 @@ def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
     return masks
 
 
-def _cache_key(*parts: Any) -> str | None:
-    """Describe how files are read; None if a transform of one's own does not say what it does."""
-    description = repr(parts)
-    return None if " at 0x" in description else description
+def _cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
+    """Describe how files are read; None if a transform of one's own does: its code may change."""
+    # One that derives from MMSegmentation's describes itself as that does.
+    own = [step for step in steps if type(step).__module__.partition(".")[0] not in _KNOWN_PACKAGES]
+    return None if any(own) else repr((kind, steps, *more))
 
 
 def loads_masks(dataset: BaseDataset) -> bool:

@@ -49,7 +49,8 @@ def open_folder(
         classes: Names of the classes; None for those of the data set type.
 
     Returns:
-        The data set, sorted by name. Its pipeline loads masks, not images.
+        The data set, sorted by name, without files that are masks of others. Its pipeline loads
+        masks, not images.
 
     Raises:
         DataError: The data set type is unknown, an ending has no dot, or images are missing or
@@ -78,6 +79,10 @@ def open_folder(
             f"The image directory '{args.img_dir}' holds no file that ends in "
             f"'{dataset.img_suffix}'. Check it and --img-suffix."
         )
+    if not ann_file:
+        # Masks may lie beside the images, with the same ending.
+        masks = {info.get("seg_map_path") for info in dataset.data_list}
+        dataset.data_list = [info for info in dataset.data_list if info["img_path"] not in masks]
     # What is drawn from the images must not depend on the order of a list.
     dataset.data_list.sort(key=itemgetter("img_path"))
     check_files([dataset], "images", masks=False)
@@ -109,8 +114,8 @@ def left_out(dataset: BaseSegDataset) -> str | None:
     counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
     return (
         f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are left out, with "
-        f"their masks: {counts}. A data set has one ending: convert them, or split each kind for "
-        "itself with --img-suffix."
+        f"their masks: {counts}. A data set has one ending: convert them, or let each kind be a "
+        "data set of its own (img_suffix of a config, --img-suffix of tools/make_splits.py)."
     )
 
 

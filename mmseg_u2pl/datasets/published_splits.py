@@ -93,7 +93,7 @@ def read_list(path: Path) -> list[Entry]:
     if not path.is_file():
         raise DataError(f"The list '{path}' does not exist.")
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         fields = line.strip().split("\t") if "\t" in line else line.split()
         if len(fields) > 2:
             raise DataError(

@@ -15,7 +15,8 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
     """Fill in what an unlabeled data set's config leaves out.
 
     A config with a ``type`` is complete. One without takes the keys it lacks from the labeled
-    config; masks are left out of ``data_prefix`` and of the pipeline. With
+    config, but for what selects images: ``indices``, and the list if the images are elsewhere.
+    Masks are left out of ``data_prefix`` and of the pipeline. With
     ``score_pseudo_labels=True`` masks are read and hidden. Either way pixels that transforms add
     to the image are known, see :class:`MarkImagePixels`.
 
@@ -37,6 +38,9 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
             "no pipeline of its own to derive one from. Give unlabeled as a whole, with its type."
         )
     config = deepcopy(dict(labeled))
+    config.pop("indices", None)
+    if unlabeled.keys() & {"data_root", "data_prefix"}:
+        config.pop("ann_file", None)
     unlabeled = dict(unlabeled)
     scored = unlabeled.pop("score_pseudo_labels", False)
     if "data_prefix" in config and not scored:
@@ -52,10 +56,8 @@ def _hide_ground_truth(pipeline: Iterable[Mapping[str, Any]], scored: bool) -> l
         steps += _without(() if scored else GROUND_TRUTH_TRANSFORMS, [step])
         if issubclass(_kind_of(step), LoadAnnotations):
             steps.append(dict(type="MarkImagePixels"))
-    if scored:
+    if dict(type="MarkImagePixels") in steps:
         steps.append(dict(type="HideGroundTruth"))
-    elif dict(type="MarkImagePixels") in steps:
-        steps.append(dict(type="HideGroundTruth", known=False))
     return steps
 
 

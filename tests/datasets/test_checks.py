@@ -77,6 +77,10 @@ class TestSplit:
         with pytest.raises(DataError, match=r"validation: .*has blank lines:\n  line 2"):
             check_split(listed(root, ["a", " "]), "validation")
 
+    def test_byte_order_mark(self, root):
+        with pytest.raises(DataError, match=r"begins with a byte order mark.* Save it as UTF-8 wi"):
+            check_split(listed(root, ["\ufeffa"]), "labeled")
+
     def test_ten_offenders_are_shown(self, root):
         with pytest.raises(DataError, match=r"line 18\n  line 20\n  and 2 more\nRemove"):
             check_split(listed(root, ["a", ""] * 12), "labeled")

@@ -19,6 +19,7 @@ class TestReadList:
         [
             ("2007_000032\n2007_000039", [("2007_000032", ""), ("2007_000039", "")]),
             ("2007_000032\r\n", [("2007_000032", "")]),
+            ("\ufeff2007_000032\n", [("2007_000032", "")]),
             ("leftImg8bit/a/b.png\n\n", [("leftImg8bit/a/b.png", "")]),
             ("/images/a.png\t/segmentation/a.png\n", [("/images/a.png", "/segmentation/a.png")]),
             ("/my images/a.png\t/m/a.png\n", [("/my images/a.png", "/m/a.png")]),
@@ -29,7 +30,7 @@ class TestReadList:
         ],
     )
     def test_formats(self, tmp_path, text, entries):
-        (tmp_path / "list.txt").write_text(text, newline="")
+        (tmp_path / "list.txt").write_text(text, newline="", encoding="utf-8")
         assert read_list(tmp_path / "list.txt") == [Entry(*entry) for entry in entries]
 
     def test_bad_lists(self, tmp_path):

@@ -186,12 +186,21 @@ class TestUnlabeledPipeline:
             {"type": "Pad", "size": (8, 8)},
             {"type": "RandomRotate", "prob": 0.5, "degree": 10},
             {"type": "RandomRotFlip"},
+            {"type": "CenterCrop", "crop_size": (8, 8), "auto_pad": True},
+            {"type": "RandomCutOut", "prob": 1.0, "n_holes": 1, "cutout_shape": (2, 2)}
+            | {"seg_fill_in": 255},
         ],
     )
     def test_pixels_beside_the_image_are_refused_unless_they_are_marked(self, root, step):
-        match = f"{step['type']}, whose pixels would get pseudo-labels. Put MarkImagePixels"
-        mark, hide = {"type": "MarkImagePixels"}, {"type": "HideGroundTruth", "known": False}
-        for pipeline in [LOAD, step, PACK], [LOAD, mark, step, PACK]:
+        match = (
+            f"{step['type']}, whose pixels would get pseudo-labels. Put MarkImagePixels before it"
+        )
+        mark, hide = {"type": "MarkImagePixels"}, {"type": "HideGroundTruth"}
+        for pipeline in (
+            [LOAD, step, PACK],
+            [LOAD, mark, step, PACK],
+            [LOAD, step, mark, PACK, hide],
+        ):
             with pytest.raises(DataError, match=match):
                 SemiDataset(labeled(root), unlabeled(root, pipeline=pipeline))
         marked = unlabeled(root, pipeline=[LOAD, mark, step, PACK, hide])

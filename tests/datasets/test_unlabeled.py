@@ -31,7 +31,7 @@ def test_what_is_left_out_is_taken_from_the_labeled_config():
             dict(type="MarkImagePixels"),
             dict(type="RandomCrop", crop_size=(8, 8)),
             dict(type="PackSegInputs"),
-            dict(type="HideGroundTruth", known=False),
+            dict(type="HideGroundTruth"),
         ],
     )
     # The labeled config is not changed by it.
@@ -41,8 +41,17 @@ def test_what_is_left_out_is_taken_from_the_labeled_config():
 
 def test_what_is_given_stays():
     unlabeled = dict(data_prefix=dict(img_path="more"), pipeline=[dict(type="PackSegInputs")])
-    completed = complete_unlabeled(LABELED, unlabeled)
-    assert completed == LABELED | unlabeled
+    completed = complete_unlabeled(LABELED, unlabeled | dict(ann_file="more.txt"))
+    assert completed == LABELED | unlabeled | dict(ann_file="more.txt")
+
+
+@pytest.mark.parametrize("place", [dict(data_root="more"), dict(data_prefix=dict(img_path="more"))])
+def test_what_selects_labeled_images_selects_no_unlabeled_ones(place):
+    few = dict(LABELED, indices=4)
+    assert "ann_file" not in complete_unlabeled(few, place)
+    listed = complete_unlabeled(few, dict(ann_file="unlabeled.txt"))
+    assert "indices" not in listed
+    assert listed["ann_file"] == "unlabeled.txt"
 
 
 def test_config_with_a_type_is_complete():
@@ -102,6 +111,6 @@ def test_transforms_given_as_classes():
     pack = dict(type="PackSegInputs")
     load = dict(type=LoadAnnotations)
     assert strip_ground_truth([load, pack]) == [pack]
-    mark, hide = dict(type="MarkImagePixels"), dict(type="HideGroundTruth", known=False)
+    mark, hide = dict(type="MarkImagePixels"), dict(type="HideGroundTruth")
     completed = complete_unlabeled(dict(LABELED, pipeline=[load, pack]), dict(ann_file="u.txt"))
     assert completed["pipeline"] == [mark, pack, hide]

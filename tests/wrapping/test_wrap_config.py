@@ -59,6 +59,13 @@ def fails(capsys, match, plain, *arguments, **lists):
     assert not Path("out/wrapped.py").exists()
 
 
+@TRANSFORMS.register_module()
+class NeedsMaskFile(BaseTransform):
+    def transform(self, results):
+        assert results["seg_map_path"]
+        return results
+
+
 def images(cfg, stream):
     """Names of the images that a stream of the written config lists."""
     semi = DATASETS.build(cfg.train_dataloader.dataset)
@@ -152,6 +159,16 @@ def test_folder_of_unlabeled_images(root, tmp_path):
     assert images(cfg, "unlabeled") == ["x", "y", "z"]
 
 
+def test_images_of_a_folder_with_another_ending_are_warned_of(root, tmp_path, capsys):
+    write_images(tmp_path, "xyz", images="found")
+    (tmp_path / "found/x.jpg").rename(tmp_path / "found/x.JPG")
+    plain = plain_config(root)
+    plain.train_dataloader.dataset.update(ann_file="val.txt")
+    write_config("plain.py", plain)
+    assert images(wrap("plain.py", unlabeled=["found"]), "unlabeled") == ["y", "z"]
+    assert "1 images of " in capsys.readouterr().out
+
+
 def test_sup_only_twin(root, capsys):
     repeated = dict(type="RepeatDataset", times=9, dataset=dataset(root, indices=1))
     plain = plain_config(root)
@@ -231,7 +248,8 @@ class TestSeveralDataSets:
         unlabeled = cfg.train_dataloader.dataset.unlabeled
         assert unlabeled.data_prefix == dict(img_path="images")
         assert [step.type for step in unlabeled.pipeline] == [
-            step["type"] for step in PIPELINE if step["type"] != "LoadAnnotations"
+            *(step["type"].replace("LoadAnnotations", "MarkImagePixels") for step in PIPELINE),
+            "HideGroundTruth",
         ]
         assert images(cfg, "labeled") == ["a", "b"]
         assert images(cfg, "unlabeled") == ["c", "d", "e"]
@@ -463,7 +481,7 @@ class TestErrors:
         plain.train_dataloader.dataset.pipeline = [dict(type="NoSuchTransform"), *PIPELINE]
         write_config("plain.py", plain)
         fails(capsys, "the training data do not build: KeyError", "plain.py")
-        needs_masks = dict(type="InvertMask")
+        needs_masks = dict(type="NeedsMaskFile")
         plain.train_dataloader.dataset.pipeline = [*PIPELINE[:2], needs_masks, PIPELINE[-1]]
         write_config("plain.py", plain)
         fails(capsys, "the pipeline of the unlabeled images fails on", "plain.py")
