@@ -231,6 +231,9 @@ def test_data_root_moves_the_data_sets_in_it(
         {"data_root": "older"},
         {"data_root": "elsewhere"},
     ]
+    trainer.main([config, "--cfg-options", "data_root=s3://bucket/new/"])
+    roots = [dataset.data_root for dataset in runner.cfg.train_dataloader.datasets]
+    assert roots == ["s3://bucket/new", "s3://bucket/new/val", "older", "elsewhere"]
 
 
 def test_data_root_of_a_config_without_one(

@@ -36,6 +36,7 @@ runs = [
         name=name,
         config="configs/u2pl/u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_"
         "camvid-240x180-1of8-128x128.py",
+        seeds=[0, 1, 2],
         options=changes,
     )
     for name, changes in SWITCHES.items()

@@ -16,7 +16,7 @@ from .checks import DataError, data_infos, describe, is_missing, raise_if_any
 from .faulty_images import require_whole
 from .read_cache import read_cached
 
-_KNOWN_PACKAGES = ("mmcv", "mmseg", "mmseg_u2pl")
+_KNOWN_PACKAGES = {"mmcv", "mmseg", "mmseg_u2pl"}
 """Whose transforms describe all that they do."""
 
 
@@ -144,8 +144,8 @@ def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
 def _cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
     """Describe how files are read; None if a transform of one's own does: its code may change."""
     # One that derives from MMSegmentation's describes itself as that does.
-    own = [step for step in steps if type(step).__module__.partition(".")[0] not in _KNOWN_PACKAGES]
-    return None if any(own) else repr((kind, steps, *more))
+    packages = {type(step).__module__.partition(".")[0] for step in steps if step is not None}
+    return repr((kind, steps, *more)) if packages <= _KNOWN_PACKAGES else None
 
 
 def loads_masks(dataset: BaseDataset) -> bool:

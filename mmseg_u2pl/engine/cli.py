@@ -156,17 +156,18 @@ def replace_data_root(cfg: Config, new: str) -> None:
             "--cfg-options: the config has no data_root of its own that its data sets share; give "
             "that of each, such as train_dataloader.dataset.data_root=..."
         )
-    _move_data(cfg, Path(cfg.data_root), Path(new))
+    # Not paths: a root may be a URL.
+    _move_data(cfg, cfg.data_root.rstrip("/"), new.rstrip("/"))
 
 
-def _move_data(node: object, old: Path, new: Path) -> None:
+def _move_data(node: object, old: str, new: str) -> None:
     """Let each ``data_root`` that is ``old``, or below it, lie in ``new``."""
     if isinstance(node, (list, tuple)):
         for child in node:
             _move_data(child, old, new)
     elif isinstance(node, (dict, Config)):
         root = node.get("data_root")
-        if isinstance(root, str) and Path(root).is_relative_to(old):
-            node["data_root"] = str(new / Path(root).relative_to(old))
+        if isinstance(root, str) and f"{root}/".startswith(f"{old}/"):
+            node["data_root"] = new + root[len(old) :]
         for child in node.values():
             _move_data(child, old, new)
