@@ -27,17 +27,21 @@ ARMS = {
         "model.confidence_weight": True,
         "model.entropy_filter": False,
     },
+    "U2PL best, entropy_filter=False": {
+        "model.variant": "best",
+        "model.entropy_filter": False,
+    },
     "U2PL photometric": {"model.photometric": True},
 }
 SUP, ALL, CUTMIX = "sup-only", "all labels", "CutMix + Mean Teacher"
 PAPER, BEST = "U2PL paper", "U2PL best"
-WEIGHTED = "U2PL best, confidence_weight"
+WEIGHTED, ALL_PIXELS = "U2PL best, confidence_weight", "U2PL best, entropy_filter=False"
 COMPARED, ALSO = [SUP, CUTMIX, PAPER, BEST], ["Mean Teacher", "U2PL reference"]
 SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", [SUP], SEEDS),
     ("1/8", "long", [SUP], SEEDS),
-    ("1/8", "late", [*COMPARED, *ALSO, WEIGHTED], SEEDS),
+    ("1/8", "late", [*COMPARED, *ALSO, WEIGHTED, ALL_PIXELS], SEEDS),
     ("1/8", "late", [ALL, "U2PL photometric"], [0]),
     ("0006R0", "start", [SUP], SEEDS),
     ("0006R0", "early", [SUP, CUTMIX, PAPER, BEST, "U2PL photometric"], SEEDS),
@@ -49,7 +53,7 @@ RUNS = [  # share, schedule, arms, seeds
     ("1/16", "early", [SUP, CUTMIX, PAPER], [0]),
     ("1/16", "long", [SUP], SEEDS[:2]),
     ("1/16", "late", [*COMPARED, WEIGHTED], SEEDS[:2]),
-    ("1/16", "late", ALSO, [0]),
+    ("1/16", "late", [*ALSO, ALL_PIXELS], [0]),
     ("1/4", "start", [SUP], SEEDS),
     ("1/4", "long", [SUP], SEEDS),
     ("1/4", "late", [*COMPARED, WEIGHTED], SEEDS),
