@@ -114,9 +114,11 @@ def test_all_problems_and_warnings_are_told(root, capsys):
     [
         (["model.type=U2PL"], "train_dataloader.dataset is a BaseSegDataset, and the model"),
         (["model.decode_head.1.num_classes=3"], "The model has num_classes=3"),
+        (["model.decode_head.1.ignore_index=9"], "training: masks hold 255, which the data set"),
     ],
 )
 def test_model_and_data_must_fit(root, capsys, options, problem):
+    write_mask(root / "labels/a.png", [1, 0, 255], (4, 6))
     assert run(root, PLAIN, *options) == 1
     assert f"problem: {problem}" in capsys.readouterr().out
 
@@ -171,7 +173,7 @@ def test_num_classes_of_shipped_configs(config):
     require_packages(str(config.relative_to(ROOT)))
     cfg = Config.fromfile(config)
     classes = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO["classes"]
-    assert TOOL.num_classes(cfg.model) == len(classes)
+    assert TOOL.last_head(cfg.model).num_classes == len(classes)
 
 
 def test_help(capsys):

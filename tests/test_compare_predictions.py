@@ -194,6 +194,14 @@ def test_no_scenes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
     assert_matches(capsys.readouterr().err, "--scenes must be an integer of at least 1, got 0")
 
 
+def test_config_without_test_images(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        tool.main([*arguments, "--cfg-options", "test_dataloader=None"])
+    assert_matches(capsys.readouterr().err, "has no test_dataloader, which this tool reads")
+
+
 def test_one_folder_is_nothing_to_compare(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

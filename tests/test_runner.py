@@ -149,10 +149,16 @@ def test_browse_draws_what_student_and_teacher_are_fed(trained, data, tmp_path):
 
 def test_browse_names_what_it_cannot_use(tmp_path):
     suponly = next((ROOT / "configs/suponly").glob("*builtin-1of16*.py"))
+    plain = tmp_path / "plain.py"
+    plain.write_text(
+        f"_base_ = {str(CONFIG)!r}\nmodel = dict(_delete_=True, **_base_.model.segmentor)\n"
+    )
     for arguments, message in (
-        ((suponly,), "the model of .* is EncoderDecoder, which sees no unlabeled images"),
+        ((suponly,), "is a BuiltinDataset, which has no unlabeled images; give a config with U2PL"),
         ((CONFIG, "--progress", "2"), r"--progress in \[0, 1\]"),
         ((CONFIG, "--cfg-options", "data_root=nowhere"), "nowhere"),
+        ((plain,), "the model of .* is EncoderDecoder, which sees no unlabeled images"),
+        ((CONFIG, "--cfg-options", "train_dataloader=None"), "has no train_dataloader, which"),
     ):
         done = run_tool("browse_semi_dataset.py", *map(str, arguments), cwd=tmp_path)
         assert done.returncode == 2, done.stderr

@@ -18,6 +18,7 @@ visualizer = dict(type='SegLocalVisualizer')
 test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))
 test_evaluator = dict(type='IoUMetric')
 """
+NO_HOOK = CONFIG + "default_hooks = dict()"
 TTA = """
 tta_model = dict(type='SegTTAModel')
 tta_pipeline = [dict(type='TestTimeAug')]
@@ -130,6 +131,11 @@ def test_test_argument_errors(
         ("train", ["gone.py"], "config 'gone.py' does not exist"),
         ("train", ["mmseg_u2pl::u2pl/gone.py"], "config 'mmseg_u2pl::u2pl/gone.py': file \""),
         ("train", ["CONFIG", "--resume", "gone.pth"], "--resume 'gone.pth' does not exist"),
+        (
+            "train",
+            ["CONFIG", "--cfg-options", "work_dir"],
+            "argument --cfg-options: 'work_dir' is ",
+        ),
         ("test", ["gone.py", "net.pth"], "config 'gone.py' does not exist"),
         ("test", ["CONFIG", "gone.pth"], "checkpoint 'gone.pth' does not exist"),
         (
@@ -374,8 +380,14 @@ def test_tta_wraps_the_model(tester: ModuleType, runner: FakeRunner, config: str
     ("text", "arguments", "message"),
     [
         (CONFIG, ["--tta"], "--tta needs tta_model in the config, and it has none"),
-        ("default_hooks = dict()", ["--show"], "dict(type='SegVisualizationHook')"),
-        ("default_hooks = dict()", ["--show-dir", "x"], "dict(type='SegVisualizationHook')"),
+        (NO_HOOK, ["--show"], "dict(type='SegVisualizationHook')"),
+        (NO_HOOK, ["--show-dir", "x"], "dict(type='SegVisualizationHook')"),
+        (
+            "test_evaluator = dict()",
+            [],
+            "net_voc.py' has no test_dataloader, which this tool reads",
+        ),
+        ("test_dataloader = dict()", ["--out", "x"], "net_voc.py' has no test_evaluator, which"),
     ],
 )
 def test_test_config_errors(

@@ -24,7 +24,12 @@ from mmseg.registry import MODELS
 from rich.progress import track
 
 from mmseg_u2pl.datasets.checks import DataError
-from mmseg_u2pl.engine.cli import add_config_arguments, ignore_warnings_of_the_stack, load_config
+from mmseg_u2pl.engine.cli import (
+    add_config_arguments,
+    ignore_warnings_of_the_stack,
+    load_config,
+    require_unlabeled_images,
+)
 from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models import U2PL, StepView
 from mmseg_u2pl.visualization import draw_step
@@ -80,6 +85,7 @@ def browse(args: argparse.Namespace) -> None:
     """Send batches through the model and draw them."""
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
+    require_unlabeled_images(cfg, args.config)
     set_random_seed(args.seed)
     model = build_model(args, cfg.model)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)

@@ -50,10 +50,10 @@ def loop_class(train_cfg: Mapping[str, Any]) -> type:
     return LOOPS.get(train_cfg["type"])
 
 
-def num_classes(model: Mapping[str, Any]) -> int | None:
-    """What a model config says of the number of classes; building the model would take longer."""
+def last_head(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Config of a model's last decode head; building the model would take longer."""
     head = model.get("segmentor", model).get("decode_head", {})
-    return (head[-1] if isinstance(head, Sequence) else head).get("num_classes")
+    return head[-1] if isinstance(head, Sequence) else head
 
 
 def check_config(cfg: Config) -> DataReport:
@@ -65,7 +65,9 @@ def check_config(cfg: Config) -> DataReport:
     init_default_scope(cfg.get("default_scope", "mmseg"))
     train = build_dataloader(cfg.train_dataloader, "training")
     val = cfg.get("val_dataloader") and build_dataloader(cfg.val_dataloader, "validation")
-    report = check_data(train.dataset, val and val.dataset, num_classes(cfg.model))
+    head = last_head(cfg.model)
+    values = head.get("num_classes"), head.get("ignore_index", 255)  # MMSegmentation's default
+    report = check_data(train.dataset, val and val.dataset, *values)
     is_semi = issubclass(MODELS.get(cfg.model.type), SemiSegmentor)
     if is_semi or isinstance(train.dataset, SemiDataset):
         report.note(check_sampler, train, loop_class(cfg.train_cfg))

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mmseg_u2pl.datasets.annotations import open_upright
-from mmseg_u2pl.engine.cli import add_config_arguments, load_config
+from mmseg_u2pl.engine.cli import add_config_arguments, load_config, require_key
 from mmseg_u2pl.models.options import require_count
 from mmseg_u2pl.visualization import draw_comparison, paint_labels
 
@@ -239,6 +239,7 @@ def compare(args: argparse.Namespace) -> None:
     if len(set(names)) < max(2, len(names)):
         raise ValueError(f"--predictions needs two or more folders of different names, got {names}")
     cfg = load_config(args)
+    require_key(cfg, args.config, "test_dataloader")
     init_default_scope(cfg.get("default_scope", "mmseg"))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     scenes = Scenes(dataset, args.predictions)

@@ -58,6 +58,8 @@ def export(args: argparse.Namespace) -> None:
         OSError: A file is missing or cannot be written.
         ValueError: Config or checkpoint are of another kind.
     """
+    if args.out.is_dir():
+        raise ValueError(f"out is a file to write, and '{args.out}' is a folder")
     if args.out.exists() and args.out.samefile(args.checkpoint):
         raise ValueError("out would replace the checkpoint; give another name")
     cfg = read_config(args.config)

@@ -41,9 +41,14 @@ from mmseg_u2pl.datasets.annotations import BACKGROUND, open_upright
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.file_contents import check_images, read_images
 from mmseg_u2pl.datasets.image_folder import image_names
-from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
-from mmseg_u2pl.engine.cli import add_config_arguments, ignore_warnings_of_the_stack, load_config
+from mmseg_u2pl.engine.cli import (
+    add_config_arguments,
+    ignore_warnings_of_the_stack,
+    load_config,
+    require_key,
+    require_unlabeled_images,
+)
 from mmseg_u2pl.engine.resuming import require_checkpoint
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.models.semi_segmentor import ROLES, SemiSegmentor
@@ -157,18 +162,9 @@ def open_unlabeled(cfg: Config) -> tuple[list[BaseSegDataset], ClassMeta]:
     """The unlabeled data sets of a config, with the transforms of its test pipeline.
 
     The classes are those of the labeled data set: the metainfo of the unlabeled ones has no use.
-
-    Raises:
-        ValueError: The config has none.
     """
-    dataset = cfg.train_dataloader.dataset
-    if DATASETS.get(dataset.type) is not SemiDataset:
-        raise ValueError(
-            f"train_dataloader.dataset is a {dataset.type}, which has no unlabeled images; give a "
-            "config with U2PL, such as tools/wrap_config.py writes"
-        )
     pipeline = strip_ground_truth(cfg.test_dataloader.dataset.pipeline)
-    streams = DATASETS.build(dataset)
+    streams = DATASETS.build(cfg.train_dataloader.dataset)
     leaves = streams.unlabeled_datasets
     for leaf in leaves:
         leaf.pipeline = Compose(pipeline)
@@ -224,7 +220,7 @@ def predict(
 
 
 def max_entropy(model: SemiSegmentor) -> float:
-    return math.log(max(model.num_classes, 2))
+    return math.log(model.num_classes)
 
 
 def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
@@ -323,6 +319,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"'{args.out}' is not empty; give another folder")
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
+    require_unlabeled_images(cfg, args.config)
+    require_key(cfg, args.config, "test_dataloader")
     args.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".entropy-", dir=args.out) as scratch:
         ranking = write_masks(args, cfg, Path(scratch))

@@ -11,7 +11,13 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_u2pl.engine.cli import UsageError, add_common_arguments, load_config, require_path
+from mmseg_u2pl.engine.cli import (
+    UsageError,
+    add_common_arguments,
+    load_config,
+    require_key,
+    require_path,
+)
 from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
 
 
@@ -87,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         require_path("checkpoint", args.checkpoint)
         cfg = load_config(args)
+        for key in ("test_dataloader", "test_evaluator"):
+            require_key(cfg, args.config, key)
     except UsageError as error:
         parser.error(str(error))
     try:

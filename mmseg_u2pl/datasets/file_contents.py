@@ -276,6 +276,29 @@ def check_masks(masks: Sequence[MaskFile], num_classes: int, stream: str = "labe
     )
 
 
+def check_ignore_index(
+    masks: Sequence[MaskFile], model_ignore_index: int, stream: str = "labeled"
+) -> None:
+    """Check that the model ignores what the data set does.
+
+    Args:
+        masks: What :func:`read_masks` returned.
+        model_ignore_index: Value without a label to the model's loss.
+        stream: The name the message begins with.
+
+    Raises:
+        DataError: Masks hold a value that the data set alone ignores; training stops at it, or
+            takes it for a class.
+    """
+    ignored = {mask.ignore_index for mask in masks if mask.ignore_index in mask.pixels}
+    if unknown := sorted(ignored - {model_ignore_index}):
+        raise DataError(
+            f"{stream}: masks hold {unknown[0]}, which the data set ignores (its ignore_index) and "
+            f"the model does not: to it, {model_ignore_index} has no label. Set "
+            f"ignore_index={unknown[0]} in every head of the model."
+        )
+
+
 def ignored_foreground(masks: Sequence[MaskFile], stream: str = "labeled") -> str | None:
     """Look for masks of two classes that were drawn as 0 and 255.
 

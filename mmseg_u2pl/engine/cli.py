@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+
+from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 _ALIKE = 0.8
 """Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
@@ -21,6 +25,22 @@ model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
 
 class UsageError(ValueError):
     """The command line names something that is not there; to be told by ``parser.error``."""
+
+
+class _OptionsAction(DictAction):
+    """MMEngine's, which takes apart what has no equals sign too, and fails."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for value in values:
+            if "=" not in value:
+                raise argparse.ArgumentError(self, f"{value!r} is not KEY=VALUE")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +77,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=_OptionsAction,
         default={},
         metavar="KEY=VALUE",
         help="change config values, e.g. train_cfg.max_iters=100 "
@@ -120,6 +140,40 @@ def _check_keys(cfg: Config, keys: Iterable[str]) -> None:
             raise UsageError(
                 f"--cfg-options: no key {name} in the config; did you mean {close[0]}?"
             )
+
+
+def require_key(cfg: Config, path: str, key: str) -> None:
+    """Refuse a config that lacks what a tool reads.
+
+    Args:
+        cfg: The config.
+        path: Where it was read, as on the command line.
+        key: What is read.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    if cfg.get(key) is None:
+        raise UsageError(f"the config '{path}' has no {key}, which this tool reads; add one")
+
+
+def require_unlabeled_images(cfg: Config, path: str) -> None:
+    """Refuse a config whose training data are labeled images alone.
+
+    Args:
+        cfg: The config.
+        path: Where it was read, as on the command line.
+
+    Raises:
+        UsageError: ``train_dataloader.dataset`` is no :class:`SemiDataset`.
+    """
+    require_key(cfg, path, "train_dataloader")
+    kind = cfg.train_dataloader.dataset.type
+    if DATASETS.get(kind) is not SemiDataset:
+        raise UsageError(
+            f"train_dataloader.dataset of '{path}' is a {kind}, which has no unlabeled images; "
+            "give a config with U2PL, such as tools/wrap_config.py writes"
+        )
 
 
 def require_path(argument: str, path: str) -> None:

@@ -77,7 +77,12 @@ class DataReport:
             return None
 
 
-def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> DataReport:
+def check_data(
+    train: Any,
+    val: Any | None,
+    model_num_classes: int | None,
+    model_ignore_index: int | None = None,
+) -> DataReport:
     """Check lists, files, masks and class counts of a training.
 
     Split lists, files on disk, images listed twice or in two streams, the number of classes,
@@ -89,6 +94,7 @@ def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> Da
         val: The validation data set, None if there is none. Kinds that have no list, such as the
             slice that ``num_batch_per_epoch`` makes, are left out.
         model_num_classes: The model's number of classes, None if it does not say.
+        model_ignore_index: What has no label to the model's loss, None if it does not say.
 
     Returns:
         All that was found.
@@ -105,7 +111,7 @@ def check_data(train: Any, val: Any | None, model_num_classes: int | None) -> Da
     report.note(checks.check_overlap, streams)
     for name, datasets in streams.items():
         max_faulty = train.max_faulty if name == "unlabeled" else 0
-        report.streams[name] = _read_stream(report, name, datasets, max_faulty)
+        report.streams[name] = _read_stream(report, name, datasets, max_faulty, model_ignore_index)
     _warn_of_empty_classes(report)
     return report
 
@@ -131,7 +137,11 @@ def _listed(dataset: Any) -> list[BaseDataset]:
 
 
 def _read_stream(
-    report: DataReport, name: str, datasets: Sequence[BaseDataset], max_faulty: int
+    report: DataReport,
+    name: str,
+    datasets: Sequence[BaseDataset],
+    max_faulty: int,
+    model_ignore_index: int | None,
 ) -> StreamReport:
     """Read and check the images or masks of a stream."""
     num_images = sum(len(dataset) for dataset in datasets)
@@ -149,6 +159,8 @@ def _read_stream(
     num_classes = len(report.classes)
     if num_classes:
         report.note(file_contents.check_masks, masks, num_classes, name)
+    if name != "validation" and model_ignore_index is not None:  # no loss sees that stream
+        report.note(file_contents.check_ignore_index, masks, model_ignore_index, name)
     if warning := file_contents.ignored_foreground(masks, name):
         report.warnings.append(warning)
     sizes = Counter(mask.image_size for mask in masks if mask.image_size)
@@ -193,6 +205,12 @@ def check_sampler(dataloader: DataLoader, loop: type) -> None:
             "unlabeled images in no fixed proportion. Set sampler=dict(type='DualStreamSampler')."
         )
     check_batch_size(batch_sampler.batch_size, sampler.ratio)
+    if not (sampler.infinite or len(dataloader)):
+        raise DataError(
+            f"An epoch is {len(sampler)} images of each process, and with drop_last=True and "
+            f"batch_size={batch_sampler.batch_size} it has no step. Leave drop_last out of "
+            "train_dataloader, or set a smaller batch_size."
+        )
     if issubclass(loop, EpochBasedTrainLoop) and sampler.infinite:
         raise DataError(
             "With EpochBasedTrainLoop an epoch of this sampler never ends. "

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.nn import ModuleList
 from torch.utils.data import DataLoader
 
 from mmseg_u2pl.datasets.checks import DataError, describe
@@ -118,6 +119,11 @@ def _warn_of_single_images(dataloader: DataLoader, rules: Rules) -> None:
         )
 
 
+def _last_head(model: Any) -> Any:
+    head = getattr(model, "decode_head", None)
+    return head[-1] if isinstance(head, ModuleList) else head
+
+
 def check_run(runner: Runner) -> None:
     """Run all checks on a runner with built loops, in this process.
 
@@ -134,7 +140,8 @@ def check_run(runner: Runner) -> None:
     if isinstance(model, U2PL):
         _warn_of_single_images(runner.train_dataloader, model.rules)
     val = None if runner.val_loop is None else runner.val_dataloader.dataset
-    report = check_data(train, val, getattr(model, "num_classes", None))
+    ignore_index = getattr(_last_head(model), "ignore_index", None)
+    report = check_data(train, val, getattr(model, "num_classes", None), ignore_index)
     for warning in report.warnings:
         print_log(warning, "current", logging.WARNING)
     if report.problems:

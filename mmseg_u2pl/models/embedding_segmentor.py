@@ -47,6 +47,10 @@ class Projector(BaseModule):
         kernel_size: Of the blocks. The paper's network uses 3; 1 costs a ninth and does where the
             tapped features come from a decode head's own spatial convolutions.
         norm_cfg: Norm layer of the blocks.
+
+    Raises:
+        TypeError: If ``norm_cfg`` is no dictionary.
+        ValueError: If a number is out of its range, or the norm layer does not fit the channels.
     """
 
     def __init__(
@@ -66,17 +70,17 @@ class Projector(BaseModule):
             raise ValueError(f"the projector's kernel_size must be odd, got {kernel_size}")
         self.embed_dims = embed_dims
         hidden = max(in_channels // 2, 1)
+        norm_cfg = norm_cfg or dict(type="BN")
         widths = [in_channels] + [hidden] * num_convs
-        blocks = [
-            ConvModule(
-                width_in,
-                width_out,
-                kernel_size,
-                padding=kernel_size // 2,
-                norm_cfg=norm_cfg or dict(type="BN"),
-            )
-            for width_in, width_out in pairwise(widths)
-        ]
+        options = dict(padding=kernel_size // 2, norm_cfg=norm_cfg)
+        try:
+            blocks = [ConvModule(*pair, kernel_size, **options) for pair in pairwise(widths)]
+        except ValueError as error:  # of GroupNorm
+            raise ValueError(
+                f"the projector's blocks have {hidden} channels, half of those that enter "
+                f"embedding_source, and its norm layer, {norm_cfg}, does not fit: {error}. Give it "
+                "another, such as projector=dict(norm_cfg=dict(type='GN', num_groups=1))"
+            ) from error
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
 
@@ -108,8 +112,8 @@ class EmbeddingSegmentor(BaseModule):
             tapped module unless it is given here.
 
     Raises:
-        ValueError: If the tap does not exist, its width cannot be read, or the decode head gives
-            no scores of classes for each pixel.
+        ValueError: If the tap does not exist, its width cannot be read, the decode head gives no
+            scores of classes for each pixel, or there is but one class.
         ImportError: If the segmentor needs a package that cannot be imported.
     """
 
@@ -121,6 +125,12 @@ class EmbeddingSegmentor(BaseModule):
         self.segmentor: BaseSegmentor = MODELS.build(ConfigDict(segmentor))
         if not getattr(self.segmentor, "with_decode_head", False):
             raise ValueError(f"the segmentor {type(self.segmentor).__name__} has no decode_head")
+        if self.segmentor.num_classes < 2:
+            raise ValueError(
+                "the segmentor has num_classes=1, and classes are told apart from each other; for "
+                "foreground and background set num_classes=2 in every head, and out_channels=1 for "
+                "a single channel"
+            )
         self.embedding_source = embedding_source or self._default_source()
         options = dict(projector or {})
         if "in_channels" not in options:

@@ -113,14 +113,13 @@ class U2PL(SemiSegmentor):
         rules = Rules(**{name: options.pop(name) for name in self.OPTIONS if name in options})
         super().__init__(segmentor, **options)
         self.rules = rules
-        num_classes = max(self.num_classes, 2)
         self.alignment: DistributionAlignment | None = None
         if rules.distribution_alignment:
-            self.alignment = DistributionAlignment(num_classes)
+            self.alignment = DistributionAlignment(self.num_classes)
         self.observer: Callable[[StepView], None] | None = None
         defaults = dict(
             type="UnreliableContrastiveHead",
-            num_classes=num_classes,
+            num_classes=self.num_classes,
             embed_dims=self.student.projector.embed_dims,
         )
         self.contrastive_head = MODELS.build(defaults | head)
@@ -247,7 +246,7 @@ class U2PL(SemiSegmentor):
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
         if self.rules.confidence_weight:
-            sure = confidence(teacher.pseudo.entropy, max(self.num_classes, 2))
+            sure = confidence(teacher.pseudo.entropy, self.num_classes)
             kept = sure.masked_fill(~kept, 0.0)  # not a product: what is left out may be NaN
         logits = self._resize(logits, label.shape[-2:])
         return unsupervised_loss(logits, label, kept, valid, sum_over_ranks)

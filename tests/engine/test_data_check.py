@@ -105,6 +105,26 @@ def test_training_may_not(root):
     assert report.streams["training"].pixels is None
 
 
+def test_what_the_model_does_not_ignore(root):
+    train = semi(root, "ab", "cd")
+    assert check_data(train, None, 3, 255).problems == []
+    (problem,) = check_data(train, build(root, "ef"), 3, 254).problems
+    assert problem == (
+        "labeled: masks hold 255, which the data set ignores (its ignore_index) and the model does "
+        "not: to it, 254 has no label. Set ignore_index=255 in every head of the model."
+    )
+
+
+def test_what_the_data_set_ignores_need_not_be_in_the_masks(root):
+    train = build(root, "ab", ignore_index=100)
+    write_mask(root / "labels/a.png", [1, 1, 0], size=(4, 6))
+    write_mask(root / "labels/b.png", [1, 1, 0], size=(5, 6))
+    assert check_data(train, None, 3, 255).problems == []
+    write_mask(root / "labels/b.png", [1, 100, 0], size=(5, 6))
+    (problem,) = check_data(train, None, 3, 255).problems
+    assert problem.startswith("training: masks hold 100, which the data set ignores")
+
+
 def test_no_class_names(root):
     report = check_data(build(root, "ab", metainfo={}), None, 3)
     (problem,) = report.problems

@@ -205,6 +205,22 @@ class TestFindings:
         with pytest.raises(DataError, match="num_classes=19"):
             check_run(runner)
 
+    @pytest.mark.parametrize("cascade", [False, True])
+    def test_ignored_value_of_the_decode_head(self, root, cascade):
+        write_mask(root, "b", 255)
+        runner = built(run_config(root))
+        runner.model = tiny_u2pl(tiny_segmentor(11, ignore_index=254))
+        if cascade:
+            segmentor = runner.model.student.segmentor
+            segmentor.decode_head = torch.nn.ModuleList(
+                [torch.nn.Identity(), segmentor.decode_head]
+            )
+            runner.model.predict_with = "student"
+        with pytest.raises(
+            DataError, match=r"^labeled: masks hold 255, .* to it, 254 has no label"
+        ):
+            check_run(runner)
+
 
 def plain_config(root, **changes):
     """A run in which all images are labeled."""
@@ -301,6 +317,15 @@ class TestSampler:
     def test_endless_epochs(self, root):
         changes = {"train_dataloader.sampler.infinite": True}
         fails(run_config(root, loop="EpochBasedTrainLoop", **changes), "never ends.*infinite=False")
+
+    @pytest.mark.parametrize("drop_last", [False, True])
+    def test_epochs_without_a_step(self, root, drop_last):
+        changes = {"train_dataloader.batch_size": 8, "train_dataloader.drop_last": drop_last}
+        config = run_config(root, loop="EpochBasedTrainLoop", **changes)
+        if drop_last:
+            fails(config, "An epoch is 6 images of each process, .* batch_size=8 it has no step")
+        else:
+            check_run(built(config))
 
     def test_ending_iterations(self, root):
         changes = {"train_dataloader.sampler.infinite": False}

@@ -175,6 +175,11 @@ class TestErrors:
         assert "out would replace the checkpoint" in capsys.readouterr().err
         assert checkpoint.stat().st_mtime_ns == before
 
+    def test_out_is_a_folder(self, run, tmp_path, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            export(run, tmp_path)
+        assert f"out is a file to write, and '{tmp_path}' is a folder" in capsys.readouterr().err
+
     def test_role(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):
             export(run, tmp_path / "out.pth", "--from", "both")
