@@ -88,6 +88,7 @@ runs = [
         "confidence_weight=True, entropy_filter=False", confidence_weight=True, entropy_filter=False
     ),
     variation("distribution_alignment=True", distribution_alignment=True),
+    variation("variant=best", variant="best"),
     variation("positives=prototypes", contrastive_head__positives="prototypes"),
     variation("normalize_positives=True", contrastive_head__normalize_positives=True),
 ]

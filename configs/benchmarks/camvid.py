@@ -22,29 +22,29 @@ ARMS = {
     "U2PL paper": {},
     "U2PL reference": {"model.variant": "reference"},
     "U2PL best": {"model.variant": "best"},
-    "U2PL best, confidence_weight": {
-        "model.variant": "best",
-        "model.confidence_weight": True,
+    # One part of best at a time, and what more was tried.
+    "U2PL distribution_alignment": {"model.distribution_alignment": True},
+    "CutMix + Mean Teacher, entropy_filter=False": {
+        "model.contra_weight": 0.0,
         "model.entropy_filter": False,
     },
-    "U2PL best, entropy_filter=False": {
-        "model.variant": "best",
-        "model.entropy_filter": False,
-    },
+    "U2PL best, contra_weight=0": {"model.variant": "best", "model.contra_weight": 0.0},
+    "U2PL best, confidence_weight": {"model.variant": "best", "model.confidence_weight": True},
     "U2PL photometric": {"model.photometric": True},
 }
 SUP, ALL, CUTMIX = "sup-only", "all labels", "CutMix + Mean Teacher"
 PAPER, BEST = "U2PL paper", "U2PL best"
-WEIGHTED, ALL_PIXELS = "U2PL best, confidence_weight", "U2PL best, entropy_filter=False"
-COMPARED, ALSO = [SUP, CUTMIX, PAPER, BEST], ["Mean Teacher", "U2PL reference"]
+ALIGNED, WEIGHTED = "U2PL distribution_alignment", "U2PL best, confidence_weight"
+PARTS = ["CutMix + Mean Teacher, entropy_filter=False", "U2PL best, contra_weight=0"]
+COMPARED, ALSO = [SUP, CUTMIX, PAPER, ALIGNED, BEST], ["Mean Teacher", "U2PL reference"]
 SEEDS = [0, 1, 2]
 RUNS = [  # share, schedule, arms, seeds
     ("1/8", "start", [SUP], SEEDS),
     ("1/8", "long", [SUP], SEEDS),
-    ("1/8", "late", [*COMPARED, *ALSO, WEIGHTED, ALL_PIXELS], SEEDS),
+    ("1/8", "late", [*COMPARED, *ALSO, *PARTS, WEIGHTED], SEEDS),
     ("1/8", "late", [ALL, "U2PL photometric"], [0]),
     ("0006R0", "start", [SUP], SEEDS),
-    ("0006R0", "early", [SUP, CUTMIX, PAPER, BEST, "U2PL photometric"], SEEDS),
+    ("0006R0", "early", [*COMPARED, "U2PL photometric"], SEEDS),
     ("0006R0", "early", [WEIGHTED], SEEDS[:2]),
     ("0006R0", "long", [SUP], [0]),
     ("1/8", "early", [SUP, CUTMIX, PAPER], [0]),
@@ -52,12 +52,10 @@ RUNS = [  # share, schedule, arms, seeds
     ("1/16", "start", [SUP], SEEDS[:2]),
     ("1/16", "early", [SUP, CUTMIX, PAPER], [0]),
     ("1/16", "long", [SUP], SEEDS[:2]),
-    ("1/16", "late", [*COMPARED, WEIGHTED], SEEDS[:2]),
-    ("1/16", "late", [*ALSO, ALL_PIXELS], [0]),
+    ("1/16", "late", [*COMPARED, *ALSO, WEIGHTED], SEEDS[:2]),
     ("1/4", "start", [SUP], SEEDS),
     ("1/4", "long", [SUP], SEEDS),
-    ("1/4", "late", [*COMPARED, WEIGHTED], SEEDS),
-    ("1/4", "late", ALSO, [0]),
+    ("1/4", "late", [*COMPARED, *ALSO, WEIGHTED], SEEDS),
     ("1/32", "start", [SUP], [0]),
     ("1/32", "long", [SUP], [0]),
     ("1/32", "late", [SUP, PAPER], [0]),

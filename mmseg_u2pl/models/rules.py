@@ -82,7 +82,7 @@ class Rules:
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {},
     # What has gained beyond the paper: docs/results.md.
-    "best": dict(distribution_alignment=True),
+    "best": dict(distribution_alignment=True, entropy_filter=False),
     # What the authors' released code does where its paper says something else.
     "reference": dict(
         contra_weight=1.0,

@@ -105,9 +105,9 @@ def test_reference_is_the_authors_code():
     assert (head.temperature, head.min_prob, rules.alpha_0) == (0.5, 0.3, 0.2)
 
 
-def test_best_is_the_paper_with_aligned_labels():
+def test_best_is_the_paper_with_aligned_labels_for_all_pixels():
     model = tiny_u2pl(variant="best", contrastive_head=None)
-    assert model.rules == Rules(distribution_alignment=True)
+    assert model.rules == Rules(distribution_alignment=True, entropy_filter=False)
     assert model.alignment is not None
     assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
 
