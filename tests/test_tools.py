@@ -358,8 +358,14 @@ def test_out_keeps_the_predictions(tester: ModuleType, runner: FakeRunner, confi
 def test_show(tester: ModuleType, runner: FakeRunner, config: str) -> None:
     tester.main([config, "net.pth", "--show", "--wait-time", "0.5"])
     hook = runner.cfg.default_hooks.visualization
-    assert (hook.draw, hook.show, hook.wait_time) == (True, True, 0.5)
+    assert (hook.draw, hook.show, hook.wait_time, hook.interval) == (True, True, 0.5, 1)
     assert "save_dir" not in runner.cfg.visualizer
+
+
+def test_interval_of_the_config_stands(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    interval = "default_hooks.visualization.interval=7"
+    tester.main([config, "net.pth", "--show-dir", "painted", "--cfg-options", interval])
+    assert runner.cfg.default_hooks.visualization.interval == 7
 
 
 def test_show_dir(tester: ModuleType, runner: FakeRunner, config: str) -> None:

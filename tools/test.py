@@ -54,6 +54,7 @@ def enable_visualization(cfg: Config, show: bool, show_dir: str | None, wait_tim
             "visualization=dict(type='SegVisualizationHook') to default_hooks of the config"
         )
     hook.draw = True
+    hook.setdefault("interval", 1)  # the original MMSegmentation paints every fiftieth by default
     if show:
         hook.show = True
         hook.wait_time = wait_time
