@@ -1,8 +1,6 @@
 # The paper's table of VOC 2012 "classic", with its figures, and a supervised model that is trained
 # for as many steps as U2PL. docs/configs.md says how to get data and lists.
 #   python tools/run_benchmark.py configs/benchmarks/voc2012_classic.py --launcher pytorch --gpus 4
-from math import ceil
-
 NET = "deeplabv3plus_r101-d8"
 NUM_IMAGES = 10582
 ARMS = {
@@ -23,7 +21,8 @@ runs = []
 for _size, (_sup_only, *_arms) in PUBLISHED.items():
     _plain = f"configs/suponly/suponly_{NET}_4xb4-80e_voc2012-{_size}-513x513.py"
     _u2pl = f"configs/u2pl/u2pl_{NET}_4xb8-80e_voc2012-{_size}-513x513.py"
-    _times = ceil((NUM_IMAGES - _size) / _size)  # passes over the labeled list in an epoch of U2PL
+    # Passes over the labeled list in an epoch of U2PL, rounded up.
+    _times = -(-(NUM_IMAGES - _size) // _size)
     runs.append(dict(name=f"{_size} sup-only", config=_plain, published=_sup_only))
     if _times > 1:
         _options = {"train_dataloader.dataset.times": _times}
@@ -32,4 +31,4 @@ for _size, (_sup_only, *_arms) in PUBLISHED.items():
     for (_arm, _options), _figure in zip(ARMS.items(), _arms, strict=True):
         _name = f"{_size} {_arm}"
         runs.append(dict(name=_name, config=_u2pl, options=_options, published=_figure))
-del _arm, _arms, _figure, _name, _options, _plain, _size, _sup_only, _times, _u2pl, ceil
+del _arm, _arms, _figure, _name, _options, _plain, _size, _sup_only, _times, _u2pl
