@@ -276,9 +276,7 @@ def check_masks(masks: Sequence[MaskFile], num_classes: int, stream: str = "labe
     )
 
 
-def check_ignore_index(
-    masks: Sequence[MaskFile], model_ignore_index: int, stream: str = "labeled"
-) -> None:
+def check_ignore_index(masks: Sequence[MaskFile], model_ignore_index: int, stream: str) -> None:
     """Check that the model ignores what the data set does.
 
     Args:

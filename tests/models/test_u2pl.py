@@ -236,13 +236,15 @@ def test_few_classes_contrast(num_classes):
     assert (model.contrastive_head.bank.fill > 0).all()
 
 
-def test_binary_segmentation_with_one_channel():
+@pytest.mark.parametrize("options", [{}, dict(variant="best", confidence_weight=True)])
+def test_binary_segmentation_with_one_channel(options):
     segmentor = tiny_segmentor(
         2, out_channels=1, loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=True)
     )
-    model = tiny_u2pl(segmentor)
+    model = tiny_u2pl(segmentor, **options)
     losses = losses_of(model, batch(num_classes=2))
     assert losses["contra.loss_nce"] > 0
+    assert 0 < losses["unsup.loss_ce"] < math.inf
     assert 0 < losses["gamma_t"] <= math.log(2) + 1e-6
     prediction = model.eval().test_step(batch(0, 1))[0].pred_sem_seg.data
     assert set(prediction.unique().tolist()) <= {0, 1}
