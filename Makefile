@@ -25,7 +25,7 @@ install: $(DEV) ## make .venv if needed, install the project and the developer's
 	@echo "$(VENV) is ready"
 
 demo: $(RUNTIME) ## train on a small built-in data set
-	@$(VENV_PYTHON) tools/demo.py $(ARGS)
+	@$(VENV_PYTHON) dev/demo.py $(ARGS)
 
 test: lint ## lint, then run the tests
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)

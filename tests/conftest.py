@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
+
 from processes import Processes
 
 # The same inputs in every run: a failure is found again by running the test again.

@@ -7,20 +7,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from datatrees import write_image, write_list, write_mask
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from tiny import NUM_CLASSES, tiny_u2pl
 
 import mmseg_u2pl
+from datatrees import write_image, write_list, write_mask
+from mmseg_u2pl.checks.data_check import check_data
 from mmseg_u2pl.datasets.checks import explain_failed_build
-from mmseg_u2pl.engine.data_check import check_data
-from mmseg_u2pl.models import MeanTeacher, UnreliableContrastiveHead
-from mmseg_u2pl.models.embedding_segmentor import Projector
-from mmseg_u2pl.models.rules import Rules
+from mmseg_u2pl.methods.rules import Rules
+from mmseg_u2pl.models import EMATeacher, UnreliableContrastiveHead
+from mmseg_u2pl.models.tapped_segmentor import Projector
+from tiny import NUM_CLASSES, tiny_u2pl
 
 PACKAGE = str(Path(mmseg_u2pl.__file__).parent)
-OWNERS = dict(contrastive_head=UnreliableContrastiveHead, teacher=MeanTeacher, projector=Projector)
+OWNERS = dict(contrastive_head=UnreliableContrastiveHead, teacher=EMATeacher, projector=Projector)
 GIVEN = {"num_classes", "embed_dims", "unknown", "student", "in_channels"}
 """Arguments that are no options of a config."""
 OPTIONS = [
@@ -130,7 +130,7 @@ def read(root):
 
 
 def build_val(config):
-    """As tools/check_data.py does it."""
+    """As tools/misc/check_data.py does it."""
     try:
         return DATASETS.build(config)
     except (AssertionError, ValueError, OSError):

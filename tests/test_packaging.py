@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 
 import mmseg_u2pl
 from mmseg_u2pl.__main__ import main
-from mmseg_u2pl.datasets.builtin import write_builtin_dataset
-from mmseg_u2pl.engine.cli import replace_data_root
+from mmseg_u2pl_tools.cli import replace_data_root
+from scenes.dataset import write_builtin_dataset
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [

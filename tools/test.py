@@ -11,14 +11,14 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_u2pl.engine.cli import (
+from mmseg_u2pl_tools.cli import (
     UsageError,
     add_common_arguments,
     load_config,
     require_key,
     require_path,
 )
-from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
 
 
 def build_parser() -> argparse.ArgumentParser:

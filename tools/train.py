@@ -13,8 +13,8 @@ from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmseg.registry import RUNNERS
 
-from mmseg_u2pl.engine.cli import UsageError, add_common_arguments, load_config, require_path
-from mmseg_u2pl.engine.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.cli import UsageError, add_common_arguments, load_config, require_path
+from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
 
 
 def build_parser() -> argparse.ArgumentParser:

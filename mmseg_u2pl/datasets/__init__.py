@@ -1,15 +1,12 @@
 """Labeled and unlabeled streams, and data sets that MMSegmentation lacks."""
 
-from .builtin import BuiltinDataset, BuiltinForegroundDataset
-from .camvid import CamVidDataset
-from .checks import DataError
-from .sampler import DualStreamSampler
-from .semi_dataset import SemiDataset
-from .transforms import HideGroundTruth, MarkImagePixels
+from mmseg_u2pl.datasets.camvid import CamVidDataset
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.sampler import DualStreamSampler
+from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl.datasets.transforms import HideGroundTruth, MarkImagePixels
 
 __all__ = [
-    "BuiltinDataset",
-    "BuiltinForegroundDataset",
     "CamVidDataset",
     "DataError",
     "DualStreamSampler",

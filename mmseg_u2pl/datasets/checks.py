@@ -2,7 +2,7 @@
 
 Every finding is a :class:`DataError` that names the stream, the files or values, and what to do. A
 check collects all offenders and prints the first ten, so that one run is enough to see the whole
-problem. What images and masks hold is checked in :mod:`mmseg_u2pl.datasets.file_contents`.
+problem. What images and masks hold is checked in :mod:`mmseg_u2pl.checks.file_contents`.
 """
 
 import inspect
@@ -27,7 +27,7 @@ from mmseg.datasets.transforms import (
 )
 from mmseg.registry import DATASETS
 
-from .transforms import HideGroundTruth, MarkImagePixels
+from mmseg_u2pl.datasets.transforms import HideGroundTruth, MarkImagePixels
 
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that read or need ground truth, and so have no place before unlabeled images."""
@@ -60,8 +60,8 @@ def check_split_file(path: str, stream: str) -> None:
     if not osp.isfile(path):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' does not exist. "
-            "Give ann_file relative to data_root, or as an absolute path. tools/make_splits.py "
-            "writes lists, and tools/import_splits.py those of papers."
+            "Give ann_file relative to data_root, or as an absolute path. tools/misc/make_splits.py "
+            "writes lists, and tools/misc/import_splits.py those of papers."
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -253,7 +253,7 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
             problem = f"{len(both)} images are both in {first} and in {second}"
             advice = (
                 "Take them out of one of the two lists; the two must not share images. In place of "
-                "a folder that holds them give a list, such as tools/make_splits.py writes."
+                "a folder that holds them give a list, such as tools/misc/make_splits.py writes."
             )
             findings.append(describe(problem, both, [advice]))
     if findings:

@@ -16,7 +16,7 @@ from mmseg_u2pl.datasets.checks import (
 from mmseg_u2pl.datasets.draws import random_numbers_of
 from mmseg_u2pl.datasets.faulty_images import note_skipped, require_whole
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
-from mmseg_u2pl.models.options import require_share
+from mmseg_u2pl.utils.options import require_share
 
 MAX_TRIES = 10
 """So many unlabeled images in a row that cannot be used are no accident."""
@@ -119,7 +119,7 @@ class SemiDataset(ConcatDataset):
         path, first = next(iter(errors.items()))
         raise DataError(
             f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
-            f"({type(first).__name__}: {first}). Run tools/check_data.py; if the files are good, "
+            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if the files are good, "
             "see to the pipeline."
         ) from first
 

@@ -8,7 +8,7 @@ from mmcv.transforms import LoadAnnotations
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
-from .checks import GROUND_TRUTH_TRANSFORMS, DataError
+from mmseg_u2pl.datasets.checks import GROUND_TRUTH_TRANSFORMS, DataError
 
 
 def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,19 @@
 """What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
 
-from .checkpoint_hook import CheckpointHook
-from .data_check_hook import DataCheckHook
-from .loss_check_hook import LossCheckHook
-from .mean_teacher_hook import MeanTeacherHook
-from .optim_constructor import StudentOptimWrapperConstructor
-from .progress_hook import ProgressHook
-from .statistics_hook import SemiStatisticsHook
-from .val_loop import TeacherStudentValLoop
-from .visualization_hook import SemiVisualizationHook
+from mmseg_u2pl.engine.data_check_hook import DataCheckHook
+from mmseg_u2pl.engine.loss_check_hook import LossCheckHook
+from mmseg_u2pl.engine.mean_teacher_hook import MeanTeacherHook
+from mmseg_u2pl.engine.optim_constructor import StudentOptimWrapperConstructor
+from mmseg_u2pl.engine.resume.checkpoint_hook import CheckpointHook
+from mmseg_u2pl.engine.statistics_hook import SemiStatisticsHook
+from mmseg_u2pl.engine.val_loop import TeacherStudentValLoop
+from mmseg_u2pl.engine.visualization_hook import SemiVisualizationHook
 
 __all__ = [
     "CheckpointHook",
     "DataCheckHook",
     "LossCheckHook",
     "MeanTeacherHook",
-    "ProgressHook",
     "SemiStatisticsHook",
     "SemiVisualizationHook",
     "StudentOptimWrapperConstructor",

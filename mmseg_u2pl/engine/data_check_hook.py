@@ -12,25 +12,25 @@ from mmseg.registry import HOOKS
 from torch.nn import ModuleList
 from torch.utils.data import DataLoader
 
+from mmseg_u2pl.checks.data_check import check_data, check_sampler
 from mmseg_u2pl.datasets.checks import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
-from mmseg_u2pl.engine.data_check import check_data, check_sampler
-from mmseg_u2pl.engine.unwrap import unwrapped
-from mmseg_u2pl.models.rules import Rules
-from mmseg_u2pl.models.semi_segmentor import SemiSegmentor
-from mmseg_u2pl.models.u2pl import U2PL
+from mmseg_u2pl.methods.base import SemiSegmentor
+from mmseg_u2pl.methods.rules import Rules
+from mmseg_u2pl.methods.u2pl import U2PL
 from mmseg_u2pl.ops.mixing import MIXINGS_OF_TWO
+from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Stops a run whose data, sampler or class counts do not fit, before it costs time.
 
-    It runs :func:`~mmseg_u2pl.engine.data_check.check_data` on the training data set, with or
+    It runs :func:`~mmseg_u2pl.checks.data_check.check_data` on the training data set, with or
     without unlabeled images, and on the validation data set if there is one; with unlabeled images
-    it looks at the sampler too. ``tools/check_data.py`` does the same without a training. What it
-    read of files is kept between runs, see :mod:`mmseg_u2pl.datasets.read_cache`.
+    it looks at the sampler too. ``tools/misc/check_data.py`` does the same without a training. What it
+    read of files is kept between runs, see :mod:`mmseg_u2pl.checks.read_cache`.
 
     Rank 0 reads the files; what it finds stops all ranks. Without the hook nothing is checked.
 

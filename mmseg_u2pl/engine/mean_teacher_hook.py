@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.optim import Optimizer
 
-from ..models import SemiSegmentor
-from .unwrap import unwrapped
+from mmseg_u2pl.methods import SemiSegmentor
+from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 def require_mean_teacher_hook(runner: Runner) -> None:

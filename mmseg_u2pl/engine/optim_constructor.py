@@ -7,8 +7,9 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from ..models import EmbeddingSegmentor, SemiSegmentor
-from .unwrap import unwrapped
+from mmseg_u2pl.methods import SemiSegmentor
+from mmseg_u2pl.models import TappedSegmentor
+from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -55,7 +56,7 @@ class StudentOptimWrapperConstructor:
         return self.plain_constructor(_with_projector(model.student))
 
 
-def _with_projector(student: EmbeddingSegmentor) -> nn.Module:
+def _with_projector(student: TappedSegmentor) -> nn.Module:
     """The student's segmentor with the projector under it; it shares parameters with the student.
 
     Only names and modules of the copy are meant to be used.

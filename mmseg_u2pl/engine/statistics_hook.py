@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..models import U2PL
-from .unwrap import unwrapped
+from mmseg_u2pl.methods import U2PL
+from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 @HOOKS.register_module()

@@ -3,7 +3,7 @@
 from mmengine.runner import ValLoop
 from mmseg.registry import LOOPS
 
-from .unwrap import unwrapped
+from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 @LOOPS.register_module()

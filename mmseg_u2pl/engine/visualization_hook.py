@@ -8,9 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..models import StepView
-from ..visualization import draw_step, render
-from .unwrap import unwrapped
+from mmseg_u2pl.methods import StepView
+from mmseg_u2pl.utils.unwrap import unwrapped
+from mmseg_u2pl.visualization import plot_step, render
 
 
 @HOOKS.register_module()
@@ -59,7 +59,7 @@ class SemiVisualizationHook(Hook):
     def _draw(self, runner: Runner, view: StepView) -> None:
         model = unwrapped(runner.model)
         meta = runner.train_dataloader.dataset.metainfo
-        figures = draw_step(
+        figures = plot_step(
             view,
             model.data_preprocessor,
             meta["classes"],

@@ -1,21 +1,26 @@
-"""Models: the method, the segmentor it wraps, and the parts between them."""
+"""Parts of the networks and of the losses; :mod:`mmseg_u2pl.methods` puts them together."""
 
-from .contrastive_head import UnreliableContrastiveHead
-from .distribution_alignment import DistributionAlignment
-from .embedding_segmentor import EmbeddingSegmentor, SegmentorOutput
-from .memory_bank import CategoryMemoryBank
-from .semi_segmentor import SemiSegmentor
-from .teacher import MeanTeacher
-from .u2pl import U2PL, StepView
+from mmseg_u2pl.models.contrastive_head import UnreliableContrastiveHead
+from mmseg_u2pl.models.distribution_alignment import DistributionAlignment
+from mmseg_u2pl.models.ema_teacher import EMATeacher
+from mmseg_u2pl.models.memory_bank import CategoryMemoryBank
+from mmseg_u2pl.models.networks import (
+    DeepLabV3PlusHead,
+    EfficientNetLite,
+    MapsForDPT,
+    OHEMCrossEntropyLoss,
+)
+from mmseg_u2pl.models.tapped_segmentor import SegmentorOutput, TappedSegmentor
 
 __all__ = [
-    "U2PL",
     "CategoryMemoryBank",
+    "DeepLabV3PlusHead",
     "DistributionAlignment",
-    "EmbeddingSegmentor",
-    "MeanTeacher",
+    "EMATeacher",
+    "EfficientNetLite",
+    "MapsForDPT",
+    "OHEMCrossEntropyLoss",
     "SegmentorOutput",
-    "SemiSegmentor",
-    "StepView",
+    "TappedSegmentor",
     "UnreliableContrastiveHead",
 ]

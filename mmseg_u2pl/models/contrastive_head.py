@@ -9,7 +9,8 @@ from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..ops import (
+from mmseg_u2pl.models.memory_bank import CategoryMemoryBank
+from mmseg_u2pl.ops import (
     CONTRASTIVE_LOSSES,
     EmbeddingMap,
     anchor_mask,
@@ -21,9 +22,9 @@ from ..ops import (
     sum_with_gradient,
     unlabeled_negatives,
 )
-from ..ops.selection import IGNORE
-from .memory_bank import CategoryMemoryBank
-from .options import (
+from mmseg_u2pl.ops.selection import IGNORE
+from mmseg_u2pl.utils.distributed import gather_rows, sum_over_processes
+from mmseg_u2pl.utils.options import (
     reject_unknown,
     require_choice,
     require_count,
@@ -31,7 +32,6 @@ from .options import (
     require_positive,
     require_share,
 )
-from .ranks import gather_rows, sum_over_ranks
 
 POSITIVES = ("anchors", "candidates", "prototypes")
 PROTOTYPE_DECAY = 0.99
@@ -215,7 +215,7 @@ class UnreliableContrastiveHead(nn.Module):
             rows = normalized_rows(embedding, torch.float32)
             embedding = EmbeddingMap(rows.unflatten(0, target.shape).movedim(-1, 1))
         sums, counts = class_sums(embedding.features, target, self.num_classes)
-        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
+        sums, counts = sum_over_processes(sums), sum_over_processes(counts)
         means, present = embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
         if self.positives == "prototypes":
             return self._move_prototypes(means, present), present

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..ops import logits_of_masks, logits_of_scores
+from mmseg_u2pl.ops import logits_of_masks, logits_of_scores
 
 # Names of the module that turns the feature map of a head into logits, or into what is compared
 # with the embeddings of classes (Segmenter's mask head) or of masks (MaskFormer, Mask2Former).

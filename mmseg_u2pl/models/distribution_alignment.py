@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ..ops import ClassTotals
-from .ranks import sum_over_ranks
-from .step_counter import StepCounter
+from mmseg_u2pl.models.step_counter import StepCounter
+from mmseg_u2pl.ops import ClassTotals
+from mmseg_u2pl.utils.distributed import sum_over_processes
 
 RATE = 0.05  # docs/results.md has what another rate gave
 MEMORY = 0.99
@@ -49,7 +49,7 @@ class DistributionAlignment(nn.Module):
         Args:
             totals: Of this process's unlabeled pixels.
         """
-        prob, label = sum_over_ranks(torch.stack(totals))
+        prob, label = sum_over_processes(torch.stack(totals))
         num_pixels = label.sum().clamp(min=1)
         share, prob = (label / num_pixels).float(), (prob / num_pixels).float()
         # The first steps are averaged evenly.

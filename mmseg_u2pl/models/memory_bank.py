@@ -7,9 +7,9 @@ import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
-from ..ops import EmbeddingMap, class_counts, normalized_rows
-from .options import require_choice, require_count
-from .ranks import gather_rows
+from mmseg_u2pl.ops import EmbeddingMap, class_counts, normalized_rows
+from mmseg_u2pl.utils.distributed import gather_rows
+from mmseg_u2pl.utils.options import require_choice, require_count
 
 PAPER_SIZE = 30000
 """Embeddings a class, unless something else is asked for."""
@@ -89,20 +89,20 @@ class CategoryMemoryBank(nn.Module):
             raise ValueError(
                 f"the checkpoint is of a model with {len(saved)} classes, and this one has "
                 f"{self.num_classes}; to start from the weights that fit, export them with "
-                "tools/export_segmentor.py"
+                "tools/model_converters/export_segmentor.py"
             )
         if keys is not None and keys.shape[1] != self.keys.shape[1]:
             raise ValueError(
                 f"the checkpoint's embeddings have {keys.shape[1]} dimensions, and those of this "
                 f"model {self.keys.shape[1]}; to go on with that training set "
                 "projector.embed_dims as it was, to start another one from its weights export "
-                "them with tools/export_segmentor.py"
+                "them with tools/model_converters/export_segmentor.py"
             )
         if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
                 f"this model {self.sizes}; to go on with that training set queue_size as it was, "
-                "to start another one from its weights export them with tools/export_segmentor.py"
+                "to start another one from its weights export them with tools/model_converters/export_segmentor.py"
             )
         if keys is not None and fill is not None and len(keys) == fill.sum():
             whole = torch.zeros_like(self.keys)

@@ -3,7 +3,7 @@
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from ..compat import swaps_red_and_blue
+from mmseg_u2pl.compat import swaps_red_and_blue
 
 
 def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:

@@ -1,11 +1,11 @@
 """The method as pure functions on tensors: no state, no config, no import from the project."""
 
-from .alignment import ClassTotals, class_totals
-from .chunks import pieces_of, sum_with_gradient
-from .contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
-from .embedding import EmbeddingMap, normalized_rows
-from .masks import logits_of_masks, logits_of_scores
-from .mixing import (
+from mmseg_u2pl.ops.alignment import ClassTotals, class_totals
+from mmseg_u2pl.ops.chunks import pieces_of, sum_with_gradient
+from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
+from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
+from mmseg_u2pl.ops.mixing import (
     MIXINGS,
     MixPlan,
     classmix_plan,
@@ -15,13 +15,13 @@ from .mixing import (
     identity_plan,
     mix,
 )
-from .perturbation import drop_channels
-from .photometric import blur, change_colors, distort
-from .prediction import PixelPrediction, class_probabilities, predict_pixels
-from .reliability import Partition, confidence, partition, quantile
-from .resample import resize_logits, resize_nearest
-from .schedule import unreliable_share
-from .selection import (
+from mmseg_u2pl.ops.perturbation import drop_channels
+from mmseg_u2pl.ops.photometric import blur, change_colors, distort
+from mmseg_u2pl.ops.prediction import PixelPrediction, class_probabilities, predict_pixels
+from mmseg_u2pl.ops.reliability import Partition, confidence, partition, quantile
+from mmseg_u2pl.ops.resample import resize_logits, resize_nearest
+from mmseg_u2pl.ops.schedule import unreliable_share
+from mmseg_u2pl.ops.selection import (
     Negatives,
     anchor_mask,
     class_counts,
@@ -31,7 +31,7 @@ from .selection import (
     sample_per_class,
     unlabeled_negatives,
 )
-from .unsupervised import unsupervised_loss
+from mmseg_u2pl.ops.unsupervised import unsupervised_loss
 
 __all__ = [
     "CONTRASTIVE_LOSSES",

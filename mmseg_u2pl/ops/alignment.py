@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .selection import class_counts
+from mmseg_u2pl.ops.selection import class_counts
 
 
 class ClassTotals(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32
 
 Piece: TypeAlias = Any
 """Index of a part of a tensor."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .chunks import pixel_pieces
+from mmseg_u2pl.ops.chunks import pixel_pieces
 
 
 class EmbeddingMap(NamedTuple):

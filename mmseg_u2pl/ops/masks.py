@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32
 
 # Keeps logarithm and gradient finite where a score is 0 to float32, or nearly so.
 SMALLEST_SCORE = 1e-30

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .resample import resize_nearest
+from mmseg_u2pl.ops.resample import resize_nearest
 
 BOX_AREA = 0.5
 """Share of the image that the box of CutMix and CutOut covers (French et al., BMVC 2020)."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .chunks import pixel_pieces
-from .precision import at_least_float32
+from mmseg_u2pl.ops.chunks import pixel_pieces
+from mmseg_u2pl.ops.precision import at_least_float32
 
 
 class PixelPrediction(NamedTuple):

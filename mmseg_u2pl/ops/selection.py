@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .chunks import pieces_of, pixel_pieces
+from mmseg_u2pl.ops.chunks import pieces_of, pixel_pieces
 
 IGNORE = -1
 """Target of pixels without a label; no class can have it."""

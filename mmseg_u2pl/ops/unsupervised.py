@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .chunks import pixel_pieces, sum_with_gradient
-from .prediction import with_both_classes
+from mmseg_u2pl.ops.chunks import pixel_pieces, sum_with_gradient
+from mmseg_u2pl.ops.prediction import with_both_classes
 
 
 def unsupervised_loss(

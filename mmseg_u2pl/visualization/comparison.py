@@ -58,7 +58,7 @@ def paint_pseudo_labels(
     return painted.astype(np.uint8)
 
 
-def draw_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) -> Figure:
+def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) -> Figure:
     """Draw a grid of pictures: a row a scene, a column a way to see it.
 
     Args:

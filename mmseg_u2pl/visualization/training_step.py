@@ -11,10 +11,16 @@ from mmengine.model import BaseDataPreprocessor
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models import StepView
-from ..models.normalization import denormalize
-from ..ops import predict_pixels, resize_logits
-from .comparison import Colour, Rgb, draw_comparison, paint_labels, paint_pseudo_labels
+from mmseg_u2pl.methods import StepView
+from mmseg_u2pl.models.normalization import denormalize
+from mmseg_u2pl.ops import predict_pixels, resize_logits
+from mmseg_u2pl.visualization.comparison import (
+    Colour,
+    Rgb,
+    paint_labels,
+    paint_pseudo_labels,
+    plot_comparison,
+)
 
 RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
 """RGB of the pixels' kinds."""
@@ -50,7 +56,7 @@ def paint_entropy(entropy: NDArray[np.floating], num_classes: int) -> Rgb:
     return matplotlib.colormaps["magma"](entropy / np.log(num_classes), bytes=True)[..., :3]
 
 
-def draw_step(
+def plot_step(
     view: StepView,
     preprocessor: BaseDataPreprocessor,
     classes: Sequence[str],
@@ -105,8 +111,8 @@ def draw_step(
     }
     kinds = dict(reliable=RELIABLE, unreliable=UNRELIABLE, ignored=IGNORED)
     return dict(
-        labeled=draw_comparison(labeled, colours),
-        unlabeled=draw_comparison(unlabeled, kinds | colours),
+        labeled=plot_comparison(labeled, colours),
+        unlabeled=plot_comparison(unlabeled, kinds | colours),
     )
 
 

@@ -4,14 +4,14 @@ import io
 
 import numpy as np
 import pytest
-from datatrees import write_image, write_list, write_mask
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from datatrees import write_image, write_list, write_mask
+from mmseg_u2pl.checks.file_contents import check_masks, read_masks
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.faulty_images import require_whole, skipped_images
-from mmseg_u2pl.datasets.file_contents import check_masks, read_masks
 
 LOAD, ANNOTATE, PACK = (
     dict(type=kind) for kind in ("LoadImageFromFile", "LoadAnnotations", "PackSegInputs")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from datatrees import write_image
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from datatrees import write_image
 from mmseg_u2pl.datasets import SemiDataset
 from mmseg_u2pl.datasets.draws import Draw
 

@@ -10,13 +10,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS, MODELS
 from PIL import Image
-from tiny import tiny_segmentor, tiny_u2pl
 from torch.utils.data import BatchSampler
 
 from mmseg_u2pl.datasets import camvid, sampler, semi_dataset  # noqa: F401 (register)
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.engine import data_check_hook
 from mmseg_u2pl.engine.data_check_hook import DataCheckHook, check_run
+from tiny import tiny_segmentor, tiny_u2pl
 
 LOAD = {"type": "LoadImageFromFile"}
 ANNOTATE = {"type": "LoadAnnotations"}

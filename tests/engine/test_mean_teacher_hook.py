@@ -6,12 +6,12 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
-from processes import state_of
-from tiny import batch, tiny_segmentor, tiny_u2pl
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
 from mmseg_u2pl.engine import mean_teacher_hook
+from processes import state_of
+from tiny import batch, tiny_segmentor, tiny_u2pl
 
 
 class Recorder(Hook):

@@ -5,8 +5,9 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmseg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
-from tiny import TinyBackbone, tiny_segmentor, tiny_u2pl
 from torch import Tensor, nn
+
+from tiny import TinyBackbone, tiny_segmentor, tiny_u2pl
 
 
 @MODELS.register_module()

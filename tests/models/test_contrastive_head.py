@@ -5,7 +5,6 @@ from math import exp, log
 from typing import NamedTuple
 
 import numpy as np
-import oracles
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
-from oracles import IGNORE
-from strategies import rngs
 
+import oracles
 from mmseg_u2pl.models import UnreliableContrastiveHead
 from mmseg_u2pl.ops import EmbeddingMap
+from oracles import IGNORE
+from strategies import rngs
 
 
 class Batch(NamedTuple):

@@ -9,11 +9,11 @@ from mmengine.registry import Registry
 from mmseg.models.decode_heads import CCHead, FCNHead, VPDDepthHead, point_head
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
-from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
-from mmseg_u2pl.models import EmbeddingSegmentor
+from mmseg_u2pl.models import TappedSegmentor
 from mmseg_u2pl.models.decode_heads import classifier_name, logits_of_prediction, main_output
+from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 
 
 @MODELS.register_module()
@@ -87,7 +87,7 @@ def images(number=2):
 
 def embedding_segmentor(head_type, **options):
     torch.manual_seed(0)
-    return EmbeddingSegmentor(segmentor_with(head_type, **options), projector=dict(embed_dims=4))
+    return TappedSegmentor(segmentor_with(head_type, **options), projector=dict(embed_dims=4))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -199,14 +199,14 @@ DEPTH = "FakeDepthHead.* cannot be trained with U2PL: it estimates depth, not cl
 @pytest.mark.parametrize("head_type", ["FakeDepthHead", "mmseg.FakeDepthHead", FakeDepthHead])
 def test_heads_without_classes_are_refused(head_type):
     with pytest.raises(ValueError, match=DEPTH):
-        EmbeddingSegmentor(segmentor_with(head_type))
+        TappedSegmentor(segmentor_with(head_type))
 
 
 def test_heads_without_classes_are_refused_in_cascades():
     segmentor = segmentor_with("FCNHead")
     segmentor["decode_head"] = [segmentor["decode_head"], dict(type="FakeDepthHead")]
     with pytest.raises(ValueError, match=DEPTH):
-        EmbeddingSegmentor(segmentor | dict(type="CascadeEncoderDecoder", num_stages=2))
+        TappedSegmentor(segmentor | dict(type="CascadeEncoderDecoder", num_stages=2))
 
 
 def test_package_that_is_missing_is_named():
@@ -214,7 +214,7 @@ def test_package_that_is_missing_is_named():
     segmentor["auxiliary_head"] = [dict(type="no_such_package.Head")]
     message = "segmentor.auxiliary_head.0 is a no_such_package.Head, which needs .* No module named"
     with pytest.raises(ImportError, match=message):
-        EmbeddingSegmentor(segmentor)
+        TappedSegmentor(segmentor)
 
 
 def test_package_that_fails_on_import_is_named(tmp_path, monkeypatch):
@@ -223,25 +223,25 @@ def test_package_that_fails_on_import_is_named(tmp_path, monkeypatch):
     segmentor = segmentor_with("FCNHead") | dict(backbone=dict(type="broken_package.Net"))
     message = "segmentor.backbone is a broken_package.Net.*: made for another torch"
     with pytest.raises(ImportError, match=message):
-        EmbeddingSegmentor(segmentor)
+        TappedSegmentor(segmentor)
 
 
 def test_scope_need_not_be_a_package():
     backbones = Registry("backbones of this test", parent=MODELS.parent, scope="no_package")
     backbones.register_module(module=TinyBackbone)
     segmentor = segmentor_with("FCNHead") | dict(backbone=dict(type="no_package.TinyBackbone"))
-    assert EmbeddingSegmentor(segmentor)(images()).logits.shape == (2, NUM_CLASSES, 8, 8)
+    assert TappedSegmentor(segmentor)(images()).logits.shape == (2, NUM_CLASSES, 8, 8)
 
 
 def test_missing_operator_is_named(monkeypatch):
     monkeypatch.setattr(sys.modules[CCHead.__module__], "CrissCrossAttention", None)
     with pytest.raises(RuntimeError, match=r"install .* CrissCrossAttention"):
-        EmbeddingSegmentor(segmentor_with("CCHead"))
+        TappedSegmentor(segmentor_with("CCHead"))
 
 
 def test_segmentor_without_decode_head_is_refused():
     with pytest.raises(ValueError, match="segmentor TinyBackbone has no decode_head"):
-        EmbeddingSegmentor(dict(type="TinyBackbone"))
+        TappedSegmentor(dict(type="TinyBackbone"))
 
 
 def point_sample(features, points, mode="bilinear", align_corners=False, **_):

@@ -1,10 +1,10 @@
 """Labels become as frequent as their classes are likely."""
 
 import torch
-from tiny import tiny_u2pl
 
 from mmseg_u2pl.models.distribution_alignment import MAX_BIAS, DistributionAlignment
 from mmseg_u2pl.ops import ClassTotals, class_totals
+from tiny import tiny_u2pl
 
 
 def totals(prob, label):

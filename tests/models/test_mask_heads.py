@@ -10,10 +10,10 @@ from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper
 from mmseg.models.decode_heads import MaskFormerHead
 from mmseg.registry import MODELS
-from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 from torch import nn
 
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
+from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 
 @MODELS.register_module()

@@ -1,16 +1,16 @@
 import io
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from strategies import HALF_AND_FULL, rngs
 
+import oracles
 from mmseg_u2pl.models import CategoryMemoryBank
 from mmseg_u2pl.ops import EmbeddingMap
+from strategies import HALF_AND_FULL, rngs
 
 UNIT = torch.eye(8)
 """Embeddings that can be told apart: row i points along axis i."""

@@ -5,6 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
+
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
 try:

@@ -1,13 +1,13 @@
 from math import log
 
 import numpy as np
-import oracles
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import masks_like, probability_maps, rngs
 
+import oracles
 from mmseg_u2pl.ops import class_totals
+from strategies import masks_like, probability_maps, rngs
 
 
 @st.composite

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from gradients import gradcheck
-from strategies import pieces_of_size
 
+from gradients import gradcheck
 from mmseg_u2pl.ops.chunks import pieces_of, pixel_pieces, sum_with_gradient
+from strategies import pieces_of_size
 
 CPU = torch.device("cpu")
 

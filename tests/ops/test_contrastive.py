@@ -1,14 +1,14 @@
 from math import exp, log
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import HALF_AND_FULL, rngs
 
+import oracles
 from mmseg_u2pl.ops import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from strategies import HALF_AND_FULL, rngs
 
 FLOAT = torch.float32
 NAMES = st.sampled_from(sorted(CONTRASTIVE_LOSSES))

@@ -1,13 +1,13 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import HALF_AND_FULL, LAYOUTS, laid_out, map_shapes, pieces_of_size, rngs
 
+import oracles
 from mmseg_u2pl.ops import EmbeddingMap, class_sums, normalized_rows
+from strategies import HALF_AND_FULL, LAYOUTS, laid_out, map_shapes, pieces_of_size, rngs
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 

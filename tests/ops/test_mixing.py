@@ -1,13 +1,12 @@
 from itertools import combinations
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, laid_out, rngs
 
+import oracles
 from mmseg_u2pl.ops import (
     MIXINGS,
     MixPlan,
@@ -19,6 +18,7 @@ from mmseg_u2pl.ops import (
     mix,
     resize_nearest,
 )
+from strategies import LAYOUTS, laid_out, rngs
 
 SEEDS = st.integers(0, 2**63 - 1)
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from strategies import rngs
 
 from mmseg_u2pl.ops import blur, change_colors, distort
+from strategies import rngs
 
 
 def images_of(rng, num_images, height=5, width=7):

@@ -1,14 +1,14 @@
 from math import log
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, pieces_of_size
 
+import oracles
 from mmseg_u2pl.ops import class_probabilities, predict_pixels
+from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, pieces_of_size
 
 ANY_CHANNELS = st.sampled_from((1, *CLASS_COUNTS))
 

@@ -1,12 +1,12 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, laid_out, map_shapes, masks_like, rngs
 
+import oracles
 from mmseg_u2pl.ops import confidence, partition, quantile
+from strategies import LAYOUTS, laid_out, map_shapes, masks_like, rngs
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
 

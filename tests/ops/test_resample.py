@@ -1,11 +1,11 @@
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAYOUTS, laid_out, map_shapes, rngs
 
+import oracles
 from mmseg_u2pl.ops import resize_logits, resize_nearest
+from strategies import LAYOUTS, laid_out, map_shapes, rngs
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

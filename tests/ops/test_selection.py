@@ -1,9 +1,19 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracles
+from mmseg_u2pl.ops import (
+    anchor_mask,
+    class_counts,
+    class_sums,
+    classes_by_rank,
+    labeled_negatives,
+    sample_per_class,
+    unlabeled_negatives,
+)
 from strategies import (
     HALF_AND_FULL,
     LAYOUTS,
@@ -14,16 +24,6 @@ from strategies import (
     probability_maps,
     rngs,
     targets_for,
-)
-
-from mmseg_u2pl.ops import (
-    anchor_mask,
-    class_counts,
-    class_sums,
-    classes_by_rank,
-    labeled_negatives,
-    sample_per_class,
-    unlabeled_negatives,
 )
 
 IGNORE = -1

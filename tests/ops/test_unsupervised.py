@@ -1,15 +1,15 @@
 from math import log
 
 import numpy as np
-import oracles
 import pytest
 import torch
-from gradients import gradcheck
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, masks_like, rngs
 
+import oracles
+from gradients import gradcheck
 from mmseg_u2pl.ops import unsupervised_loss
+from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, masks_like, rngs
 
 
 @st.composite

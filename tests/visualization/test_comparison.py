@@ -6,9 +6,9 @@ from PIL import Image
 
 from mmseg_u2pl.visualization import (
     UNRELIABLE_COLOUR,
-    draw_comparison,
     paint_labels,
     paint_pseudo_labels,
+    plot_comparison,
 )
 
 PALETTE = [(0, 0, 0), (200, 100, 50), (10, 20, 30)]
@@ -40,7 +40,7 @@ def test_pseudo_labels_are_blended_and_unreliable_pixels_alone_are_grey():
 def test_a_row_is_a_scene_and_a_column_a_title():
     columns = {"a": plain((9, 0, 0), 3), "b": plain((0, 9, 0), 3)}
     columns["b"][2] = 77
-    figure = draw_comparison(columns, {"cat": (255, 0, 0), "dog": (0, 0, 255)})
+    figure = plot_comparison(columns, {"cat": (255, 0, 0), "dog": (0, 0, 255)})
     grid = np.reshape(figure.axes, (3, 2))
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", "", "", ""]
     for col, pictures in enumerate(columns.values()):
@@ -53,7 +53,7 @@ def test_a_row_is_a_scene_and_a_column_a_title():
 
 def test_legend_has_rows_of_like_length():
     columns = {title: plain((1, 2, 3), 1) for title in "abcde"}  # room for 8 entries
-    figure = draw_comparison(columns, {f"{number} elephant": (1, 2, 3) for number in range(9)})
+    figure = plot_comparison(columns, {f"{number} elephant": (1, 2, 3) for number in range(9)})
     figure.draw_without_rendering()
     tops = [text.get_window_extent().y1 for text in figure.legends[0].get_texts()]
     assert sorted(Counter(np.round(tops)).values()) == [4, 5]
@@ -62,7 +62,7 @@ def test_legend_has_rows_of_like_length():
 def test_saved_picture_is_260_pixels_a_column_and_its_panels_fill_it(tmp_path):
     colours = {"a": (250, 10, 10), "b": (10, 250, 10)}
     columns = {f"{title}\nsecond line": plain(colour, 3) for title, colour in colours.items()}
-    draw_comparison(columns, {"cat": (1, 2, 3)}).savefig(tmp_path / "picture.png")
+    plot_comparison(columns, {"cat": (1, 2, 3)}).savefig(tmp_path / "picture.png")
     saved = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
     # 3 panels of 260 x 130 pixels, 55 for the titles, 40 for the legend.
     assert saved.shape == (3 * 130 + 95, 2 * 260, 3)
@@ -75,4 +75,4 @@ def test_columns_of_different_shapes_are_refused():
     with pytest.raises(
         ValueError, match=r"one shape.*'a': \(2, 10, 20, 3\).*'b': \(1, 10, 20, 3\)"
     ):
-        draw_comparison({"a": plain(0, 2), "b": plain(0, 1)}, {})
+        plot_comparison({"a": plain(0, 2), "b": plain(0, 1)}, {})

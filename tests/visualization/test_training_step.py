@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 import torch
 from mmseg.registry import MODELS
-from tiny import SIZE, batch, tiny_u2pl
 
 from mmseg_u2pl.visualization.training_step import (
     IGNORED,
     RELIABLE,
     UNRELIABLE,
-    draw_step,
     paint_entropy,
+    plot_step,
     render,
     restore_images,
 )
+from tiny import SIZE, batch, tiny_u2pl
 
 CLASSES = ("zero", "one", "two", "three", "four")
 PALETTE = [(0, 0, 0), (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
@@ -90,7 +90,7 @@ def test_a_supervised_step_shows_nothing():
 def test_pictures_show_what_the_step_saw_and_said():
     model = tiny_u2pl(mixing="cutout")
     view, _ = observed(model, batch(num_labeled=3, num_unlabeled=2))
-    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=2)
+    figures = plot_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=2)
     columns = {axis.get_title(): i for i, axis in enumerate(figures["unlabeled"].axes[:7])}
 
     def picture(title, row=0):
@@ -114,7 +114,7 @@ def test_pictures_show_what_the_step_saw_and_said():
     # Of three labeled images two are drawn, in three columns; of one and two, all.
     assert len(figures["labeled"].axes) == 6
     view, _ = observed(model, batch(num_labeled=1, num_unlabeled=2))
-    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=4)
+    figures = plot_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=4)
     assert [len(figure.axes) for figure in figures.values()] == [3, 14]
 
 
@@ -123,7 +123,7 @@ def test_pixels_without_a_label_are_grey_and_rendered_pictures_are_rgb():
     data = batch()
     data["data_samples"][0].gt_sem_seg.data[:, :10] = 255
     view, _ = observed(model, data)
-    figures = draw_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=1)
+    figures = plot_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=1)
     truth = np.asarray(figures["labeled"].axes[1].images[0].get_array())
     assert (truth[:10] == truth[0, 0]).all()
     assert not (truth[10:] == truth[0, 0]).all(-1).any()

@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
-from mmseg_u2pl.datasets.parallel import map_parallel
-from mmseg_u2pl.datasets.splits import write_splits
-from mmseg_u2pl.datasets.whole_folder import whole_folder
+from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.splits import write_splits
 
 NUM_CLASSES = 11
 LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
@@ -105,7 +105,7 @@ def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
 
 def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
     """Write all files of ``out``."""
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for split in frames:
             for kind in ("images", "labels"):
                 (folder / kind / split).mkdir(parents=True)

@@ -22,7 +22,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
-from mmseg_u2pl.datasets.parallel import map_parallel
+from mmseg_u2pl.utils.parallel import map_parallel
 
 NUM_IMAGES = {"train": 2975, "val": 500}
 # Ids of the 19 classes in the order of CityscapesDataset: road, sidewalk, building, ...

@@ -24,7 +24,8 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmseg_u2pl.datasets.annotations import (
+from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+from mmseg_u2pl_tools.annotations import (
     BACKGROUND,
     Mask,
     Photo,
@@ -34,7 +35,6 @@ from mmseg_u2pl.datasets.annotations import (
     convert_photos,
     find_images,
 )
-from mmseg_u2pl.datasets.checks import DataError, raise_if_any
 
 Colour = tuple[int, int, int]
 Draw = Callable[[tuple[int, int], Mapping[str, int]], Mask]

@@ -26,7 +26,8 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmseg_u2pl.datasets.annotations import (
+from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+from mmseg_u2pl_tools.annotations import (
     BACKGROUND,
     IGNORE,
     Mask,
@@ -37,7 +38,6 @@ from mmseg_u2pl.datasets.annotations import (
     convert_photos,
     find_images,
 )
-from mmseg_u2pl.datasets.checks import DataError, raise_if_any
 
 IGNORED_LABEL = "__ignore__"
 BACKGROUND_LABEL = "_background_"

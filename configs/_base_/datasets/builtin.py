@@ -1,5 +1,18 @@
-# The built-in data set in VOC's layout; tools/make_builtin_data.py writes it.
-dataset_type = "BuiltinDataset"
+# The built-in data set in VOC's layout; dev/make_builtin_data.py writes it.
+dataset_type = "BaseSegDataset"
+metainfo = dict(
+    classes=["background", "ball", "orange", "coin", "button", "leaf", "feather", "book"],
+    palette=[
+        [0, 0, 0],
+        [214, 69, 65],
+        [245, 158, 27],
+        [247, 220, 111],
+        [142, 68, 173],
+        [46, 160, 67],
+        [93, 173, 226],
+        [160, 110, 80],
+    ],
+)
 data_root = "data/builtin"
 train_pipeline = [
     dict(type="LoadImageFromFile"),
@@ -43,6 +56,7 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,
+        metainfo=metainfo,
         data_root=data_root,
         data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
         ann_file="ImageSets/Segmentation/train.txt",
@@ -56,6 +70,7 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type=dataset_type,
+        metainfo=metainfo,
         data_root=data_root,
         data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
         ann_file="ImageSets/Segmentation/val.txt",

@@ -1,0 +1,176 @@
+"""Time and memory of a training step, stage by stage, beside those of the networks alone.
+
+The floor is what any method with a teacher needs: forward and backward pass of the student with the
+segmentor's own loss on as many images, all labeled, the teacher's forward passes and the optimizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_u2pl_tools.cli import UsageError, ignore_warnings_of_the_stack, read_config
+from step_benchmark.loss_path import time_loss_path
+from step_benchmark.step import time_step
+from step_benchmark.workload import Workload
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CAMVID = "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192.py"
+
+
+class Preset(NamedTuple):
+    """Config and sizes of a step; there are as many unlabeled images as labeled ones."""
+
+    config: str
+    num_classes: int
+    size: int
+    images: int
+    queue_size: int = 30000
+
+
+PRESETS = {
+    "voc": Preset(
+        "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-20k_voc12aug-512x512.py", 21, 513, 4
+    ),
+    "cityscapes": Preset(
+        "mmseg::deeplabv3plus/deeplabv3plus_r101-d8_4xb2-80k_cityscapes-769x769.py", 19, 769, 2
+    ),
+    "ade20k": Preset(
+        "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512.py", 150, 512, 2, 5000
+    ),
+    "camvid": Preset(str(CONFIGS / "u2pl" / CAMVID), 11, 192, 4),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--preset", choices=sorted(PRESETS), default="camvid", help="default: %(default)s")
+    add("--config", help="a U2PL or plain config in place of the preset's")
+    add("--size", type=int, help="image side in pixels (default: the preset's)")
+    add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
+    add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
+    add("--queue-budget", type=int, help="bytes of all queues (default: the preset's size a class)")
+    add("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
+    add("--amp", action="store_true", help="forward passes in automatic mixed precision")
+    add("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
+    add("--repeats", type=int, default=5, help="steps that are timed (default: %(default)s)")
+    add("--warm-up", type=int, default=2, help="steps before them (default: %(default)s)")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--loss-path-only",
+        action="store_true",
+        help="the losses alone and their backward pass, on random logits and embeddings at a "
+        "quarter of the image side, D = 256, with full queues",
+    )
+    mode.add_argument(
+        "--data",
+        action="store_true",
+        help="images a second from the config's train_dataloader; its data must be there",
+    )
+    add("--json", metavar="FILE", help="write the figures to FILE, '-' for the standard output")
+    return parser
+
+
+def workload_of(args: argparse.Namespace) -> Workload:
+    """What the command line asks for, completed by its preset."""
+    preset = PRESETS[args.preset]
+    queues = dict(queue_size=preset.queue_size)
+    return Workload(
+        config=args.config or preset.config,
+        num_classes=args.classes or preset.num_classes,
+        size=args.size or preset.size,
+        images=args.images or preset.images,
+        queues=dict(queue_budget=args.queue_budget) if args.queue_budget else queues,
+        device=torch.device(args.device),
+        amp=args.amp,
+        warm_up=args.warm_up,
+        repeats=args.repeats,
+    )
+
+
+def time_data(work: Workload) -> dict[str, Any]:
+    """Images a second of the training dataloader, workers warm."""
+    loader = Runner.build_dataloader(read_config(work.config).train_dataloader, seed=0)
+    batches = iter(loader)
+    for _ in islice(batches, work.warm_up + 2 * loader.num_workers):
+        pass
+    start = time.perf_counter()
+    images = sum(len(batch["inputs"]) for batch in islice(batches, 10 * work.repeats))
+    return dict(images_per_second=images / (time.perf_counter() - start))
+
+
+def print_figures(figures: dict[str, Any], console: Console) -> None:
+    """A table for people, and what is not in it."""
+    for title, value in figures.items():
+        if not isinstance(value, dict):
+            shown = f"{value:.3f}" if isinstance(value, float) else value
+            print(f"{title}: {shown}", file=console.file)
+            continue
+        table = Table("stage", "seconds", "peak MiB", title=title, title_justify="left")
+        for name, row in sorted(value.items(), key=lambda item: -item[1]["seconds"]):
+            table.add_row(name, f"{row['seconds']:.4f}", f"{row['peak_mib']:.0f}")
+        console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    work = workload_of(args)
+    if work.device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda needs a GPU, and PyTorch sees none")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    init_default_scope("mmseg")
+    MMLogger.get_instance("benchmark_step", log_level="ERROR")
+    ignore_warnings_of_the_stack()
+    measure = time_step
+    if args.loss_path_only:
+        measure = time_loss_path
+    elif args.data:
+        measure = time_data
+    figures = dict(
+        preset=args.preset,
+        config=work.config,
+        size=work.size,
+        images=f"{work.images} labeled + {work.images} unlabeled",
+        device=_device_name(work),
+        torch=torch.__version__,
+    )
+    try:
+        figures |= measure(work)
+    except UsageError as error:
+        parser.error(str(error))
+    print_figures(figures, Console(stderr=args.json == "-"))
+    if args.json:
+        text = json.dumps(figures, indent=2) + "\n"
+        sys.stdout.write(text) if args.json == "-" else Path(args.json).write_text(text)
+
+
+def _device_name(work: Workload) -> str:
+    if work.device.type == "cuda":
+        return torch.cuda.get_device_name(work.device) + (", AMP" if work.amp else "")
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    main()

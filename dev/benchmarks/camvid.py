@@ -1,0 +1,114 @@
+# When semi-supervised training pays on CamVid at half of its size. docs/results.md has the answer,
+# docs/datasets.md says how to get the data.
+#   python dev/run_benchmark.py dev/benchmarks/camvid.py --out docs/results/camvid
+# In each share of labeled frames a supervised model is trained first ("start"). Arms go on from it
+# ("early"), for four times as long ("long"), or from where the long supervised run ended ("late").
+# The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a
+# label for every frame: the most there is to gain.
+NAME = "deeplabv3plus_efficientnet-lite0-s5"
+SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
+U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"
+# Learning rate, which falls to zero, and iterations. With the demo's 0.0005 the supervised model is
+# far from done after 1,400 iterations.
+SCHEDULES = {
+    "start": (0.002, 1400),
+    "early": (0.001, 1000),
+    "long": (0.001, 4000),
+    "late": (0.001, 1000),
+}
+ARMS = {
+    "Mean Teacher": {"model.contra_weight": 0.0, "model.mixing": "none"},
+    "CutMix + Mean Teacher": {"model.contra_weight": 0.0},
+    "U2PL paper": {},
+    "U2PL reference": {"model.variant": "reference"},
+    "U2PL best": {"model.variant": "best"},
+    # One part of best at a time, and what more was tried.
+    "U2PL distribution_alignment": {"model.distribution_alignment": True},
+    "CutMix + Mean Teacher, entropy_filter=False": {
+        "model.contra_weight": 0.0,
+        "model.entropy_filter": False,
+    },
+    "U2PL best, contra_weight=0": {"model.variant": "best", "model.contra_weight": 0.0},
+    "U2PL best, confidence_weight": {"model.variant": "best", "model.confidence_weight": True},
+    "U2PL photometric": {"model.photometric": True},
+}
+SUP, ALL, CUTMIX = "sup-only", "all labels", "CutMix + Mean Teacher"
+PAPER, BEST = "U2PL paper", "U2PL best"
+ALIGNED, WEIGHTED = "U2PL distribution_alignment", "U2PL best, confidence_weight"
+PARTS = ["CutMix + Mean Teacher, entropy_filter=False", "U2PL best, contra_weight=0"]
+COMPARED, ALSO = [SUP, CUTMIX, PAPER, ALIGNED, BEST], ["Mean Teacher", "U2PL reference"]
+SEEDS = [0, 1, 2]
+RUNS = [  # share, schedule, arms, seeds
+    ("1/8", "start", [SUP], SEEDS),
+    ("1/8", "long", [SUP], SEEDS),
+    ("1/8", "late", [*COMPARED, *ALSO, *PARTS, WEIGHTED], SEEDS),
+    ("1/8", "late", [ALL, "U2PL photometric"], [0]),
+    ("0006R0", "start", [SUP], SEEDS),
+    ("0006R0", "early", [*COMPARED, "U2PL photometric"], SEEDS),
+    ("0006R0", "early", [WEIGHTED], SEEDS[:2]),
+    ("0006R0", "long", [SUP], [0]),
+    ("1/8", "early", [SUP, CUTMIX, PAPER], [0]),
+    ("1/8", "long", [PAPER], [0]),
+    ("1/16", "start", [SUP], SEEDS[:2]),
+    ("1/16", "early", [SUP, CUTMIX, PAPER], [0]),
+    ("1/16", "long", [SUP], SEEDS[:2]),
+    ("1/16", "late", [*COMPARED, *ALSO, WEIGHTED], SEEDS[:2]),
+    ("1/4", "start", [SUP], SEEDS),
+    ("1/4", "long", [SUP], SEEDS),
+    ("1/4", "late", [*COMPARED, *ALSO, WEIGHTED], SEEDS),
+    ("1/32", "start", [SUP], [0]),
+    ("1/32", "long", [SUP], [0]),
+    ("1/32", "late", [SUP, PAPER], [0]),
+    ("all", "start", [SUP], [0]),
+    ("all", "early", [SUP], [0]),
+    ("all", "long", [SUP], [0]),
+]
+
+
+def options_of(share, schedule, arm):
+    lr, iters = SCHEDULES[schedule]
+    options = {
+        "optim_wrapper.optimizer.lr": lr,
+        "train_cfg.max_iters": iters,
+        "train_cfg.val_interval": iters // (8 if schedule == "long" else 4),
+        "param_scheduler.0.end": iters,
+        "default_hooks.checkpoint.interval": iters,
+        **frames_of(share, arm),
+        **ARMS.get(arm, {}),
+    }
+    if schedule != "start":
+        before = "long" if schedule == "late" else "start"
+        folder = f"{share} {before} sup-only".replace("/", "-").replace(" ", "_")
+        checkpoint = f"iter_{SCHEDULES[before][1]}.pth"
+        options["load_from"] = f"{{root}}/{folder}/seed{{seed}}/{checkpoint}"
+    return options
+
+
+def frames_of(share, arm):
+    dataset = "train_dataloader.dataset"
+    if share == "all" or arm == ALL:
+        return {
+            f"{dataset}.ann_file": "",
+            f"{dataset}.data_prefix.img_path": "images/train",
+            f"{dataset}.data_prefix.seg_map_path": "labels/train",
+        }
+    split = f"splits/{share.replace('/', 'of')}"
+    if arm == SUP:
+        return {f"{dataset}.ann_file": f"{split}/labeled.txt"}
+    return {
+        f"{dataset}.labeled.ann_file": f"{split}/labeled.txt",
+        f"{dataset}.unlabeled.ann_file": f"{split}/unlabeled.txt",
+        "custom_hooks.1.sup_only_iters": 0,
+    }
+
+
+runs = [
+    dict(
+        name=f"{share} {schedule} {arm}",
+        config=SUP_ONLY if arm in (SUP, ALL) else U2PL,
+        seeds=seeds,
+        options=options_of(share, schedule, arm),
+    )
+    for share, schedule, arms, seeds in RUNS
+    for arm in arms
+]

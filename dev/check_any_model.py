@@ -1,0 +1,273 @@
+"""Train a model of each family in MMSegmentation's configs with U2PL and list what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import mmseg
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmseg_u2pl.methods import U2PL
+
+CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs"
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "any_model.md"
+START, END = "<!-- table: python dev/check_any_model.py -->\n", "<!-- end of table -->\n"
+NUM_STEPS, NUM_LABELED, NUM_UNLABELED = 3, 2, 2
+
+
+class Family(NamedTuple):
+    """One of the folders of MMSegmentation's configs, and what stands for it.
+
+    Attributes:
+        config: As ``mmseg::`` names it; a small one.
+        crop: Side of the images in pixels: multiple of the strides, as small as the model takes.
+        size_option: Name of the model's option that is the size of the images, if it has one.
+        needs: What it needs besides the packages in ``requirements.txt``.
+    """
+
+    config: str
+    crop: int = 64
+    size_option: str = ""
+    needs: str = ""
+
+
+OPERATORS = "MMCV's compiled operators"
+MMDETECTION = f"MMDetection and {OPERATORS}"
+FAMILIES = {
+    "ann": Family("ann/ann_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "apcnet": Family("apcnet/apcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    # Its position biases are made for one size of the images.
+    "beit": Family(
+        "beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py",
+        size_option="backbone.img_size",
+    ),
+    "bisenetv1": Family("bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py"),
+    "bisenetv2": Family("bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py"),
+    "ccnet": Family("ccnet/ccnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", needs=OPERATORS),
+    "cgnet": Family("cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py"),
+    "convnext": Family(
+        "convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py", needs="mmpretrain"
+    ),
+    "danet": Family("danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "ddrnet": Family("ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py"),
+    "deeplabv3": Family("deeplabv3/deeplabv3_r18-d8_4xb2-80k_cityscapes-512x1024.py"),
+    "deeplabv3plus": Family("deeplabv3plus/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py"),
+    "dmnet": Family("dmnet/dmnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "dnlnet": Family("dnlnet/dnl_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "dpt": Family("dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512.py"),
+    "dsdl": Family("dsdl/voc.py"),
+    "emanet": Family("emanet/emanet_r50-d8_4xb2-80k_cityscapes-512x1024.py"),
+    "encnet": Family("encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "erfnet": Family("erfnet/erfnet_fcn_4xb4-160k_cityscapes-512x1024.py"),
+    "fastfcn": Family("fastfcn/fastfcn_r50-d32_jpu_enc_4xb2-80k_cityscapes-512x1024.py"),
+    "fastscnn": Family("fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py"),
+    "fcn": Family("fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py"),
+    "gcnet": Family("gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "hrnet": Family("hrnet/fcn_hr18s_4xb2-40k_cityscapes-512x1024.py"),
+    "icnet": Family("icnet/icnet_r18-d8_4xb2-80k_cityscapes-832x832.py"),
+    "isanet": Family("isanet/isanet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "knet": Family("knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py"),
+    "mae": Family(
+        "mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py",
+        size_option="backbone.img_size",
+    ),
+    "mask2former": Family(
+        "mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py", needs=MMDETECTION
+    ),
+    "maskformer": Family(
+        "maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py", needs=MMDETECTION
+    ),
+    "mobilenet_v2": Family("mobilenet_v2/mobilenet-v2-d8_fcn_4xb2-80k_cityscapes-512x1024.py"),
+    # Its head pools 49 x 49 features at stride 8.
+    "mobilenet_v3": Family(
+        "mobilenet_v3/mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024.py", crop=392
+    ),
+    "nonlocal_net": Family("nonlocal_net/nonlocal_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
+    "ocrnet": Family("ocrnet/ocrnet_hr18s_4xb2-40k_cityscapes-512x1024.py"),
+    "pidnet": Family("pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py"),
+    "point_rend": Family(
+        "point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024.py", needs=OPERATORS
+    ),
+    "poolformer": Family(
+        "poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py", needs="mmpretrain"
+    ),
+    "psanet": Family("psanet/psanet_r50-d8_4xb2-40k_cityscapes-512x1024.py", needs=OPERATORS),
+    "pspnet": Family("pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py"),
+    "resnest": Family("resnest/resnest_s101-d8_fcn_4xb2-80k_cityscapes-512x1024.py"),
+    "san": Family("san/san-vit-b16_voc12aug-640x640.py"),
+    "segformer": Family("segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py"),
+    "segmenter": Family("segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py"),
+    "segmenter (FCN head)": Family("segmenter/segmenter_vit-s_fcn_8xb1-160k_ade20k-512x512.py"),
+    "segnext": Family("segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py"),
+    "sem_fpn": Family("sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py"),
+    "setr": Family("setr/setr_vit-l_naive_8xb1-80k_cityscapes-768x768.py"),
+    "stdc": Family("stdc/stdc1_4xb12-80k_cityscapes-512x1024.py"),
+    "swin": Family("swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"),
+    "twins": Family("twins/twins_pcpvt-s_fpn_fpnhead_8xb4-80k_ade20k-512x512.py"),
+    "unet": Family("unet/unet-s5-d16_fcn_4xb4-40k_drive-64x64.py"),
+    "upernet": Family("upernet/upernet_r18_4xb2-40k_cityscapes-512x1024.py"),
+    "vit": Family("vit/vit_deit-s16_upernet_8xb2-80k_ade20k-512x512.py"),
+    "vpd": Family("vpd/vpd_sd_4xb8-25k_nyu-480x480.py"),
+}
+
+
+def build(family: Family) -> U2PL:
+    """U2PL around a config's model, to be trained from scratch on the CPU.
+
+    Raises:
+        Exception: Whatever building it raises.
+    """
+    init_default_scope("mmseg")
+    cfg = Config.fromfile(CONFIGS / family.config, import_custom_modules=False)
+    drop_pretrained(cfg.model)
+    for option in filter(None, ("data_preprocessor.size", family.size_option)):
+        cfg.merge_from_dict({f"model.{option}": (family.crop, family.crop)})
+    # Small queues; and untrained models are sure of nothing, so any pixel may be an anchor.
+    head = dict(queue_size=200, num_anchors=8, num_negatives=8, min_prob=0.0)
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type="U2PL", segmentor=cfg.model, contrastive_head=head))
+    model.init_weights()
+    return revert_sync_batchnorm(model)
+
+
+def drop_pretrained(node: Any) -> None:
+    """Remove weights to download from a model config, in place."""
+    if isinstance(node, dict):
+        if "Pretrained" in str(node.get("init_cfg")):
+            node["init_cfg"] = None
+        if "pretrained" in node:
+            node["pretrained"] = None
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, (dict, list, tuple)):
+            drop_pretrained(child)
+
+
+def random_batch(side: int, num_classes: int, seed: int) -> dict[str, list]:
+    """Raw batch of noise, labeled images first, with blocks of 16 x 16 pixels of one class."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high: int, *shape: int) -> Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    inputs, data_samples = [], []
+    for index in range(NUM_LABELED + NUM_UNLABELED):
+        inputs.append(draw(256, 3, side, side).to(torch.uint8))
+        sample = SegDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side)))
+        if index < NUM_LABELED:
+            blocks = draw(num_classes, 1, -(-side // 16), -(-side // 16))
+            label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
+            sample.gt_sem_seg = PixelData(data=label[:, :side, :side].contiguous())
+            sample.gt_edge_map = PixelData(data=draw(2, 1, side, side))  # PIDNet wants it
+        data_samples.append(sample)
+    return dict(inputs=inputs, data_samples=data_samples)
+
+
+def train(model: U2PL, side: int) -> list[dict[str, Tensor]]:
+    """A few steps; what each of them logged."""
+    model.train()
+    optim_wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=1e-3))
+    logs = []
+    for step in range(NUM_STEPS):
+        model.progress = step / NUM_STEPS
+        logs.append(model.train_step(random_batch(side, model.num_classes, step), optim_wrapper))
+        model.update_teacher()
+    return logs
+
+
+def predict(model: U2PL, side: int) -> list[SegDataSample]:
+    """What the trained model, in evaluation mode, says of a batch."""
+    return model.eval().test_step(random_batch(side, model.num_classes, NUM_STEPS))
+
+
+def try_family(family: Family) -> tuple[str, U2PL | None]:
+    """Whether a family trains, and the model if it could be built."""
+    try:
+        model = build(family)
+    except Exception as error:
+        return f"needs {family.needs}" if family.needs else _no(error), None
+    try:
+        logs = train(model, family.crop)
+        predict(model, family.crop)
+    except Exception as error:
+        return _no(error), model
+    bad = sorted({key for log in logs for key, value in log.items() if not value.isfinite()})
+    return f"no: not finite: {', '.join(bad)}" if bad else "yes", model
+
+
+def _no(error: Exception) -> str:
+    return f"no: {str(error).partition('. ')[0]}"
+
+
+def table_row(name: str) -> str:
+    """Train a family and make its row of the table."""
+    family = FAMILIES[name]
+    outcome, model = try_family(family)
+    tap = size = ""
+    if model is not None:
+        tap = f"`{model.student.embedding_source}`"
+        size = f"{sum(p.numel() for p in model.student.segmentor.parameters()) / 1e6:.1f}"
+    return f"| {name} | {outcome} | `{Path(family.config).stem}` | {tap} | {size} |\n"
+
+
+def table(names: Iterable[str]) -> str:
+    """The table, row by row, each shown when it is known."""
+    lines = [
+        "| family | trains | config | embedding tapped at | parameters (M) |\n",
+        "|---|---|---|---|---|\n",
+    ]
+    for name in names:
+        lines.append(table_row(name))
+        print(lines[-1], end="", flush=True)
+        gc.collect()  # one model at a time in memory
+    return "".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare with the table in docs/any_model.md, and exit 1 if they differ, instead of "
+        "writing it",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    before, start, rest = DOCUMENT.read_text().partition(START)
+    old, end, after = rest.partition(END)
+    if not end:
+        parser.error(f"{DOCUMENT} lacks the lines {START.strip()} and {END.strip()}")
+    new = table(FAMILIES)
+    if not args.check:
+        DOCUMENT.write_text(before + start + new + end + after)
+    elif new != old:
+        lines = old.splitlines(True), new.splitlines(True)
+        sys.exit("".join(unified_diff(*lines, str(DOCUMENT), "now", n=0)))
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    main()

@@ -1,0 +1,278 @@
+"""Train with and without the unlabeled images of the built-in data set and compare."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from mmseg.evaluation import IoUMetric
+from mmseg.structures import SegDataSample
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_u2pl.ops import partition, predict_pixels
+from mmseg_u2pl.visualization import (
+    UNRELIABLE_COLOUR,
+    paint_labels,
+    paint_pseudo_labels,
+    plot_comparison,
+)
+from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack, replace_data_root
+from progress_hook import ProgressHook
+from scenes.dataset import write_builtin_dataset
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+MODEL, DATA = "deeplabv3plus_efficientnet-lite0-s5", "demo_builtin-1of16-128x128"
+SUP_ONLY = CONFIGS / "suponly" / f"suponly_{MODEL}_1xb8-{DATA}.py"
+U2PL = CONFIGS / "u2pl" / f"u2pl_{MODEL}_1xb16-{DATA}.py"
+NUM_SCENES = 6
+
+
+class Score(NamedTuple):
+    """IoU in percent with two decimals; None for a class that occurs nowhere."""
+
+    mean: float
+    per_class: dict[str, float | None]
+
+
+class Scores(NamedTuple):
+    """Of the three models."""
+
+    sup_only: Score
+    student: Score
+    teacher: Score
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="The results of an earlier demo in the same work folder are overwritten, at the end "
+        "of the new one: stopped before, it writes none.",
+    )
+    add = parser.add_argument
+    add("--seed", type=int, default=0, help="of the data and of both runs (default: %(default)s)")
+    add(
+        "--work-dir",
+        type=Path,
+        default="work_dirs/demo",
+        help="folder to write to (default: %(default)s)",
+    )
+    add(
+        "--data-root",
+        type=Path,
+        help="folder of the data set, which is written if it is not there "
+        "(default: data/builtin-seed<seed>)",
+    )
+    add("--num-train", type=int, default=480, help="training images (default: %(default)s)")
+    add("--num-val", type=int, default=120, help="validation images (default: %(default)s)")
+    add("--size", type=int, default=128, help="image side in pixels (default: %(default)s)")
+    add(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="change values in the configs of both runs, e.g. train_cfg.max_iters=100",
+    )
+    return parser
+
+
+def make_data(args: argparse.Namespace) -> None:
+    """Write the data set unless it is there."""
+    try:
+        write_builtin_dataset(
+            args.data_root,
+            num_train=args.num_train,
+            num_val=args.num_val,
+            size=args.size,
+            seed=args.seed,
+            progress=sys.stdout.isatty(),
+        )
+    except (ValueError, FileExistsError) as error:
+        build_parser().error(str(error))
+
+
+def train(config: Path, title: str, args: argparse.Namespace) -> Runner:
+    """Train one config, with a progress bar in place of the log on the console."""
+    cfg = Config.fromfile(config)
+    replace_data_root(cfg, str(args.data_root))
+    cfg.work_dir = str(args.work_dir / title.lower())
+    cfg.randomness.seed = args.seed
+    cfg.visualizer.name = title  # with one name, the second run would log to the first one's folder
+    cfg.log_level = "ERROR"
+    cfg.merge_from_dict(args.cfg_options)
+    runner = Runner.from_cfg(cfg)
+    for handler in runner.logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.INFO)
+    runner.register_hook(ProgressHook(title))
+    runner.train()
+    return runner
+
+
+@torch.no_grad()
+def evaluate(runner: Runner) -> Score:
+    """Score on the validation images; a validation of the runner reports the mean alone."""
+    metric = IoUMetric()
+    metric.dataset_meta = runner.val_dataloader.dataset.metainfo
+    runner.model.eval()
+    for batch in runner.val_dataloader:
+        metric.process(batch, [sample.to_dict() for sample in runner.model.val_step(batch)])
+    areas = [sum(area) for area in zip(*metric.results, strict=True)]
+    iou = 100 * IoUMetric.total_area_to_metrics(*areas)["IoU"].astype(float)
+    per_class = [None if np.isnan(value) else round(value, 2) for value in iou.tolist()]
+    return Score(
+        round(float(np.nanmean(iou)), 2),
+        dict(zip(metric.dataset_meta["classes"], per_class, strict=True)),
+    )
+
+
+def make_table(scores: Scores, ascii_only: bool) -> Table:
+    """IoU of each class and their mean, as each of the three models reaches it."""
+    table = Table(
+        title="IoU in percent on the validation images",
+        title_justify="left",
+        box=box.ASCII if ascii_only else box.ROUNDED,
+    )
+    table.add_column("class")
+    for name in ("sup-only", "U2PL student", "U2PL teacher", "gain"):
+        table.add_column(name, justify="right")
+
+    def add_row(name: str, values: list[float | None], style: str = "") -> None:
+        sup_only, _, teacher = values
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
+        gain = "-" if sup_only is None or teacher is None else f"{teacher - sup_only:+.2f}"
+        table.add_row(name, *cells, gain, style=style)
+
+    for name in scores.sup_only.per_class:
+        add_row(name, [score.per_class[name] for score in scores])
+    table.add_section()
+    add_row("mean", [score.mean for score in scores], style="bold")
+    return table
+
+
+@torch.no_grad()
+def predict(runner: Runner, scenes: Sequence[dict]) -> list[SegDataSample]:
+    """What the runner's model says of items of its validation set."""
+    runner.model.eval()
+    return runner.model.test_step(pseudo_collate(list(scenes)))
+
+
+def draw_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figure:
+    """Evenly spaced validation images, so none is picked by hand, and what the models see."""
+    dataset = u2pl.val_dataloader.dataset
+    num_scenes = min(NUM_SCENES, len(dataset))
+    chosen = np.linspace(0, len(dataset), num_scenes, endpoint=False, dtype=int)
+    scenes = [dataset[index] for index in chosen.tolist()]
+    images = np.stack([scene["inputs"].flip(0).permute(1, 2, 0).numpy() for scene in scenes])
+    before, after = predict(sup_only, scenes), predict(u2pl, scenes)
+    classes, palette = dataset.metainfo["classes"], dataset.metainfo["palette"]
+
+    def paint(samples: list[SegDataSample], key: str) -> np.ndarray:
+        labels = torch.cat([sample.get(key).data for sample in samples])
+        return paint_labels(labels.cpu().numpy(), palette)
+
+    pseudo = predict_pixels(torch.stack([sample.seg_logits.data for sample in after]))
+    everywhere = torch.ones_like(pseudo.label, dtype=torch.bool)
+    unreliable = partition(pseudo.entropy, everywhere, u2pl.model.rules.alpha_0).unreliable
+    return plot_comparison(
+        {
+            "image": images,
+            "ground truth": paint(after, "gt_sem_seg"),
+            titles[0]: paint(before, "pred_sem_seg"),
+            titles[1]: paint(after, "pred_sem_seg"),
+            "pseudo-label\n(teacher)": paint_pseudo_labels(
+                images, pseudo.label.cpu().numpy(), unreliable.cpu().numpy(), palette
+            ),
+        },
+        dict(zip(classes, palette, strict=True)) | {"unreliable": UNRELIABLE_COLOUR},
+    )
+
+
+def write_results(path: Path, scores: Scores, seed: int, seconds: dict[str, float]) -> None:
+    """Write what the table shows, for programs."""
+    sup_only, student, teacher = scores
+    results = {
+        "sup_only": {"mIoU": sup_only.mean, "per_class": sup_only.per_class},
+        "u2pl": {
+            "mIoU": teacher.mean,
+            "student_mIoU": student.mean,
+            "per_class": teacher.per_class,
+            "student_per_class": student.per_class,
+        },
+        "gain": round(teacher.mean - sup_only.mean, 2),
+        "seed": seed,
+        "seconds": seconds,
+    }
+    path.write_text(json.dumps(results, indent=2) + "\n")
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Note how long the block takes."""
+    start = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - start, 1)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train twice, compare, write and print."""
+    seconds: dict[str, float] = {}
+    with timed(seconds, "total"):
+        with timed(seconds, "data"):
+            make_data(args)
+        with timed(seconds, "sup_only"):
+            baseline = train(SUP_ONLY, "sup-only", args)
+            sup_only = evaluate(baseline)
+        with timed(seconds, "u2pl"):
+            u2pl = train(U2PL, "U2PL", args)
+            teacher = evaluate(u2pl)
+            u2pl.model.predict_with = "student"
+            student = evaluate(u2pl)
+            u2pl.model.predict_with = "teacher"
+        titles = f"sup-only\nmIoU {sup_only.mean:.2f}", f"U2PL (teacher)\nmIoU {teacher.mean:.2f}"
+        figure = draw_scenes(baseline, u2pl, titles)
+    scores = Scores(sup_only, student, teacher)
+    picture, numbers = args.work_dir / "comparison.png", args.work_dir / "results.json"
+    figure.savefig(picture)
+    write_results(numbers, scores, args.seed, seconds)
+
+    console = Console()
+    console.print(make_table(scores, ascii_only=not console.is_terminal))
+    print(f"picture          {picture}")
+    print(f"numbers          {numbers}")
+    print(f"models and logs  {args.work_dir}/sup-only, {args.work_dir}/u2pl")
+    print(f"total time       {timedelta(seconds=round(seconds['total']))}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
+    ignore_warnings_of_the_stack()
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; no results were written\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,373 @@
+"""Train a list of configs, one after the other, and gather their scores in one table."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.config import Config
+
+from mmseg_u2pl_tools.cli import UsageError, add_config_arguments, load_config
+from training_cost import count_steps, shorten
+
+TRAIN = Path(__file__).resolve().parents[1] / "tools/train.py"
+LAUNCHERS = {
+    "none": [sys.executable, str(TRAIN)],
+    "pytorch": ["torchrun", "--nproc_per_node={gpus}", str(TRAIN)],
+    "slurm": ["srun", "--ntasks={gpus}", "--gres=gpu:{gpus}", sys.executable, str(TRAIN)],
+}
+MEASURED_STEPS, LOGGED_STEPS = 30, 10
+HELP = """A benchmark is a config file with
+
+    options = {}  # --cfg-options of all runs; may be left out
+    runs = [
+        dict(
+            name="U2PL",
+            config="configs/u2pl/...py",
+            seeds=[0, 1, 2],  # may be left out: [0]
+            options={"model.mixing": "none"},  # may be left out
+            published=79.3,  # may be left out
+        ),
+    ]
+
+Values of options may name the folder of the runs as {root} and the seed as {seed}, so that a run
+can start from the checkpoint of an earlier one. Lower seeds come first. Runs that are finished are
+not run again; interrupted ones go on from their last checkpoint.
+"""
+
+
+class Run(NamedTuple):
+    """One training of the benchmark."""
+
+    name: str
+    config: str
+    seed: int
+    options: dict[str, Any]
+    work_dir: Path
+
+
+class Result(NamedTuple):
+    """Scores of the last validation in percent, and what the training took."""
+
+    teacher: float
+    student: float | None
+    minutes: float
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("benchmark", type=Path, help="file that lists the runs")
+    add("--root", type=Path, help="folder of the runs (default: work_dirs/<name of the file>)")
+    add("--out", type=Path, help="folder of table.md and runs.csv (default: that of the runs)")
+    add("--launcher", choices=sorted(LAUNCHERS), default="none", help="how to start each run")
+    add("--gpus", type=int, default=1, help="processes of a launched run (default: %(default)s)")
+    add("--dry-run", action="store_true", help="print commands and their cost, run nothing")
+    step = parser.add_mutually_exclusive_group()
+    step.add_argument(
+        "--step-seconds",
+        type=float,
+        metavar="S",
+        help="with --dry-run: count GPU hours with S seconds a training step, such as "
+        "dev/benchmark_step.py or the `time` in the log of a training",
+    )
+    step.add_argument(
+        "--measure",
+        action="store_true",
+        help=f"with --dry-run: train {MEASURED_STEPS} steps of each run, once for all seeds, and "
+        "count GPU hours with their time; steps of a supervised-only start, which are cheaper, "
+        "count like the others",
+    )
+    return parser
+
+
+def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float | None]]:
+    """Runs of a benchmark, seed by seed in their order, and the published score of each name.
+
+    Raises:
+        ValueError: If a run lacks its name or config, has an unknown key, a name that another one
+            has, or an option that the command line cannot hold.
+    """
+    benchmark = Config.fromfile(path)
+    runs, published = [], {}
+    folders: dict[str, str] = {}
+    for entry in benchmark.get("runs", []):
+        known = {"name", "config", "seeds", "options", "published"}
+        if not {"name", "config"} <= set(entry) or set(entry) - known:
+            raise ValueError(
+                f"{path}: a run has the keys name and config, and may have seeds, options and "
+                f"published; got {sorted(entry)}"
+            )
+        name = entry["name"]
+        if "::" not in entry["config"] and not Path(entry["config"]).is_file():
+            raise ValueError(f"{path}: run {name!r}: there is no config {entry['config']!r}")
+        folder = name.replace("/", "-").replace(" ", "_")
+        if folder in folders:
+            raise ValueError(
+                f"{path}: the runs {folders[folder]!r} and {name!r} would share the folder "
+                f"{folder!r}; give each a name of its own"
+            )
+        folders[folder] = name
+        published[name] = entry.get("published")
+        for seed in entry.get("seeds", [0]):
+            options = {**benchmark.get("options", {}), **entry.get("options", {})}
+            options = {key: _filled(value, root, seed) for key, value in options.items()}
+            options["randomness.seed"] = seed
+            _check_options(f"{path}: run {name!r}", options)
+            work_dir = root / folder / f"seed{seed}"
+            runs.append(Run(name, entry["config"], seed, options, work_dir))
+    if not runs:
+        raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
+    # A whole table of one seed tells more, half-way, than all seeds of half the table.
+    return sorted(runs, key=lambda run: run.seed), published
+
+
+def _check_options(run: str, options: Mapping[str, Any]) -> None:
+    """Refuse values that --cfg-options would read as others."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            raise ValueError(f"{run}: {key} is a dictionary; set its keys one by one, {key}.name")
+        if isinstance(value, str) and any(map(str.isspace, value)):
+            raise ValueError(
+                f"{run}: {key}={value!r} has a space, which --cfg-options drops; give a path "
+                "without one"
+            )
+
+
+def _filled(value: Any, root: Path, seed: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.replace("{root}", str(root)).replace("{seed}", str(seed))
+
+
+def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
+    """Command that starts a run or, where there is a checkpoint, goes on with it."""
+    command = [part.format(gpus=gpus) for part in LAUNCHERS[launcher]]
+    command += [run.config, "--work-dir", str(run.work_dir)]
+    options = dict(run.options)
+    if (run.work_dir / "last_checkpoint").is_file():
+        command.append("--resume")
+        options.pop("load_from", None)
+    if launcher != "none":
+        command += ["--launcher", launcher]
+    return [*command, *_cfg_options(options)]
+
+
+def _cfg_options(options: Mapping[str, Any]) -> list[str]:
+    return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+
+
+def train(run: Run, launcher: str, gpus: int) -> Result:
+    """Train a run unless it is finished, and read its result.
+
+    Raises:
+        RuntimeError: If the training fails, or the finished one had other options.
+    """
+    finished = run.work_dir / "finished.json"
+    identity = json.loads(json.dumps([run.config, run.options], default=str))
+    if finished.is_file():
+        if json.loads(finished.read_text()) != identity:
+            raise RuntimeError(
+                f"{run.work_dir} holds a run with another config or options; remove the folder to "
+                "train it again"
+            )
+        return read_result(run.work_dir)
+    _start(run, launcher, gpus)
+    result = read_result(run.work_dir)
+    finished.write_text(json.dumps(identity))
+    return result
+
+
+def _start(run: Run, launcher: str, gpus: int) -> None:
+    """Start a training and wait for its end."""
+    run.work_dir.mkdir(parents=True, exist_ok=True)
+    log = run.work_dir / "console.log"
+    with log.open("a") as console:
+        done = subprocess.run(
+            command_of(run, launcher, gpus), stdout=console, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"{run.name}, seed {run.seed} ended with {done.returncode}; see {log}")
+
+
+def read_result(work_dir: Path) -> Result:
+    """Last validation of a run, from MMEngine's ``scalars.json``; minutes leave it out."""
+    records = list(_records(work_dir))
+    scores = [record for record in records if "mIoU" in record]
+    if not scores:
+        raise RuntimeError(f"{work_dir} has no validation in its vis_data/scalars.json")
+    per_step, steps = _step_seconds(records)
+    last = scores[-1]
+    student = last.get("student/mIoU")
+    return Result(
+        round(last["mIoU"], 2),
+        None if student is None else round(student, 2),
+        round(per_step * steps / 60, 1),
+    )
+
+
+def _step_seconds(records: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
+    """Median time of a step, and the number of steps."""
+    # A resumed run has logged some iterations twice: the last record of each counts.
+    steps = {record["step"]: record["time"] for record in records if "loss" in record}
+    return statistics.median(steps.values()), max(steps)
+
+
+def _records(work_dir: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            yield json.loads(line)
+
+
+def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> None:
+    """Print the commands that are still to run and, as comments, how many GPU hours they take.
+
+    Raises:
+        RuntimeError: If GPU hours are asked for and the steps of an epoch cannot be counted, or a
+            training that is to be measured fails.
+        UsageError: If an option misspells a key.
+    """
+    counted = args.measure or args.step_seconds
+    measured: dict[str, float] = {}
+    total = 0.0
+    for run in runs:
+        title = f"# {run.name}, seed {run.seed}:"
+        if (run.work_dir / "finished.json").is_file():
+            print(title, "finished")
+            continue
+        try:
+            steps = count_steps(config_of(run), args.gpus)
+            cost = f"{steps} steps"
+        except RuntimeError as error:
+            if counted:  # the sum would lack this run
+                raise RuntimeError(f"{run.name}: {error}") from error
+            cost = str(error).replace("\n", "\n# ")
+        if counted:
+            seconds = args.step_seconds or measure_step(run, root, args, measured)
+            total += (hours := steps * seconds * args.gpus / 3600)
+            cost += f" of {seconds:.3f} s on {args.gpus} GPU(s): {hours:.2f} GPU hours"
+        print(title, cost)
+        print(shlex.join(command_of(run, args.launcher, args.gpus)), flush=True)
+    if counted:
+        print(f"# together {total:.2f} GPU hours, without validation")
+    else:
+        print("# for GPU hours add --step-seconds S or --measure")
+
+
+def config_of(run: Run) -> Config:
+    """Config of a run as tools/train.py reads it."""
+    parser = argparse.ArgumentParser()
+    add_config_arguments(parser)
+    return load_config(parser.parse_args([run.config, *_cfg_options(run.options)]))
+
+
+def measure_step(
+    run: Run, root: Path, args: argparse.Namespace, measured: dict[str, float]
+) -> float:
+    """Seconds of a step in a short training, unless it was ``measured`` with another seed."""
+    seed = "randomness.seed"
+    options = {k: v for k, v in run.options.items() if k not in ("load_from", seed)}
+    key = f"{run.config} {options}"
+    if key not in measured:
+        cfg = config_of(run)
+        shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
+        folder = root / "measured"
+        shutil.rmtree(folder, ignore_errors=True)  # of a measurement that failed
+        folder.mkdir(parents=True)
+        config = f"{folder}/config.py"
+        cfg.dump(config)
+        short = run._replace(config=config, options={seed: run.seed}, work_dir=folder)
+        _start(short, args.launcher, args.gpus)
+        measured[key] = _step_seconds(list(_records(folder)))[0]
+        shutil.rmtree(folder)
+    return measured[key]
+
+
+def make_table(
+    title: str, results: Mapping[str, Sequence[Result]], published: Mapping[str, float | None]
+) -> str:
+    """Markdown page with a table: mean and standard deviation over the seeds of each name."""
+    with_published = any(value is not None for value in published.values())
+    header = ["run", "seeds", "mIoU", "student mIoU", "minutes"]
+    rows = [header + ["published"] * with_published]
+    rows.append(["---"] + ["---:"] * (len(rows[0]) - 1))
+    for name, seeds in results.items():
+        students = [result.student for result in seeds if result.student is not None]
+        row = [name, str(len(seeds)), _spread([result.teacher for result in seeds])]
+        row += [_spread(students), f"{statistics.mean(result.minutes for result in seeds):.1f}"]
+        if with_published:
+            row.append("" if published[name] is None else f"{published[name]:.2f}")
+        rows.append(row)
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"# {title}\n\n{table}\n"
+
+
+def _spread(scores: Sequence[float]) -> str:
+    if not scores:
+        return ""
+    mean = f"{statistics.mean(scores):.2f}"
+    return f"{mean} ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else mean
+
+
+def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], page: str) -> None:
+    """Write the table, and every run for programs."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(page)
+    with (out / "runs.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run", "seed", *Result._fields])
+        for name, seeds in results.items():
+            for seed, result in seeds.items():
+                writer.writerow([name, seed, *result])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    root = args.root or Path("work_dirs", args.benchmark.stem)
+    if not args.benchmark.is_file():
+        parser.error(f"there is no file {args.benchmark}")
+    try:
+        runs, published = read_benchmark(args.benchmark, root)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.step_seconds is not None and not args.step_seconds > 0:
+        parser.error("--step-seconds must be more than 0")
+    if (args.measure or args.step_seconds) and not args.dry_run:
+        parser.error("--step-seconds and --measure need --dry-run")
+    if args.dry_run:
+        try:
+            return print_plan(runs, root, args)
+        except (RuntimeError, UsageError) as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
+    results: dict[str, dict[int, Result]] = {}
+    for number, run in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {run.name}, seed {run.seed}", flush=True)
+        try:
+            result = train(run, args.launcher, args.gpus)
+        except RuntimeError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
+        results.setdefault(run.name, {})[run.seed] = result
+        seeds = {name: list(by_seed.values()) for name, by_seed in results.items()}
+        page = make_table(args.benchmark.stem, seeds, published)
+        # After each run: a benchmark takes days, and people look at it before its end.
+        write_results(args.out or root, results, page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

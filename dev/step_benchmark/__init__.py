@@ -1,0 +1,1 @@
+"""What a training step takes: the work of dev/benchmark_step.py."""

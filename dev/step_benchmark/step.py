@@ -1,0 +1,172 @@
+"""Time and memory of a training step, stage by stage, beside those of the networks alone."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmseg_u2pl.methods import U2PL
+from mmseg_u2pl.methods import u2pl as method
+from mmseg_u2pl.ops import resize_nearest
+from mmseg_u2pl_tools.cli import read_config
+from step_benchmark.stopwatch import Stopwatch
+from step_benchmark.workload import WHOLE, Workload, median_stages
+
+PARTS_OF_THE_STEP = (
+    ("model.data_preprocessor", "forward", "data preprocessor"),
+    ("model.teacher", "forward", "teacher"),
+    ("model.teacher", "predict", "teacher"),
+    ("model.student", "forward", "student forward"),
+    ("model.student", "supervised_loss", "supervised loss"),
+    ("model", "_unsupervised", "unsupervised loss"),
+    ("model.contrastive_head", "_enqueue_negatives", "selection"),
+    ("model.contrastive_head.bank", "enqueue", "enqueue"),
+    ("model.contrastive_head", "_positives", "positives"),
+    ("model.contrastive_head", "_contrast", "contrastive loss"),
+    ("model", "loss", "rest of the loss"),
+    ("model", "update_teacher", "moving the teacher"),
+    ("", "backward", "backward"),
+    ("", "optimize", "optimizer"),
+)
+PARTS_OF_THE_METHOD = (
+    ("predict_pixels", "labels and entropy"),
+    ("partition", "partition"),
+    ("draw_plan", "mixing"),
+    ("mix", "mixing"),
+)
+
+
+class Step:
+    """A training step in parts that can be timed.
+
+    Args:
+        model: What is trained.
+        wrapper: Its optimizer.
+        work: Sizes, device and precision.
+    """
+
+    def __init__(self, model: U2PL, wrapper: OptimWrapper, work: Workload) -> None:
+        self.model = model
+        self.wrapper = wrapper
+        self.batch = make_batch(model.num_classes, work.size, work.images, work.images)
+        self.labeled_batch = make_batch(model.num_classes, work.size, 2 * work.images, 0)
+        self.autocast = torch.autocast(work.device.type, enabled=work.amp)
+
+    def u2pl(self) -> None:
+        """The method's step."""
+        with self.autocast:
+            data = self.model.data_preprocessor(self.batch, True)
+            losses = self.model.loss(**data)
+        self.backward(losses)
+        self.optimize()
+        self.model.update_teacher()
+
+    def floor(self) -> None:
+        """The same passes of student and teacher with the segmentor's own loss."""
+        teacher: Any = self.model.teacher.module.segmentor
+        with self.autocast:
+            data = self.model.data_preprocessor(self.labeled_batch, True)
+            losses = self.model.student.segmentor.loss(**data)
+            with torch.no_grad():
+                teacher._forward(data["inputs"])
+                if self.model.rules.teacher_passes == 2:
+                    teacher._forward(data["inputs"][: len(data["inputs"]) // 2])
+        self.backward(losses)
+        self.optimize()
+
+    def backward(self, losses: dict[str, Tensor]) -> None:
+        """Gradients of the total loss."""
+        self.model.parse_losses(losses)[0].backward()
+
+    def optimize(self) -> None:
+        """Move the student."""
+        self.wrapper.step()
+        self.wrapper.zero_grad()
+
+    def timed_by_stages(self, watch: Stopwatch) -> Callable[[], None]:
+        """The method's step; from now on its parts count for their stages."""
+        for path, attribute, name in PARTS_OF_THE_STEP:
+            owner = self
+            for part in filter(None, path.split(".")):
+                owner = getattr(owner, part)
+            watch.wrap(owner, attribute, name)
+        for attribute, name in PARTS_OF_THE_METHOD:
+            watch.wrap(method, attribute, name)
+        return self.u2pl
+
+
+def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dict[str, list]:
+    """Random images, and labels in squares.
+
+    Args:
+        num_classes: C.
+        size: Side of the images in pixels.
+        labeled: Number of labeled images.
+        unlabeled: Number of unlabeled ones.
+
+    Returns:
+        What a dataloader gives.
+    """
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for index in range(labeled + unlabeled):
+        inputs.append(torch.randint(0, 256, (3, size, size), generator=generator).byte())
+        sample = SegDataSample(metainfo=dict(img_shape=(size, size)))
+        if index < labeled:
+            squares = torch.randint(0, num_classes, (1, 8, 8), generator=generator)
+            sample.gt_sem_seg = PixelData(data=resize_nearest(squares, (size, size)))
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def load_step(work: Workload) -> Step:
+    """Step of the config's model, without pretrained weights; a plain model is wrapped.
+
+    Args:
+        work: Names the config.
+
+    Raises:
+        UsageError: There is no such config.
+    """
+    cfg = read_config(work.config)
+    if cfg.model.type != "U2PL":
+        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=work.queues)
+    segmentor = cfg.model.segmentor
+    segmentor.pretrained = None
+    segmentor.backbone.pop("init_cfg", None)
+    segmentor.data_preprocessor = segmentor.get("data_preprocessor") or cfg.data_preprocessor
+    segmentor.data_preprocessor.size = (work.size, work.size)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(work.device).train()
+    model.progress = 0.5
+    return Step(model, build_optim_wrapper(model, cfg.optim_wrapper), work)
+
+
+def time_step(work: Workload) -> dict[str, Any]:
+    """The whole step and, in turn with it, :meth:`Step.floor`; then the stages of the step.
+
+    Args:
+        work: What to measure.
+
+    Returns:
+        Median seconds, their ratio, peaks of memory in MiB, and the same stage by stage.
+    """
+    step = load_step(work)
+    mine, theirs, watch = (Stopwatch(work.device) for _ in range(3))
+    seconds = work.repeat((mine, step.u2pl), (theirs, step.floor))
+    whole, floor = ([repetition[WHOLE] for repetition in each] for each in seconds)
+    stages = work.repeat((watch, step.timed_by_stages(watch)))[0]
+    return dict(
+        step_seconds=statistics.median(whole),
+        floor_seconds=statistics.median(floor),
+        ratio=statistics.median(a / b for a, b in zip(whole, floor, strict=True)),
+        step_peak_mib=mine.peak_bytes[WHOLE] / 2**20,
+        floor_peak_mib=theirs.peak_bytes[WHOLE] / 2**20,
+        stages=median_stages(stages, watch),
+    )

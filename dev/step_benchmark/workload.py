@@ -1,0 +1,72 @@
+"""What is measured, how often, and the medians of it."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from step_benchmark.stopwatch import Stopwatch
+
+Seconds = list[dict[str, float]]
+"""For each repetition, stage to seconds."""
+
+WHOLE = "whole"
+"""The stage that is what no other one counts."""
+
+
+class Workload(NamedTuple):
+    """A step and how it is measured; there are as many unlabeled images as labeled ones.
+
+    Attributes:
+        config: Of U2PL, or a plain one: a file, or ``mmseg::name``.
+        num_classes: C.
+        size: Side of the images in pixels.
+        images: Number of labeled images.
+        queues: Options of the queues.
+        device: Where to compute.
+        amp: Whether forward passes are in automatic mixed precision.
+        warm_up: Repetitions before those that count.
+        repeats: Repetitions that count.
+    """
+
+    config: str
+    num_classes: int
+    size: int
+    images: int
+    queues: dict[str, Any]
+    device: torch.device
+    amp: bool
+    warm_up: int
+    repeats: int
+
+    def repeat(self, *timed: tuple[Stopwatch, Callable[[], None]]) -> list[Seconds]:
+        """Run functions in turn, so that a machine that slows down slows all of them.
+
+        Args:
+            timed: Functions, each with the watch it is timed with.
+
+        Returns:
+            What each of them took.
+        """
+        results: list[Seconds] = [[] for _ in timed]
+        for number in range(self.warm_up + self.repeats):
+            for (watch, function), result in zip(timed, results, strict=True):
+                watch.reset()
+                with watch.stage(WHOLE):
+                    function()
+                if number >= self.warm_up:
+                    result.append(dict(watch.seconds))
+        return results
+
+
+def median_stages(seconds: Seconds, watch: Stopwatch) -> dict[str, dict[str, float]]:
+    """Median seconds of each stage within the whole, and the peak of its memory in MiB."""
+    return {
+        name: dict(
+            seconds=statistics.median(repetition[name] for repetition in seconds),
+            peak_mib=watch.peak_bytes[name] / 2**20,
+        )
+        for name in seconds[0]
+        if name != WHOLE
+    }

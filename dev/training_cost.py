@@ -1,0 +1,53 @@
+"""How many steps a config trains, and a short training of it whose steps can be timed."""
+
+import math
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmseg_u2pl.checks.data_check import build_dataloader
+from mmseg_u2pl.datasets.checks import DataError
+
+
+def count_steps(cfg: Config, num_processes: int = 1) -> int:
+    """Steps of a training.
+
+    Args:
+        cfg: The config. If it counts epochs, its data must be there.
+        num_processes: Processes that share the data of an epoch.
+
+    Raises:
+        RuntimeError: If the data are not there, and the steps of an epoch unknown.
+    """
+    if "max_iters" in cfg.train_cfg:
+        return cfg.train_cfg.max_iters
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    try:
+        epoch = len(build_dataloader(cfg.train_dataloader, "training"))
+    except (DataError, OSError) as error:
+        raise RuntimeError(
+            f"the steps of an epoch cannot be counted without the data: {error}"
+        ) from error
+    return cfg.train_cfg.max_epochs * math.ceil(epoch / num_processes)
+
+
+def shorten(cfg: Config, steps: int, log_interval: int) -> None:
+    """Make a config train a few steps of its costliest kind, and keep nothing but the log.
+
+    Args:
+        cfg: The config; changed in place. It neither starts from a checkpoint, whose weights
+            change no time, nor validates; U2PL does without the supervised-only start.
+        steps: Length of the training.
+        log_interval: Steps between two lines of the log.
+    """
+    cfg.load_from = None
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=steps)
+    sampler = cfg.train_dataloader.get("sampler") or {}
+    if sampler.get("type") == "DualStreamSampler":  # which ends where the config counts epochs
+        sampler["infinite"] = True
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint = None
+    cfg.default_hooks.logger = dict(type="LoggerHook", interval=log_interval)
+    for hook in cfg.get("custom_hooks", []):
+        if hook.type == "MeanTeacherHook":
+            hook.update(sup_only_iters=0, sup_only_epochs=0)

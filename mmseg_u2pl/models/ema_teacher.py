@@ -1,0 +1,134 @@
+"""The teacher: a moving average of the student, and its batch-norm policy."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parameters_to_vector
+
+from mmseg_u2pl.models.step_counter import StepCounter
+from mmseg_u2pl.utils.options import reject_unknown, require_choice, require_flag, require_share
+
+STATISTICS = ("own", "averaged", "copied")
+
+
+class EMATeacher(nn.Module):
+    """Exponential moving average of a model.
+
+    After each optimizer step ``theta_t <- d * theta_t + (1 - d) * theta_s`` with
+    ``d = min(1 - 1 / (step + 1), decay)``: the first update copies the student, the next ones
+    average over all steps so far, until ``decay`` takes over.
+
+    Statistics of the student's batch norm belong to other weights; ``docs/design.md`` has what
+    borrowing them costs. So by default the teacher has its own: :meth:`forward` normalises with
+    those of its batch and moves the running ones, which serve prediction. All other buffers (the
+    bases of EMANet are learned ones) follow the student as the parameters do.
+
+    Args:
+        student: The model to average; it is deep-copied.
+        decay: Upper bound of ``d``, in [0, 1].
+        ramp: Whether ``d`` rises to ``decay`` as above or is ``decay`` from the first step.
+        statistics: Of batch norm: ``'own'``, ``'averaged'`` as the parameters are, or ``'copied'``
+            from the student. With the last two :meth:`forward` normalises with running statistics.
+        dropout: Whether :meth:`forward` drops out as in training.
+
+    Raises:
+        ValueError: If an option is out of its range.
+        TypeError: On an unknown option.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        decay: float = 0.99,
+        ramp: bool = True,
+        statistics: str = "own",
+        dropout: bool = False,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        reject_unknown(type(self), unknown)
+        require_share("the teacher's decay", decay)
+        require_choice("the teacher's statistics", statistics, STATISTICS)
+        require_flag("the teacher's ramp", ramp)
+        require_flag("the teacher's dropout", dropout)
+        self.module = deepcopy(student).requires_grad_(False)
+        self.decay = decay
+        self.ramp = ramp
+        self.statistics = statistics
+        self.dropout = dropout
+        self.steps = StepCounter()
+        self.eval()
+
+    def train(self, mode: bool = True) -> "EMATeacher":
+        """Stay in evaluation mode: MMEngine calls ``model.train()`` before every iteration."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Forward pass of a training step, with the batch norm and dropout that are set."""
+        # The model's own train() decides which of its batch norms are frozen (`norm_eval`).
+        self.module.train()
+        for module in self.module.modules():
+            if isinstance(module, _BatchNorm):
+                module.training &= self.statistics == "own"
+            else:
+                module.training = self.dropout
+        try:
+            return self.module(*args, **kwargs)
+        finally:
+            self.module.eval()
+
+    @torch.no_grad()
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Forward pass as in evaluation: running statistics, no dropout."""
+        return self.module(*args, **kwargs)
+
+    @torch.no_grad()
+    def copy_from(self, student: nn.Module) -> None:
+        """Take over what a checkpoint of the student holds: parameters and persistent buffers.
+
+        Args:
+            student: A model with the same structure.
+        """
+        self.module.load_state_dict(student.state_dict())
+
+    @torch.no_grad()
+    def update(self, student: nn.Module, has_run: bool = True) -> None:
+        """Move the average towards the student by one step.
+
+        Args:
+            student: A model with the same structure.
+            has_run: Whether the teacher has made a forward pass in this step. If not, statistics of
+                its own have not moved and are averaged.
+        """
+        decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
+        averages: list[Tensor] = list(self.module.parameters())
+        sources: list[Tensor] = list(student.parameters())
+        for own, other in zip(self.module.modules(), student.modules(), strict=True):
+            if isinstance(own, _BatchNorm) and self.statistics == "own" and has_run:
+                continue
+            buffers = own.buffers(recurse=False), other.buffers(recurse=False)
+            for average, source in zip(*buffers, strict=True):
+                if average.is_floating_point() and self.statistics != "copied":
+                    averages.append(average)
+                    sources.append(source)
+                else:
+                    average.copy_(source)
+        torch._foreach_lerp_(averages, sources, 1.0 - decay)
+        self.steps.advance()
+
+    @torch.no_grad()
+    def distance(self, student: nn.Module) -> Tensor:
+        """How far the parameters are from the student's.
+
+        Args:
+            student: A model with the same structure.
+
+        Returns:
+            (), ``|theta_t - theta_s| / |theta_s|`` with L2 norms over all parameters.
+        """
+        own, other = (parameters_to_vector(m.parameters()) for m in (self.module, student))
+        return torch.dist(own, other) / torch.linalg.vector_norm(other)

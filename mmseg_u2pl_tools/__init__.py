@@ -1,0 +1,1 @@
+"""What only the tools use: command line, wrapping of configs, splits, annotation formats."""

@@ -1,0 +1,304 @@
+"""From photographs and what an annotation program says of some of them to a data set on disk."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.splits import (
+    count_images,
+    draw_order,
+    missing_classes,
+    size_argument,
+    write_splits,
+)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+BACKGROUND = "background"
+IGNORE = 255
+MAX_CLASSES = 255
+"""One less than a mask has values, for 255 is "not labeled"."""
+
+_JPEG_QUALITY = 95
+_ORIENTATION = 0x0112  # the EXIF tag
+
+Mask = NDArray[np.uint8]
+
+
+class Photo(NamedTuple):
+    """An image and how its mask is made.
+
+    Attributes:
+        path: The image file.
+        name: Name in the data set, relative and without suffix.
+        draw: Makes the mask, (H, W), from the image's (width, height) and the numbers of the
+            classes; None if the image is not annotated.
+    """
+
+    path: Path
+    name: str
+    draw: Callable[[tuple[int, int], Mapping[str, int]], Mask] | None
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a converter, which :func:`convert_photos` reads.
+
+    Args:
+        parser: The parser to extend.
+    """
+    add = parser.add_argument
+    add("out", metavar="OUT", type=Path, help="folder to write, absent or empty")
+    add(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="the classes in the order of their numbers. Pixels that nobody annotated are "
+        f"'{BACKGROUND}' if it is among them, and else not labeled (default: {BACKGROUND}, then "
+        "those of the annotations)",
+    )
+    add(
+        "--val",
+        type=size_argument,
+        default="1/5",
+        metavar="SIZE",
+        help="annotated images to hold out for validation, a share such as 1/5 or a number such "
+        "as 10 (default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, help="of the draw of these images (default: 0)")
+    add("--dry-run", action="store_true", help="check all annotations, write nothing")
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """Find all images of a folder and the folders in it.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Name relative to the folder and without suffix, to file, sorted by name.
+
+    Raises:
+        DataError: There is none, or two differ by their suffix alone.
+    """
+    if not folder.is_dir():
+        raise DataError(f"The image folder '{folder}' does not exist.")
+    images: dict[str, Path] = {}
+    twice = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in images:
+                twice.append(f"{images[name]} and {path.name}")
+            images[name] = path
+    raise_if_any("Images differ by their suffix alone", twice, ["Rename one of each."])
+    if not images:
+        raise DataError(f"'{folder}' holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+    return dict(sorted(images.items()))
+
+
+def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> list[str]:
+    """Choose the classes and their order.
+
+    Args:
+        given: What the user wants, or None.
+        annotated: Names in the annotations, or those that the export lists.
+
+    Returns:
+        The classes; what is annotated is among them.
+
+    Raises:
+        DataError: A class is given twice, or annotated and not given, or they are too many or few.
+    """
+    annotated = list(dict.fromkeys(annotated))
+    classes = list(given or [BACKGROUND, *(name for name in annotated if name != BACKGROUND)])
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    raise_if_any("Classes are given twice", twice, ["Give each once to --classes."])
+    raise_if_any(
+        "Annotated classes are not among --classes",
+        sorted(set(annotated) - {*classes, BACKGROUND}),
+        [f"Add them, or correct the name where it is wrong; given are {', '.join(classes)}."],
+    )
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        raise DataError(
+            f"There are {len(classes)} classes ({', '.join(classes[:10])}), and training needs 2 "
+            f"to {MAX_CLASSES}. Give --classes."
+        )
+    return classes
+
+
+def blank_value(classes: Mapping[str, int]) -> int:
+    """Value of pixels that nobody annotated: the background's number, or 255 without one."""
+    return classes.get(BACKGROUND, IGNORE)
+
+
+def open_upright(path: Path) -> Image.Image:
+    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The image, whose file is closed.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read as an image: {error}. Remove it.") from error
+
+
+def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Mask | None:
+    """The mask of an image, or None if it is not annotated."""
+    return photo.draw and photo.draw(size, {name: index for index, name in enumerate(classes)})
+
+
+def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Write an image and its mask, unless ``out`` is None; which classes the mask shows."""
+    image = open_upright(photo.path)
+    mask = make_mask(photo, image.size, classes)
+    if out is not None:
+        _write_image(photo.path, image, out / "images" / f"{photo.name}.jpg")
+        if mask is not None:
+            target = out / "masks" / f"{photo.name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(target)
+    return None if mask is None else np.bincount(mask.ravel(), minlength=256)[: len(classes)] > 0
+
+
+def _write_image(source: Path, image: Image.Image, target: Path) -> None:
+    """Write an upright JPEG; a copy of the file if it is one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(source) as original:
+        is_upright = original.getexif().get(_ORIENTATION, 1) == 1
+        is_rgb_jpeg = original.format == "JPEG" and original.mode == "RGB"
+    if is_upright and is_rgb_jpeg:
+        target.write_bytes(source.read_bytes())
+    else:
+        image.convert("RGB").save(target, quality=_JPEG_QUALITY)
+
+
+def draw_lists(
+    names: Sequence[str], shows: NDArray[np.bool_], classes: Sequence[str], val: Fraction, seed: int
+) -> tuple[list[str], list[str]]:
+    """Divide annotated images into those to train on, which show all classes, and the others.
+
+    Args:
+        names: (N,), annotated images.
+        shows: (N, C), which of them shows which class.
+        classes: (C,), the names of the classes.
+        val: How many are held out, a share or a number.
+        seed: Seed of the draw.
+
+    Returns:
+        Labeled and validation images, sorted by name.
+
+    Raises:
+        DataError: There are too few annotated images, or no image shows a class.
+    """
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} images are annotated. At least 2 are needed, one to train on and one to "
+            "validate on, and some ten of each are a start."
+        )
+    absent = [name for name, count in zip(classes, shows.sum(axis=0), strict=True) if not count]
+    if absent == [BACKGROUND]:  # all of each image is annotated
+        absent = []
+    raise_if_any(
+        "Classes are in no annotation", absent, ["Annotate them, or leave them out of --classes."]
+    )
+    num_labeled = len(names) - count_images(val, len(names))
+    if num_labeled < 1:
+        raise DataError(
+            f"--val {val} holds out all of the {len(names)} annotated images; hold out fewer."
+        )
+    order = draw_order(shows, num_labeled, seed)
+    untrained = missing_classes(shows, order[:num_labeled])
+    raise_if_any(
+        f"{num_labeled} images to train on cannot show all classes",
+        [classes[index] for index in untrained],
+        ["Hold out fewer images with --val, or annotate more."],
+    )
+    labeled, held_out = order[:num_labeled], order[num_labeled:]
+    return sorted(names[i] for i in labeled), sorted(names[i] for i in held_out)
+
+
+def _write_all(
+    photos: Sequence[Photo],
+    classes: Sequence[str],
+    args: argparse.Namespace,
+    out: Path | None,
+) -> None:
+    """Convert all photos and report; nothing is written if ``out`` is None."""
+    convert = partial(_convert, out=out, classes=classes)
+    shows = map_parallel(convert, photos, "Converting images")
+    lists = _draw_lists_of(photos, shows, classes, args)
+    if out is None:
+        return
+    write_splits({out / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
+    for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
+        (out / path).write_text("".join(f"{line}\n" for line in lines))
+
+
+def _draw_lists_of(
+    photos: Sequence[Photo],
+    shows: Sequence[NDArray[np.bool_] | None],
+    classes: Sequence[str],
+    args: argparse.Namespace,
+) -> dict[str, list[str]]:
+    """Names of labeled, unlabeled and validation images; prints how many show each class."""
+    names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
+    shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
+    labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)
+    unlabeled = [photo.name for photo in photos if photo.draw is None]
+    for name, count in zip(classes, shown.sum(axis=0), strict=True):
+        print(f"{name}: in {count} of {len(names)} masks")
+    lists = dict(labeled=labeled, unlabeled=unlabeled, validation=validation)
+    print(", ".join(f"{len(names)} {kind}" for kind, names in lists.items()), "images")
+    return lists
+
+
+def convert_photos(
+    photos: Sequence[Photo], classes: Sequence[str], args: argparse.Namespace
+) -> None:
+    """Write images, masks, classes and lists, and say what was done.
+
+    ``OUT/images/*.jpg``, ``OUT/masks/*.png``, ``OUT/classes.txt`` (a name a line), and
+    ``OUT/splits/{labeled,unlabeled,val}.txt``.
+
+    Args:
+        photos: All images.
+        classes: Names of the classes, in the order of their numbers.
+        args: What a parser with :func:`add_output_arguments` parsed.
+
+    Raises:
+        DataError: OUT is there already, or images or annotations cannot be used.
+    """
+    if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
+        raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
+    if all(photo.draw for photo in photos):
+        raise DataError(
+            f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "
+            "without annotations beside them."
+        )
+    with nullcontext() if args.dry_run else atomic_folder(args.out) as out:
+        _write_all(photos, classes, args, out)
+    if args.dry_run:
+        print("Nothing was written (--dry-run).")
+    else:
+        names = ", ".join(f'"{name}"' for name in classes)
+        print(f"{args.out} is complete. For the config: classes = ({names})")

@@ -1,0 +1,31 @@
+"""A folder that is whole or absent, whenever its writing is interrupted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its name when the block is done.
+
+    It lies beside ``path``, so that the renaming copies nothing, and is removed if the block fails.
+
+    Args:
+        path: Absent, or an empty folder.
+
+    Yields:
+        The folder, empty, until it is ``path``.
+
+    Raises:
+        OSError: The folder cannot be made, or something else has come to be at ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as staging:
+        folder = Path(staging) / path.name
+        folder.mkdir()
+        yield folder
+        if path.is_dir():
+            path.rmdir()
+        folder.rename(path)

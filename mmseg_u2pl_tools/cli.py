@@ -1,0 +1,227 @@
+"""What the tools share: the flags of those that take a config, the config, and less noise."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+
+from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+
+_ALIKE = 0.8
+"""Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
+model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
+
+
+class UsageError(ValueError):
+    """The command line names something that is not there; to be told by ``parser.error``."""
+
+
+class _OptionsAction(DictAction):
+    """MMEngine's, which takes apart what has no equals sign too, and fails."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for value in values:
+            if "=" not in value:
+                raise argparse.ArgumentError(self, f"{value!r} is not KEY=VALUE")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that MMSegmentation's train and test tools have in common.
+
+    Args:
+        parser: The parser to extend; :func:`load_config` reads what it parses.
+    """
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--work-dir",
+        help="folder of logs and results (default: work_dir of the config, "
+        "else work_dirs/<name of the config>)",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what started the processes of a distributed run (default: none)",
+    )
+    # torch.distributed.launch passes the rank with a hyphen or an underscore, by its version.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config file and ``--cfg-options``, for tools that start no run.
+
+    Args:
+        parser: The parser to extend; :func:`load_config` reads what it parses.
+    """
+    parser.add_argument(
+        "config", help="config file, or mmseg_u2pl::u2pl/... for one of the project's"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=_OptionsAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="change config values, e.g. train_cfg.max_iters=100 "
+        "model.contrastive_head.queue_size=512; "
+        'a list is written key=a,b or key="[a,b]", without spaces',
+    )
+    parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config as the flags of :func:`add_common_arguments` change it.
+
+    The work folder is the one of the command line, else that of the config (``--cfg-options``
+    included), else ``work_dirs/<name of the config>``. ``data_root=...`` among the options moves
+    all data sets that lie in the config's own ``data_root``, or below it. ``LOCAL_RANK`` is set in
+    the environment, where MMEngine reads it, unless the launcher did so.
+
+    Raises:
+        UsageError: There is no such config, an option seems to misspell one of its keys, or moves
+            data that have no common folder.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = read_config(args.config)
+    _check_keys(cfg, args.cfg_options)
+    cfg.launcher = args.launcher
+    if "data_root" in args.cfg_options:
+        replace_data_root(cfg, str(args.cfg_options["data_root"]))
+    cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
+    return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file, or one of an installed package.
+
+    Args:
+        path: A file, or ``package::name``.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if "::" not in path:
+        require_path("config", path)
+        return Config.fromfile(path)
+    try:
+        return get_config(path)
+    except FileNotFoundError as error:  # MMEngine's names the file that it looked for
+        raise UsageError(f"config '{path}': {error}") from error
+
+
+def _check_keys(cfg: Config, keys: Iterable[str]) -> None:
+    """Refuse a new key that is nearly one of the config: nothing would read it."""
+    known = {*cfg, *inspect.signature(Runner).parameters}
+    for name in {key.partition(".")[0] for key in keys} - known:
+        close = get_close_matches(name, list(cfg), 1, _ALIKE)
+        if close:
+            raise UsageError(
+                f"--cfg-options: no key {name} in the config; did you mean {close[0]}?"
+            )
+
+
+def require_key(cfg: Config, path: str, key: str) -> None:
+    """Refuse a config that lacks what a tool reads.
+
+    Args:
+        cfg: The config.
+        path: Where it was read, as on the command line.
+        key: What is read.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    if cfg.get(key) is None:
+        raise UsageError(f"the config '{path}' has no {key}, which this tool reads; add one")
+
+
+def require_unlabeled_images(cfg: Config, path: str) -> None:
+    """Refuse a config whose training data are labeled images alone.
+
+    Args:
+        cfg: The config.
+        path: Where it was read, as on the command line.
+
+    Raises:
+        UsageError: ``train_dataloader.dataset`` is no :class:`SemiDataset`.
+    """
+    require_key(cfg, path, "train_dataloader")
+    kind = cfg.train_dataloader.dataset.type
+    if DATASETS.get(kind) is not SemiDataset:
+        raise UsageError(
+            f"train_dataloader.dataset of '{path}' is a {kind}, which has no unlabeled images; "
+            "give a config with U2PL, such as tools/misc/wrap_config.py writes"
+        )
+
+
+def require_path(argument: str, path: str) -> None:
+    """Refuse a path that leads nowhere; a URL is not looked at.
+
+    Args:
+        argument: What the command line calls it.
+        path: Of a file, or of the folder that some checkpoints are.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if "://" not in path and not Path(path).expanduser().exists():
+        raise UsageError(f"{argument} '{path}' does not exist")
+
+
+def ignore_warnings_of_the_stack() -> None:
+    """Keep notes of the OpenMMLab packages on parts that no tool uses off the screen."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
+
+
+def replace_data_root(cfg: Config, new: str) -> None:
+    """Move all data sets that lie in a config's ``data_root``, for reading the config copied it.
+
+    Args:
+        cfg: The config; changed in place.
+        new: The folder where the data lie.
+
+    Raises:
+        UsageError: The config has no ``data_root``.
+    """
+    if cfg.get("data_root") is None:
+        raise UsageError(
+            "--cfg-options: the config has no data_root of its own that its data sets share; give "
+            "that of each, such as train_dataloader.dataset.data_root=..."
+        )
+    # Not paths: a root may be a URL.
+    _move_data(cfg, cfg.data_root.rstrip("/"), new.rstrip("/"))
+
+
+def _move_data(node: object, old: str, new: str) -> None:
+    """Let each ``data_root`` that is ``old``, or below it, lie in ``new``."""
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            _move_data(child, old, new)
+    elif isinstance(node, (dict, Config)):
+        root = node.get("data_root")
+        if isinstance(root, str) and f"{root}/".startswith(f"{old}/"):
+            node["data_root"] = new + root[len(old) :]
+        for child in node.values():
+            _move_data(child, old, new)

@@ -1,0 +1,230 @@
+"""Lists of labeled and unlabeled images as published with methods, matched with a data set.
+
+There are three formats, each one image a line:
+
+- U2PL: the path of the image, or its bare name.
+- CPS: the paths of image and mask with a tab between them, or a bare name.
+- ST++, UniMatch and those that followed: the paths of image and mask with a space between them.
+
+The folders in them are those of the authors. What counts here is the name of an image and, where
+several images of the data set share it, as much of the path as tells them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from mmseg_u2pl.datasets.checks import DataError, describe
+from mmseg_u2pl_tools.splits import Split
+
+_IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|tiff?)$", re.IGNORECASE)
+_SHARE = re.compile(r"(?:.*_)?1(?:_|-|of)(\d+)")
+
+
+class Entry(NamedTuple):
+    """A line of a list.
+
+    Attributes:
+        image: Path or name of the image.
+        mask: Path of the mask, empty if there is none.
+    """
+
+    image: str
+    mask: str
+
+
+class ListPair(NamedTuple):
+    """A published split.
+
+    Attributes:
+        folder: Where it lies below the published folder, with what the file names add to it.
+        labeled: The list of labeled images.
+        unlabeled: The list of unlabeled images.
+        hints: Names of files and folders that may tell the number of labeled images, nearest
+            first.
+    """
+
+    folder: Path
+    labeled: Path
+    unlabeled: Path
+    hints: Sequence[str]
+
+
+def find_pairs(source: Path) -> list[ListPair]:
+    """Find the lists below a folder, or the pair that a list belongs to.
+
+    Lists are ``.txt`` files with ``labeled`` in their names; the unlabeled one has ``unlabeled``
+    in that place.
+
+    Args:
+        source: A folder, or the labeled list of one split.
+
+    Raises:
+        DataError: There are none.
+    """
+    root, files = (source, source.rglob("*.txt")) if source.is_dir() else (source.parent, [source])
+    pairs = []
+    for path in sorted(files):
+        if path.is_file() and "labeled" in path.stem and "unlabeled" not in path.stem:
+            rest = re.sub("_?labeled", "", path.stem).strip("_-")
+            unlabeled = path.with_name(path.name.replace("labeled", "unlabeled"))
+            folder = path.parent.relative_to(root) / rest
+            hints = [*reversed(folder.parts), root.resolve().name]
+            pairs.append(ListPair(folder, path, unlabeled, hints))
+    if not pairs:
+        raise DataError(
+            f"'{source}' has no list of labeled images: no file such as labeled.txt or "
+            "train_labeled_1-16.txt."
+        )
+    return pairs
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Read a list of any of the formats; blank lines are left out.
+
+    Raises:
+        DataError: The list is missing or empty, or a line has more than two paths.
+    """
+    if not path.is_file():
+        raise DataError(f"The list '{path}' does not exist.")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        fields = line.strip().split("\t") if "\t" in line else line.split()
+        if len(fields) > 2:
+            raise DataError(
+                f"'{path}', line {number}: {line.strip()!r} has {len(fields)} parts. A line must "
+                "be the path of an image, or of an image and its mask."
+            )
+        if fields:
+            entries.append(Entry(fields[0].strip(), fields[1].strip() if len(fields) > 1 else ""))
+    if not entries:
+        raise DataError(f"The list '{path}' is empty.")
+    return entries
+
+
+class ImageIndex:
+    """Finds the images of a data set by the paths that others have for them.
+
+    Args:
+        names: Names of the images, as :func:`~mmseg_u2pl_tools.image_folder.image_names` has
+            them.
+        img_suffix: Ending of the image files.
+    """
+
+    def __init__(self, names: Iterable[str], img_suffix: str) -> None:
+        self._ending = _IMAGE_SUFFIX.sub("", img_suffix)
+        self._by_base: dict[str, list[str]] = {}
+        for name in names:
+            self._by_base.setdefault(_base(name), []).append(name)
+
+    def bare(self, path: str) -> str:
+        """Take the suffix off a path, and what the data set's images have before it."""
+        return _IMAGE_SUFFIX.sub("", path).removesuffix(self._ending)
+
+    def find(self, path: str) -> str | None:
+        """Return the name of an image; None if there is none, or several that might be meant."""
+        bare = self.bare(path)
+        names = self._by_base.get(_base(bare), [])
+        if len(names) > 1:
+            names = [name for name in names if f"/{bare}".endswith(f"/{name}")]
+        return names[0] if len(names) == 1 else None
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], bool]) -> Split:
+    """Read and check a published split.
+
+    Args:
+        pair: The lists.
+        index: The images of the data set.
+        has_mask: Whether an image has a mask.
+
+    Returns:
+        The names of its images in the data set.
+
+    Raises:
+        DataError: Tells all that is wrong with the split.
+    """
+    labeled, unlabeled = read_list(pair.labeled), read_list(pair.unlabeled)
+    names = [[index.find(entry.image) for entry in entries] for entries in (labeled, unlabeled)]
+    found = [[name for name in part if name is not None] for part in names]
+    missing = [
+        entry.image
+        for entries, part in zip((labeled, unlabeled), names, strict=True)
+        for entry, name in zip(entries, part, strict=True)
+        if name is None
+    ]
+    crossed = [
+        f"{entry.image} {entry.mask}"
+        for entry in labeled
+        if entry.mask and not _base(entry.mask).startswith(_base(index.bare(entry.image)))
+    ]
+    findings = [
+        (
+            "{} images are not in the image folder, or several have their name",
+            missing,
+            "Check IMG_DIR and --img-suffix.",
+        ),
+        (
+            "{} images are both labeled and unlabeled",
+            sorted({*found[0]} & {*found[1]}),
+            "Take them out of one of the two lists.",
+        ),
+        (
+            "{} images are listed more than once",
+            _repeated(found[0]) + _repeated(found[1]),
+            "List them once.",
+        ),
+        (
+            "{} images are listed with the mask of another image",
+            crossed,
+            "MMSegmentation finds the mask of an image by the image's name; rename them.",
+        ),
+        (
+            "{} labeled images have no mask",
+            [name for name in found[0] if not has_mask(name)],
+            "Check --mask-dir and --seg-map-suffix.",
+        ),
+    ]
+    problems = [
+        describe(problem.format(len(offenders)), offenders, [advice])
+        for problem, offenders, advice in findings
+        if offenders
+    ]
+    problems += _count_problems(pair.hints, len(labeled), len(labeled) + len(unlabeled))
+    if problems:
+        raise DataError("\n".join([f"{pair.labeled} and {pair.unlabeled.name}:", *problems]))
+    return found[0], found[1]
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _count_problems(hints: Sequence[str], num_labeled: int, total: int) -> list[str]:
+    """Compare the number of labeled images with the one that the first telling name tells."""
+    for name in hints:
+        share = _SHARE.fullmatch(name)
+        if share:
+            meant = Fraction(1, int(share[1])) * total
+            agrees = abs(num_labeled - meant) < 1  # some round up, some down
+        elif name.isdecimal():
+            meant = Fraction(name)
+            agrees = num_labeled == meant
+        else:
+            continue
+        if agrees:
+            return []
+        return [
+            f"{num_labeled} of {total} images are labeled, but '{name}' in its path says "
+            f"{float(meant):g}. Complete the lists, or rename the folder or files."
+        ]
+    return []

@@ -1,0 +1,44 @@
+"""From a plain MMSegmentation config to one with U2PL, and from its checkpoint back."""
+
+from mmseg_u2pl_tools.wrapping.export import export_segmentor
+from mmseg_u2pl_tools.wrapping.images import (
+    Images,
+    ImageSet,
+    labeled_sets,
+    training_sets,
+    unlabeled_sets,
+)
+from mmseg_u2pl_tools.wrapping.plain_config import (
+    ConfigError,
+    Schedule,
+    read_config,
+    read_plain_config,
+    training_schedule,
+)
+from mmseg_u2pl_tools.wrapping.verify import build_model, try_data
+from mmseg_u2pl_tools.wrapping.wrap import (
+    dropped_hooks,
+    relative_base,
+    supervised_twin,
+    wrap_with_u2pl,
+)
+
+__all__ = [
+    "ConfigError",
+    "ImageSet",
+    "Images",
+    "Schedule",
+    "build_model",
+    "dropped_hooks",
+    "export_segmentor",
+    "labeled_sets",
+    "read_config",
+    "read_plain_config",
+    "relative_base",
+    "supervised_twin",
+    "training_schedule",
+    "training_sets",
+    "try_data",
+    "unlabeled_sets",
+    "wrap_with_u2pl",
+]

@@ -1,0 +1,55 @@
+"""Takes the plain segmentor out of a checkpoint of a student-teacher run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_u2pl.methods.base import PREFIXES
+from mmseg_u2pl_tools.wrapping.plain_config import is_wrapped
+
+
+def export_segmentor(cfg: Config, checkpoint: dict[str, Any], role: str) -> dict[str, Any]:
+    """A plain checkpoint of the teacher or the student.
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: As MMEngine saved it.
+        role: ``'teacher'`` or ``'student'``.
+
+    Returns:
+        ``meta`` as it was, with the classes and their palette, and the ``state_dict`` of the
+        segmentor, which the plain config loads with ``strict=True``. Nothing else: no optimizer, no
+        queues, no second network.
+
+    Raises:
+        ValueError: The config has no segmentor inside, the checkpoint is not of a student-teacher
+            run, or the two do not belong together.
+    """
+    if not is_wrapped(cfg.model):
+        raise ValueError(
+            f"the config's model is {cfg.model.type}, not U2PL; give the config that the run was "
+            "trained with. A checkpoint of a plain config needs no export"
+        )
+    prefix = PREFIXES[role]
+    weights = checkpoint.get("state_dict", {})
+    state = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
+    if not state:
+        raise ValueError(
+            f"the checkpoint has no weights under '{prefix}', so it is not one of a U2PL run; "
+            f"its weights are {', '.join(list(weights)[:3]) or 'none'}, ..."
+        )
+    _check_fit(cfg, state)
+    return {"meta": checkpoint.get("meta", {}), "state_dict": state}
+
+
+def _check_fit(cfg: Config, state: dict[str, Any]) -> None:
+    segmentor = MODELS.build(cfg.model.segmentor)
+    try:
+        segmentor.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the checkpoint does not fit the segmentor of the config: {error}"
+        ) from error

@@ -1,0 +1,246 @@
+"""A model of each family in MMSegmentation's configs trains, and its own loss stays its own.
+
+The light families run always, all of them with `pytest -m sweep`.
+"""
+
+import importlib.util
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from datatrees import load_tool
+from mmseg_u2pl.ops import resize_logits
+
+LIGHT = {
+    "bisenetv1",
+    "bisenetv2",
+    "cgnet",
+    "ddrnet",
+    "deeplabv3plus",
+    "erfnet",
+    "fastscnn",
+    "fcn",
+    "hrnet",
+    "icnet",
+    "mobilenet_v2",
+    "ocrnet",
+    "pidnet",
+    "segformer",
+    "segmenter",
+    "segnext",
+    "stdc",
+}
+LOSSES = {"loss", "sup", "unsup", "contra"}
+REFUSED = {"san", "vpd"}
+# They predict with more than they train: more iterations, or points that are refined.
+PREDICT_OTHERWISE = {"segnext", "point_rend"}
+CLASSIFY_MASKS = {"mask2former", "maskformer"}
+
+
+tool = load_tool("check_any_model")
+
+
+def marked(name):
+    return pytest.param(name, marks=[pytest.mark.sweep, *[pytest.mark.light] * (name in LIGHT)])
+
+
+def build(family):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return tool.build(family)
+        except (ImportError, RuntimeError) as error:
+            if not family.needs:
+                raise
+            pytest.skip(f"needs {family.needs}: {error}")
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in tool.FAMILIES if name not in REFUSED])
+def test_family_trains(name):
+    family = tool.FAMILIES[name]
+    model = build(family)
+    raw = tool.random_batch(family.crop, model.num_classes, seed=7)
+    data = model.data_preprocessor(raw, True)
+
+    steps_move_student_and_teacher(model, family.crop)
+    all_that_plain_training_trains_is_trained(model, **data)
+    supervised_losses_are_the_plain_ones(model, **data)
+    if name not in PREDICT_OTHERWISE:
+        logits_are_those_that_predict(model, data["inputs"], of_masks=name in CLASSIFY_MASKS)
+    for sample in tool.predict(model, family.crop):
+        assert sample.pred_sem_seg.data.shape == (1, family.crop, family.crop)
+        assert sample.pred_sem_seg.data.max() < model.num_classes
+
+
+def steps_move_student_and_teacher(model, crop):
+    before = {name: p.sum().item() for name, p in model.named_parameters()}
+    for log in tool.train(model, crop):
+        assert {key.split(".")[0] for key in log if "loss" in key} == LOSSES
+        assert {"unsup.loss_ce", "contra.loss_nce"} < log.keys()
+        assert all(value.isfinite() for value in log.values()), log
+        assert log["unsup.loss_ce"] > 0
+        assert log["contra.loss_nce"] > 0
+    assert (model.contrastive_head.bank.fill > 0).any()
+    moved = {name for name, p in model.named_parameters() if p.sum().item() != before[name]}
+    for part in ("student.segmentor.", "student.projector.", "teacher.module.segmentor."):
+        assert any(name.startswith(part) for name in moved)
+
+
+def all_that_plain_training_trains_is_trained(model, inputs, data_samples):
+    student = model.student.train()
+    labeled = slice(tool.NUM_LABELED)
+    plain = with_gradient(student, student.segmentor.loss(inputs[labeled], data_samples[labeled]))
+    projector = {f"projector.{name}" for name, _ in student.projector.named_parameters()}
+    assert plain | projector <= with_gradient(student, model.loss(inputs, data_samples))
+
+
+def supervised_losses_are_the_plain_ones(model, inputs, data_samples):
+    student = without_randomness(model.student)
+    labeled = slice(tool.NUM_LABELED)
+    with same_state(student):
+        expected = student.segmentor.loss(inputs[labeled], data_samples[labeled])
+    with same_state(student):
+        got = student.supervised_loss(inputs, student(inputs), data_samples[labeled])
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            got[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def logits_are_those_that_predict(model, inputs, of_masks):
+    student, size = without_randomness(model.student), inputs.shape[-2:]
+    with same_state(student):
+        logits = student(inputs).logits
+    if of_masks:  # They predict scores, and resize masks rather than scores.
+        logits, size = logits.exp(), logits.shape[-2:]
+    logits = resize_logits(logits, size, model.align_corners)
+    metas = [dict(img_shape=size)] * len(inputs)
+    with same_state(student.eval()):
+        expected = student.segmentor.encode_decode(inputs, metas)
+    assert (logits - expected).norm() < 1e-3 * (expected - expected.mean()).norm()
+
+
+def with_gradient(model, losses):
+    """Names of the parameters that a step trains; their gradients are removed again."""
+    total = sum(
+        part
+        for key, value in losses.items()
+        if "loss" in key
+        for part in (value if isinstance(value, list) else [value])
+    )
+    total.backward()
+    names = {name for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return names
+
+
+def without_randomness(model):
+    """Training mode, but what one image gives depends on neither chance nor other images."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) or "Drop" in type(module).__name__:
+            module.eval()
+        if isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+    return model
+
+
+@contextmanager
+def same_state(model):
+    """One random state and the buffers of now, which come back: EMANet's bases learn in a pass."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        yield
+    model.load_state_dict(buffers, strict=False)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_refused_families_say_why(name):
+    with pytest.raises(ValueError, match=r"decode_head \w+ cannot be trained .*: it (reads|estim)"):
+        tool.build(tool.FAMILIES[name])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mmdet") is not None, reason="MMDetection is installed"
+)
+@pytest.mark.parametrize("name", sorted(CLASSIFY_MASKS))
+def test_missing_mmdetection_is_named(name):
+    with pytest.raises(ImportError, match=r"pixel_decoder is a mmdet.* needs the package mmdet"):
+        tool.build(tool.FAMILIES[name])
+
+
+def test_every_folder_of_mmsegmentation_is_covered():
+    folders = {path.name for path in tool.CONFIGS.iterdir() if path.is_dir()} - {"_base_"}
+    assert {family.config.split("/")[0] for family in tool.FAMILIES.values()} == folders
+    assert tool.FAMILIES.keys() >= LIGHT | REFUSED | PREDICT_OTHERWISE
+
+
+def test_document_lists_every_family():
+    rows = tool.DOCUMENT.read_text().split(tool.START)[1].split(tool.END)[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [row[0] for row in cells] == list(tool.FAMILIES)
+    for name, outcome, config, tap, _ in cells:
+        family = tool.FAMILIES[name]
+        assert config == f"`{Path(family.config).stem}`"
+        if name in REFUSED:
+            assert outcome.startswith("no: decode_head")
+        else:
+            assert outcome == (f"needs {family.needs}" if family.needs else "yes")
+        assert bool(tap) == (outcome == "yes")
+
+
+@pytest.fixture
+def document(tmp_path, monkeypatch):
+    """An empty table, and a tool that knows three families alone."""
+    chosen = {name: tool.FAMILIES[name] for name in ("fastscnn", "vpd")}
+    chosen["strange"] = tool.Family("strange/of_another_package.py", needs="another package")
+    monkeypatch.setattr(tool, "FAMILIES", chosen)
+    monkeypatch.setattr(tool, "DOCUMENT", tmp_path / "any_model.md")
+    tool.DOCUMENT.write_text(f"before\n{tool.START}{tool.END}after\n")
+    return tool.DOCUMENT
+
+
+def test_tool_writes_the_table_and_compares_it(document, capsys):
+    tool.main([])
+
+    text = document.read_text()
+    assert capsys.readouterr().out in text
+    before, head, _, fastscnn, vpd, strange, _, after = text.replace(tool.START, "").splitlines()
+    assert (before, after) == ("before", "after")
+    assert head.startswith("| family | trains | config |")
+    config = "fast_scnn_8xb4-160k_cityscapes-512x1024"
+    assert fastscnn == f"| fastscnn | yes | `{config}` | `decode_head.conv_seg` | 1.5 |"
+    assert vpd.startswith(
+        "| vpd | no: decode_head VPDDepthHead cannot be trained with U2PL: it est"
+    )
+    assert strange == "| strange | needs another package | `of_another_package` |  |  |"
+
+    tool.main(["--check"])
+    document.write_text(text.replace("| 1.5 |", "| 1.6 |"))
+    with pytest.raises(SystemExit, match=r"-\| fastscnn .* 1.6 \|\n\+\| fastscnn .* 1.5 \|"):
+        tool.main(["--check"])
+
+
+def test_tool_wants_a_place_for_the_table(document, capsys):
+    document.write_text("nothing\n")
+    with pytest.raises(SystemExit) as exited:
+        tool.main([])
+    assert exited.value.code == 2
+    assert f"error: {document} lacks the lines {tool.START.strip()}" in capsys.readouterr().err
+
+
+def test_tool_says_why_a_family_does_not_train(monkeypatch):
+    def diverge(*_):
+        return [dict(loss=torch.tensor(1.0)), dict(loss=torch.tensor(float("nan")))]
+
+    monkeypatch.setattr(tool, "train", diverge)
+    assert tool.try_family(tool.FAMILIES["fastscnn"])[0] == "no: not finite: loss"
+    monkeypatch.setattr(tool, "train", lambda *_: 1 / 0)
+    assert tool.try_family(tool.FAMILIES["fastscnn"])[0] == "no: division by zero"

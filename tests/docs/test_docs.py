@@ -1,0 +1,91 @@
+"""What the documents name exists."""
+
+import inspect
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import mmseg_u2pl.ops
+from mmseg_u2pl.engine import MeanTeacherHook
+from mmseg_u2pl.methods.rules import Rules
+from mmseg_u2pl.methods.u2pl import U2PL
+from mmseg_u2pl.models import EMATeacher, UnreliableContrastiveHead
+from mmseg_u2pl.models.tapped_segmentor import Projector
+
+ROOT = Path(__file__).parents[2]
+ALGORITHM = (ROOT / "docs/algorithm.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def options_of(*owners):
+    return {name for owner in owners for name in inspect.signature(owner).parameters}
+
+
+def test_algorithm_names_tests_that_exist():
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", ALGORITHM)
+    assert len(named) > 25
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+def test_algorithm_names_options_that_exist_and_all_of_the_rules():
+    head = set(re.findall(r"`head\.(\w+)", ALGORITHM))
+    assert head <= options_of(UnreliableContrastiveHead)
+    assert set(re.findall(r"`hook\.(\w+)", ALGORITHM)) <= options_of(MeanTeacherHook)
+    table = ALGORITHM.split("## All switches")[1].split("\n\n")[1]
+    listed = set(re.findall(r"`(?:head\.)?(\w+)`", table.split("\n", 2)[2]))
+    rules = {field.name for field in fields(Rules)}
+    assert rules <= listed
+    # Everything of the head but what the model fills in.
+    assert options_of(UnreliableContrastiveHead) - listed == {
+        "num_classes",
+        "embed_dims",
+        "unknown",
+    }
+    assert "variant" in options_of(U2PL)
+    for name in re.findall(r"(\w+)=", re.search(r"`teacher` \| `(.*?)`", table)[1]):
+        assert name in options_of(EMATeacher)
+    for name in re.findall(r"(\w+)=", re.search(r"`projector` \| `(.*?)`", table)[1]):
+        assert name in options_of(Projector)
+
+
+def test_algorithm_names_functions_that_exist():
+    table = ALGORITHM.split("## Rules")[1].split("\n\n")[1]
+    for row in table.splitlines()[2:]:
+        for name in re.findall(r"`(\w+)`", row.split("|")[3]):
+            assert hasattr(mmseg_u2pl.ops, name) or name[0].isupper(), name
+
+
+def test_every_known_complaint_is_answered():
+    issues = "10 13 17 21 28 50 64 98 105 108 113 114 120 126 140 142 145 149 158 169 174"
+    of_mmdetection = "9778 10217 10223 10696 12327"
+    of_mmsegmentation = "1147 1578 3060"
+    answers = re.findall(r"\*\*[^(]*\(([^)]*\d)\)", (ROOT / "docs/faq.md").read_text())
+    answered = set(re.findall(r"\d+", " ".join(answers)))
+    assert set(f"{issues} {of_mmdetection} {of_mmsegmentation}".split()) <= answered
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page):
+    for path in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not path.startswith("http"):
+            assert (page.parent / path).exists(), path
+
+
+def test_site_builds_without_warnings(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "api.html").read_text()
+    for name in ("models.U2PL", "ops.info_nce", "engine.MeanTeacherHook", "datasets.SemiDataset"):
+        assert f'id="mmseg_u2pl.{name}"' in api
+
+
+def test_site_has_every_page():
+    listed = set(re.findall(r"^([\w/]+)$", (ROOT / "docs/index.md").read_text(), re.M))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]}
+    assert pages - {"index"} == listed

@@ -1,0 +1,65 @@
+"""How often a step makes the host wait for the device, counted without one."""
+
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import mmseg
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import mmseg_u2pl
+from tiny import batch, tiny_u2pl
+
+OURS, THEIRS = (Path(package.__file__).parent for package in (mmseg_u2pl, mmseg))
+ON_THE_HOST = "mixing.py"
+"""Draws on the CPU, whatever the device of the model."""
+
+
+class Waits(TorchDispatchMode):
+    """Counts, by file, operations of ours whose result or its shape the host must know."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.files = Counter()
+        tolist = torch.Tensor.tolist
+
+        def counted(values):  # a list is read from the memory, not through an operation
+            self.note()
+            return tolist(values)
+
+        monkeypatch.setattr(torch.Tensor, "tolist", counted)
+
+    def note(self):
+        frames = [Path(frame.filename) for frame in reversed(traceback.extract_stack())]
+        inner = next(f for f in frames if f.is_relative_to(OURS) or f.is_relative_to(THEIRS))
+        if inner.is_relative_to(OURS):
+            self.files[inner.name] += 1
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        waits = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags)
+        if func in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default):
+            waits = any(i is not None and i.dtype == torch.bool for i in args[1])
+        if waits:
+            self.note()
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_for_the_device_as_often_as_the_page_says(monkeypatch):
+    model = tiny_u2pl()
+    data = model.data_preprocessor(batch(), True)
+    model.loss(**data)
+
+    with Waits(monkeypatch) as waits:
+        losses = model.loss(**data)
+        model.parse_losses(losses)[0].backward()
+        model.update_teacher()
+
+    assert losses["contra.loss_nce"] > 0
+    del waits.files[ON_THE_HOST]
+    assert waits.files == {
+        "u2pl.py": 1,  # entropies of the valid pixels
+        "selection.py": 3,  # labeled pixels, negatives among them, unreliable pixels
+        "memory_bank.py": 2,  # how many go into each queue, and where
+        "contrastive_head.py": 3,  # anchors, classes to contrast, anchors of this process
+    }

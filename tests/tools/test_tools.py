@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from mmengine.config import Config
+
+from datatrees import TOOLS, load_tool
+
+CONFIG = """
+model = dict(type='Net')
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+train_cfg = dict(max_iters=100)
+default_hooks = dict(visualization=dict(type='SegVisualizationHook'))
+visualizer = dict(type='SegLocalVisualizer')
+test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))
+test_evaluator = dict(type='IoUMetric')
+"""
+NO_HOOK = CONFIG + "default_hooks = dict()"
+TTA = """
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [dict(type='TestTimeAug')]
+"""
+
+
+class FakeRunner:
+    """Stands for MMEngine's Runner; keeps the config it is made from and what is called."""
+
+    def __init__(self) -> None:
+        self.cfg: Config | None = None
+        self.calls: list[str] = []
+
+    def from_cfg(self, cfg: Config) -> FakeRunner:
+        self.cfg = cfg
+        return self
+
+    def train(self) -> None:
+        self.calls.append("train")
+
+    def test(self) -> None:
+        self.calls.append("test")
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRunner:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCAL_RANK", "0")  # so that it is put back, whatever the tool sets
+    monkeypatch.delenv("LOCAL_RANK")
+    for checkpoint in ("net.pth", "iter_8.pth"):
+        (tmp_path / checkpoint).touch()
+    return FakeRunner()
+
+
+@pytest.fixture
+def trainer(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    tool = load_tool("train")
+    monkeypatch.setattr(tool, "Runner", runner)
+    return tool
+
+
+@pytest.fixture
+def tester(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    tool = load_tool("test")
+    monkeypatch.setattr(tool, "Runner", runner)
+    return tool
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "net_voc.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+COMMON_FLAGS = ["--work-dir", "--cfg-options", "--launcher"]
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("train", ["--resume", "--amp", *COMMON_FLAGS]),
+        ("test", ["--out", "--show", "--show-dir", "--wait-time", "--tta", *COMMON_FLAGS]),
+    ],
+)
+def test_help_lists_the_flags(
+    name: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        load_tool(name).main(["--help"])
+    words = capsys.readouterr().out.replace("[", " ").replace("]", " ").split()
+    assert [flag for flag in flags if flag not in words] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: config"),
+        (["net.py", "--launcher", "lsf"], "argument --launcher: invalid choice: 'lsf'"),
+        (["--resume", "net.py"], "the following arguments are required: config"),
+        (["net.py", "--wait-time", "1"], "unrecognized arguments: --wait-time 1"),
+    ],
+)
+def test_train_argument_errors(
+    trainer: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        trainer.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.py"], "the following arguments are required: checkpoint"),
+        (["net.py", "net.pth", "--wait-time", "soon"], "--wait-time: invalid float value: 'soon'"),
+    ],
+)
+def test_test_argument_errors(
+    tester: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        tester.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("train", ["gone.py"], "config 'gone.py' does not exist"),
+        ("train", ["mmseg_u2pl::u2pl/gone.py"], "config 'mmseg_u2pl::u2pl/gone.py': file \""),
+        ("train", ["CONFIG", "--resume", "gone.pth"], "--resume 'gone.pth' does not exist"),
+        (
+            "train",
+            ["CONFIG", "--cfg-options", "work_dir"],
+            "argument --cfg-options: 'work_dir' is ",
+        ),
+        ("test", ["gone.py", "net.pth"], "config 'gone.py' does not exist"),
+        ("test", ["CONFIG", "gone.pth"], "checkpoint 'gone.pth' does not exist"),
+        (
+            "train",
+            ["CONFIG", "--cfg-options", "modle.type=Other"],
+            "--cfg-options: no key modle in the config; did you mean model?",
+        ),
+    ],
+)
+def test_what_is_not_there(
+    trainer: ModuleType,
+    tester: ModuleType,
+    runner: FakeRunner,
+    config: str,
+    capsys: pytest.CaptureFixture[str],
+    tool: str,
+    arguments: list[str],
+    message: str,
+) -> None:
+    arguments = [config if argument == "CONFIG" else argument for argument in arguments]
+    with pytest.raises(SystemExit, match="2"):
+        dict(train=trainer, test=tester)[tool].main(arguments)
+    assert f"error: {message}" in capsys.readouterr().err
+    assert runner.calls == []
+
+
+def test_checkpoints_that_are_no_local_files_are_not_looked_for(
+    trainer: ModuleType, tester: ModuleType, runner: FakeRunner, config: str
+) -> None:
+    Path("deepspeed").mkdir()
+    trainer.main([config, "--resume", "deepspeed"])
+    tester.main([config, "https://example.com/net.pth"])
+    assert runner.calls == ["train", "test"]
+
+
+def test_new_keys_are_allowed(trainer: ModuleType, runner: FakeRunner, config: str) -> None:
+    # One of the runner, one that MMEngine reads besides, one of the user.
+    options = ["test_cfg.fp16=True", "model_wrapper_cfg.type=Wrapper", "my_key=1"]
+    trainer.main([config, "--cfg-options", *options])
+    assert runner.cfg.test_cfg.fp16 is True
+    assert runner.cfg.model_wrapper_cfg.type == "Wrapper"
+    assert runner.cfg.my_key == 1
+
+
+def test_train_starts_the_runner(trainer: ModuleType, runner: FakeRunner, config: str) -> None:
+    trainer.main([config, "--cfg-options", "train_cfg.max_iters=7", "model.sizes=1,2"])
+    assert runner.calls == ["train"]
+    assert runner.cfg.train_cfg.max_iters == 7
+    assert runner.cfg.model.sizes == [1, 2]
+    assert runner.cfg.launcher == "none"
+    assert runner.cfg.optim_wrapper.type == "OptimWrapper"
+
+
+def test_train_starts_a_runner_of_another_type(
+    trainer: ModuleType, runner: FakeRunner, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.RUNNERS, "build", runner.from_cfg)
+    monkeypatch.setattr(trainer, "Runner", None)
+    trainer.main([config, "--cfg-options", "runner_type=Other"])
+    assert runner.calls == ["train"]
+
+
+def test_config_of_the_package(trainer: ModuleType, runner: FakeRunner) -> None:
+    name = "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192"
+    trainer.main([f"mmseg_u2pl::u2pl/{name}.py", "--cfg-options", "model.alpha_0=0.3"])
+    assert runner.cfg.model.segmentor.decode_head.num_classes == 11
+    assert runner.cfg.model.alpha_0 == 0.3
+    assert runner.cfg.work_dir == f"work_dirs/{name}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "work_dir"),
+    [
+        ([], "work_dirs/net_voc"),
+        (["--cfg-options", "work_dir=options"], "options"),
+        (["--work-dir", "flag", "--cfg-options", "work_dir=options"], "flag"),
+    ],
+)
+def test_work_dir(
+    trainer: ModuleType, runner: FakeRunner, config: str, arguments: list[str], work_dir: str
+) -> None:
+    trainer.main([config, *arguments])
+    assert runner.cfg.work_dir == work_dir
+
+
+def test_data_root_moves_the_data_sets_in_it(
+    trainer: ModuleType, runner: FakeRunner, config: str
+) -> None:
+    datasets = (
+        "[dict(data_root=data_root), dict(data_root=data_root + '/val'), "
+        "dict(data_root='older'), dict(data_root='elsewhere')]"
+    )
+    Path(config).write_text(f"data_root = 'old'\ntrain_dataloader = dict(datasets={datasets})\n")
+    trainer.main([config, "--cfg-options", "data_root=new"])
+    assert runner.cfg.data_root == "new"
+    assert runner.cfg.train_dataloader.datasets == [
+        {"data_root": "new"},
+        {"data_root": "new/val"},
+        {"data_root": "older"},
+        {"data_root": "elsewhere"},
+    ]
+    trainer.main([config, "--cfg-options", "data_root=s3://bucket/new/"])
+    roots = [dataset.data_root for dataset in runner.cfg.train_dataloader.datasets]
+    assert roots == ["s3://bucket/new", "s3://bucket/new/val", "older", "elsewhere"]
+
+
+def test_data_root_of_a_config_without_one(
+    trainer: ModuleType, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(config).write_text("train_dataloader = dict(dataset=dict(data_root='old'))\n")
+    with pytest.raises(SystemExit):
+        trainer.main([config, "--cfg-options", "data_root=new"])
+    assert "train_dataloader.dataset.data_root=..." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--local_rank=3", "--local-rank=3"])
+def test_launcher_and_local_rank(
+    trainer: ModuleType, runner: FakeRunner, config: str, flag: str
+) -> None:
+    trainer.main([config, "--launcher", "pytorch", flag])
+    assert runner.cfg.launcher == "pytorch"
+    assert os.environ["LOCAL_RANK"] == "3"
+
+
+def test_local_rank_of_the_launcher_stands(
+    trainer: ModuleType, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "5")
+    trainer.main([config, "--local_rank", "3"])
+    assert os.environ["LOCAL_RANK"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "interrupted", "resume", "load_from"),
+    [
+        ([], True, False, "warm.pth"),
+        (["--resume"], True, True, None),
+        (["--resume"], False, False, "warm.pth"),
+        (["--resume", "auto"], True, True, None),
+        (["--resume", "iter_8.pth"], True, True, "iter_8.pth"),
+        (["--resume", "--cfg-options", "load_from=iter_8.pth"], True, True, "iter_8.pth"),
+    ],
+)
+def test_resume(
+    trainer: ModuleType,
+    runner: FakeRunner,
+    config: str,
+    arguments: list[str],
+    interrupted: bool,
+    resume: bool,
+    load_from: str | None,
+) -> None:
+    Path(config).write_text(f"{CONFIG}\nload_from = 'warm.pth'\n")
+    if interrupted:
+        Path("work_dirs/net_voc").mkdir(parents=True)
+        Path("work_dirs/net_voc/last_checkpoint").write_text("work_dirs/net_voc/iter_50.pth")
+    trainer.main([config, *arguments])
+    assert runner.cfg.resume is resume
+    assert runner.cfg.load_from == load_from
+
+
+def test_amp_swaps_the_wrapper(
+    trainer: ModuleType, runner: FakeRunner, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "get_device", lambda: "cuda")
+    trainer.main([config, "--amp"])
+    assert runner.cfg.optim_wrapper.type == "AmpOptimWrapper"
+    assert runner.cfg.optim_wrapper.loss_scale == "dynamic"
+
+
+def test_amp_of_the_config_stands(
+    trainer: ModuleType, runner: FakeRunner, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "get_device", lambda: "cuda")
+    options = ["optim_wrapper.type=AmpOptimWrapper", "optim_wrapper.loss_scale=512."]
+    trainer.main([config, "--amp", "--cfg-options", *options])
+    assert runner.cfg.optim_wrapper.loss_scale == 512.0
+
+
+@pytest.mark.parametrize(
+    ("device", "wrapper", "message"),
+    [
+        ("cpu", "OptimWrapper", "--amp needs a GPU, and PyTorch sees none; leave --amp out"),
+        ("cuda", "DeepSpeedOptimWrapper", "the config has 'DeepSpeedOptimWrapper'"),
+    ],
+)
+def test_amp_errors(
+    trainer: ModuleType,
+    runner: FakeRunner,
+    config: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    device: str,
+    wrapper: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr(trainer, "get_device", lambda: device)
+    with pytest.raises(SystemExit, match="2"):
+        trainer.main([config, "--amp", "--cfg-options", f"optim_wrapper.type={wrapper}"])
+    assert message in capsys.readouterr().err
+    assert runner.calls == []
+
+
+def test_test_loads_the_checkpoint(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    tester.main([config, "net.pth", "--work-dir", "results"])
+    assert runner.calls == ["test"]
+    assert runner.cfg.load_from == "net.pth"
+    assert runner.cfg.work_dir == "results"
+    assert runner.cfg.model == {"type": "Net"}
+    assert runner.cfg.test_evaluator == {"type": "IoUMetric"}
+    assert runner.cfg.default_hooks.visualization == {"type": "SegVisualizationHook"}
+
+
+def test_out_keeps_the_predictions(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    tester.main([config, "net.pth", "--out", "maps"])
+    assert runner.cfg.test_evaluator.output_dir == "maps"
+    assert runner.cfg.test_evaluator.keep_results is True
+
+
+def test_show(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    tester.main([config, "net.pth", "--show", "--wait-time", "0.5"])
+    hook = runner.cfg.default_hooks.visualization
+    assert (hook.draw, hook.show, hook.wait_time, hook.interval) == (True, True, 0.5, 1)
+    assert "save_dir" not in runner.cfg.visualizer
+
+
+def test_interval_of_the_config_stands(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    interval = "default_hooks.visualization.interval=7"
+    tester.main([config, "net.pth", "--show-dir", "painted", "--cfg-options", interval])
+    assert runner.cfg.default_hooks.visualization.interval == 7
+
+
+def test_show_dir(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    tester.main([config, "net.pth", "--show-dir", "painted"])
+    assert runner.cfg.default_hooks.visualization.draw is True
+    assert "show" not in runner.cfg.default_hooks.visualization
+    assert runner.cfg.visualizer.save_dir == "painted"
+
+
+def test_tta_wraps_the_model(tester: ModuleType, runner: FakeRunner, config: str) -> None:
+    Path(config).write_text(CONFIG + TTA)
+    tester.main([config, "net.pth", "--tta"])
+    assert runner.cfg.model == {"type": "SegTTAModel", "module": {"type": "Net"}}
+    assert runner.cfg.test_dataloader.dataset.pipeline == [{"type": "TestTimeAug"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        (CONFIG, ["--tta"], "--tta needs tta_model in the config, and it has none"),
+        (NO_HOOK, ["--show"], "dict(type='SegVisualizationHook')"),
+        (NO_HOOK, ["--show-dir", "x"], "dict(type='SegVisualizationHook')"),
+        (
+            "test_evaluator = dict()",
+            [],
+            "net_voc.py' has no test_dataloader, which this tool reads",
+        ),
+        ("test_dataloader = dict()", ["--out", "x"], "net_voc.py' has no test_evaluator, which"),
+    ],
+)
+def test_test_config_errors(
+    tester: ModuleType,
+    runner: FakeRunner,
+    config: str,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    arguments: list[str],
+    message: str,
+) -> None:
+    Path(config).write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        tester.main([config, "net.pth", *arguments])
+    assert message in capsys.readouterr().err
+    assert runner.calls == []
+
+
+def run_script(
+    tmp_path: Path, script: str, arguments: list[str], **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a launcher with a torchrun and an srun that print their arguments, one a line."""
+    for name in ("torchrun", "srun"):
+        program = tmp_path / name
+        program.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$(basename "$0")" "$@"\n')
+        program.chmod(0o755)
+    return subprocess.run(
+        ["bash", TOOLS / script, *arguments],
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"} | env,
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "tool", "arguments", "forwarded"),
+    [
+        ("dist_train.sh", "train.py", ["c.py", "4"], ["c.py"]),
+        ("dist_test.sh", "test.py", ["c.py", "c.pth", "4"], ["c.py", "c.pth"]),
+    ],
+)
+def test_dist_scripts(
+    tmp_path: Path, script: str, tool: str, arguments: list[str], forwarded: list[str]
+) -> None:
+    more = ["--cfg-options", "a=[(1, 2)]"]
+    result = run_script(
+        tmp_path, script, [*arguments, *more], NNODES="2", NODE_RANK="1", PORT="29511"
+    )
+    assert result.stdout.splitlines() == [
+        "torchrun",
+        "--nnodes=2",
+        "--node_rank=1",
+        "--master_addr=127.0.0.1",
+        "--master_port=29511",
+        "--nproc_per_node=4",
+        str(TOOLS / tool),
+        *forwarded,
+        "--launcher",
+        "pytorch",
+        *more,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "tool", "arguments"),
+    [
+        ("slurm_train.sh", "train.py", ["c.py"]),
+        ("slurm_test.sh", "test.py", ["c.py", "c.pth"]),
+    ],
+)
+def test_slurm_scripts(tmp_path: Path, script: str, tool: str, arguments: list[str]) -> None:
+    result = run_script(
+        tmp_path,
+        script,
+        ["gpu", "a job", *arguments, "--cfg-options", "a=[(1, 2)]"],
+        GPUS="16",
+        GPUS_PER_NODE="8",
+        SRUN_ARGS="--qos high",
+    )
+    assert result.stdout.splitlines() == [
+        "srun",
+        "--partition=gpu",
+        "--job-name=a job",
+        "--gres=gpu:8",
+        "--ntasks=16",
+        "--ntasks-per-node=8",
+        "--cpus-per-task=5",
+        "--kill-on-bad-exit=1",
+        "--qos",
+        "high",
+        "python",
+        "-u",
+        str(TOOLS / tool),
+        *arguments,
+        "--launcher",
+        "slurm",
+        "--cfg-options",
+        "a=[(1, 2)]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "usage"),
+    [
+        ("dist_train.sh", ["c.py"], "CONFIG GPUS"),
+        ("dist_test.sh", ["c.py", "c.pth"], "CONFIG CHECKPOINT GPUS"),
+        ("slurm_train.sh", ["gpu", "job"], "PARTITION JOB_NAME CONFIG"),
+        ("slurm_test.sh", ["gpu", "job", "c.py"], "PARTITION JOB_NAME CONFIG CHECKPOINT"),
+    ],
+)
+def test_scripts_print_their_usage(
+    tmp_path: Path, script: str, arguments: list[str], usage: str
+) -> None:
+    result = run_script(tmp_path, script, arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert f"{script} {usage} [arguments of tools/" in result.stderr

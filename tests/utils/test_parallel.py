@@ -1,0 +1,37 @@
+import threading
+
+import pytest
+
+from mmseg_u2pl.utils.parallel import map_parallel
+
+
+def test_results_are_in_order_and_come_from_several_threads():
+    together = threading.Barrier(2, timeout=10)
+
+    def square(number):
+        if number < 2:
+            together.wait()  # passes only if two run at once
+        return number**2
+
+    assert map_parallel(square, range(20), "Squaring") == [number**2 for number in range(20)]
+
+
+def test_no_bar_without_a_terminal(capsys):
+    map_parallel(str, [1, 2], "Printing")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    map_parallel(str, [1, 2], "Printing")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Printing" in err
+
+
+def test_an_error_ends_the_work():
+    def fail(number):
+        raise OSError(f"number {number}")
+
+    with pytest.raises(OSError, match="number 0"):
+        map_parallel(fail, range(3), "Failing")

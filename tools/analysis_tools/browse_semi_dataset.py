@@ -1,0 +1,126 @@
+"""Draw what student and teacher are fed, before a long training is started.
+
+For each of some batches of the config's train_dataloader: the labeled images as augmented; the
+unlabeled ones as the teacher sees them and, mixed, as the student does; the teacher's
+pseudo-labels, which of them are reliable, and their entropy. Without --checkpoint the networks are
+those that a training starts with, and only inputs are of interest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import torch
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from mmseg.registry import MODELS
+from rich.progress import track
+
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.engine.resume.resuming import require_checkpoint
+from mmseg_u2pl.methods import U2PL, StepView
+from mmseg_u2pl.visualization import plot_step
+from mmseg_u2pl_tools.cli import (
+    add_config_arguments,
+    ignore_warnings_of_the_stack,
+    load_config,
+    require_unlabeled_images,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    add = parser.add_argument
+    add("--checkpoint", help="of a training with U2PL, or a plain one")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("work_dirs/browse"),
+        help="where to write BATCH_labeled.png and BATCH_unlabeled.png (default: %(default)s)",
+    )
+    add("--batches", type=int, default=4, help="how many to draw (default: %(default)s)")
+    add("--num-images", type=int, default=4, help="of each stream (default: %(default)s)")
+    add(
+        "--progress",
+        type=float,
+        default=0.0,
+        help="of the training, in [0, 1]: with it the share of unreliable pixels falls "
+        "(default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, help="of order, augmentation and mixing (default: 0)")
+    return parser
+
+
+def build_model(args: argparse.Namespace, cfg: dict) -> U2PL:
+    """The model of the config, with its first or the checkpoint's weights.
+
+    Raises:
+        ValueError: The model is not U2PL.
+    """
+    model = MODELS.build(cfg)
+    if not isinstance(model, U2PL):
+        raise ValueError(
+            f"the model of '{args.config}' is {type(model).__name__}, which sees no unlabeled "
+            "images; give a config with U2PL, such as tools/misc/wrap_config.py writes"
+        )
+    model.init_weights()
+    if args.checkpoint:
+        require_checkpoint(args.checkpoint)
+        load_checkpoint(model, args.checkpoint, map_location="cpu")
+    model.progress = args.progress
+    return revert_sync_batchnorm(model).train()
+
+
+def browse(args: argparse.Namespace) -> None:
+    """Send batches through the model and draw them."""
+    cfg = load_config(args)
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    require_unlabeled_images(cfg, args.config)
+    set_random_seed(args.seed)
+    model = build_model(args, cfg.model)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    meta = loader.dataset.metainfo
+    views: list[StepView] = []
+    model.observer = views.append
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    batches = islice(loader, args.batches)
+    for number, batch in enumerate(track(batches, "Drawing", total=args.batches)):
+        with torch.no_grad():
+            model(**model.data_preprocessor(batch, training=True), mode="loss")
+        figures = plot_step(
+            views.pop(),
+            model.data_preprocessor,
+            meta["classes"],
+            meta["palette"],
+            args.num_images,
+            model.align_corners,
+        )
+        for stream, figure in figures.items():
+            figure.savefig(args.output_dir / f"{number}_{stream}.png")
+    print(f"pictures of {number + 1} batches are in {args.output_dir}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
+        parser.error("--batches and --num-images must be at least 1, --progress in [0, 1]")
+    ignore_warnings_of_the_stack()
+    try:
+        browse(args)
+    except (DataError, OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

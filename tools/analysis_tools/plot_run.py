@@ -1,0 +1,66 @@
+"""Draw the curves of one or several runs on one page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_u2pl_tools.curves import plot_curves, read_scalars
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Losses, mIoU of teacher and student, reliable share, accuracy of pseudo-labels and "
+        "queue fill, as far as the runs logged them in vis_data/scalars.json.",
+    )
+    parser.add_argument(
+        "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="work folder of a run"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE.png", help="picture to write"
+    )
+    return parser
+
+
+def name_runs(work_dirs: Sequence[Path]) -> list[str]:
+    """The part of each path in which the runs differ; the folder's name if there is one run.
+
+    Raises:
+        ValueError: A folder is given twice.
+    """
+    paths = [path.resolve() for path in work_dirs]
+    if len(set(paths)) < len(paths):
+        raise ValueError("a work folder is given twice")
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
+
+
+def plot(args: argparse.Namespace) -> None:
+    """Read, draw, write, and say what was written.
+
+    Raises:
+        OSError: A file is missing or cannot be written.
+        ValueError: Scalars are damaged, or the picture's format is unknown.
+    """
+    names = name_runs(args.work_dirs)
+    runs = {name: read_scalars(path) for name, path in zip(names, args.work_dirs, strict=True)}
+    figure = plot_curves(runs)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.out)
+    print(f"{args.out}: curves of {', '.join(names)}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        plot(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Convert published lists of labeled and unlabeled images to those of MMSegmentation.
+
+Reads the lists of U2PL (a path or name a line), CPS (image and mask with a tab between them), and
+ST++ and UniMatch (with a space between them). Each labeled list below SOURCE is taken together
+with the unlabeled one beside it, such as 1_16/labeled.txt and 1_16/unlabeled.txt, or
+train_aug_labeled_1-16.txt and train_aug_unlabeled_1-16.txt. Checked are: whether the images, and
+with --mask-dir the masks, are there; whether an image is in both lists; and whether the number of
+labeled images is the one that folder or file name says, such as 1_16 or 744.
+
+Good splits are written to OUT/<folder below SOURCE>/labeled.txt and unlabeled.txt, one image name a
+line, relative to IMG_DIR and without suffix. Masks are found by the name of the image; the mask
+paths in the lists have no use. Exit status: 0, 1 if a split is wrong, 2 if nothing can be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.registry import init_default_scope
+
+from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl_tools.image_folder import add_folder_arguments, image_names, open_folder
+from mmseg_u2pl_tools.published_splits import ImageIndex, find_pairs, import_pair
+from mmseg_u2pl_tools.splits import Split, write_splits
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="SOURCE", type=Path, help="folder of lists, or one labeled list")
+    add("img_dir", metavar="IMG_DIR", help="folder of the images")
+    add("out", metavar="OUT", type=Path, help="folder to write to")
+    add_folder_arguments(parser)
+    add("--overwrite", action="store_true", help="replace lists that are there")
+    add("--dry-run", action="store_true", help="check the lists and write nothing")
+    return parser
+
+
+def import_splits(args: argparse.Namespace) -> tuple[dict[Path, Split], list[str]]:
+    """Read and check all splits.
+
+    Returns:
+        Folder to write to and names, for each good split; what is wrong with the others.
+
+    Raises:
+        DataError: There are no lists, or no images.
+    """
+    pairs = find_pairs(args.source)
+    dataset = open_folder(args)
+    index = ImageIndex(image_names(dataset), dataset.img_suffix)
+
+    def has_mask(name: str) -> bool:
+        mask = Path(args.mask_dir or "", name + dataset.seg_map_suffix)
+        return args.mask_dir is None or os.path.isfile(mask)
+
+    splits, problems = {}, []
+    for pair in pairs:
+        try:
+            splits[args.out / pair.folder] = import_pair(pair, index, has_mask)
+        except DataError as error:
+            problems.append(str(error))
+    return splits, problems
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    init_default_scope("mmseg")
+    try:
+        splits, problems = import_splits(args)
+        if not args.dry_run:
+            write_splits(splits, args.overwrite)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    for folder, (labeled, unlabeled) in splits.items():
+        print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")
+    if args.dry_run:
+        print("Nothing was written (--dry-run).")
+    for problem in problems:
+        print(f"\nerror: {problem}", file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Write the config that trains a plain MMSegmentation config with U2PL."""
+
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+from mmengine.config import Config
+
+from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
+from mmseg_u2pl.methods import SemiSegmentor
+from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
+from mmseg_u2pl_tools.image_folder import left_out
+from mmseg_u2pl_tools.wrapping import (
+    Images,
+    build_model,
+    dropped_hooks,
+    labeled_sets,
+    read_plain_config,
+    relative_base,
+    supervised_twin,
+    training_schedule,
+    training_sets,
+    try_data,
+    unlabeled_sets,
+    wrap_with_u2pl,
+)
+
+METHOD = Path(__file__).resolve().parents[2] / "configs/_base_/u2pl.py"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Lists hold an image name a line, relative to the config's image directory and "
+        "without suffix, as MMSegmentation's ann_file. If the training data of the config are "
+        "several data sets (ConcatDataset), a stream takes one list, for the one that has all its "
+        "files, or one list a data set. A folder of unlabeled images does in place of a list.",
+    )
+    add = parser.add_argument
+    add("config", help="plain config: a file, or mmseg::... for one of MMSegmentation's")
+    add("--labeled", nargs="+", required=True, metavar="LIST", help="labeled images")
+    add(
+        "--unlabeled",
+        nargs="+",
+        default=[],
+        metavar="LIST",
+        help="unlabeled images; a folder with images will do, too",
+    )
+    add("-o", "--out", required=True, type=Path, help="config to write; it must not exist")
+    add(
+        "--embedding-source",
+        metavar="MODULE",
+        help="dotted name of the module whose input is the feature map to contrast, for example "
+        "decode_head.sep_bottleneck (default: the classifier of the decode head)",
+    )
+    add(
+        "--sup-only",
+        action="store_true",
+        help="write the supervised-only twin instead: the plain config on the labeled images. "
+        "With a schedule in epochs it needs --unlabeled too, to have as many steps",
+    )
+    return parser
+
+
+def wrap(args: argparse.Namespace) -> None:
+    """Write the config, try it out, and say what was decided.
+
+    Raises:
+        ValueError: The config or the lists cannot be used; nothing is left behind.
+    """
+    plain = read_plain_config(args.config)
+    sets = training_sets(plain)
+    labeled = labeled_sets(sets, args.labeled)
+    unlabeled = unlabeled_sets(sets, args.unlabeled) if args.unlabeled else []
+    if not unlabeled and (training_schedule(plain).by_epoch or not args.sup_only):
+        raise ValueError("--unlabeled is needed: a list of unlabeled images")
+
+    base = relative_base(args.config, args.out)
+    if args.sup_only:
+        source = supervised_twin(plain, base, labeled, unlabeled)
+    else:
+        method = relative_base(METHOD, args.out), Config.fromfile(METHOD)
+        source = wrap_with_u2pl(plain, base, method, labeled, unlabeled, args.embedding_source)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    title = "Supervised only" if args.sup_only else "U2PL"
+    args.out.write_text(f"# {title}, written by tools/misc/wrap_config.py.\n{source}")
+    try:
+        lines = try_out(args, plain, labeled, unlabeled)
+    except BaseException:
+        args.out.unlink()
+        raise
+    if unlabeled and osp.isdir(args.unlabeled[0]) and (rest := left_out(unlabeled[0].open())):
+        lines["warning"] = rest
+    for name, text in lines.items():
+        print(f"{name:<10} {text}")
+
+
+def try_out(
+    args: argparse.Namespace, plain: Config, labeled: Images, unlabeled: Images
+) -> dict[str, str]:
+    """Build what was written, as far as it can be built here, and describe it."""
+    cfg, schedule = Config.fromfile(args.out), training_schedule(plain)
+    model = None if args.sup_only else build_model(cfg)
+    lines = {
+        "written": f"{args.out}, which inherits from {args.config}",
+        "labeled": describe_images(labeled, "images", "masks"),
+    }
+    if model is not None:
+        lines |= describe_method(cfg, plain, model, unlabeled)
+    lines["schedule"] = f"that of the plain config, {schedule.length} {schedule.unit}"
+    absent = [part for part in [*labeled, *unlabeled] if not part.is_here]
+    if absent:
+        lines["not tried"] = f"the data: '{absent[0].directory('images')}' is not on this machine"
+    else:
+        try_data(cfg, None if model is None else model.num_classes)
+        lines["tried"] = "all listed files are there, and a first image of each list loads"
+    lines["check"] = f"python tools/misc/check_data.py {args.out}"
+    lines["train"] = f"python tools/train.py {args.out}"
+    return lines
+
+
+def describe_method(
+    cfg: Config, plain: Config, model: SemiSegmentor, unlabeled: Images
+) -> dict[str, str]:
+    """What was decided for U2PL."""
+    first = unlabeled[0]
+    pipeline = first.plain["pipeline"]
+    kept = [step["type"] for step in complete_unlabeled(first.plain, first.changes)["pipeline"]]
+    stripped = ", ".join(step["type"] for step in pipeline if step["type"] not in kept)
+    unit, size = training_schedule(plain).unit, cfg.train_dataloader.batch_size
+    hook = next(hook for hook in cfg.custom_hooks if hook.type == "MeanTeacherHook")
+    lines = {
+        "unlabeled": f"{describe_images(unlabeled, 'images')}; pipeline without {stripped}",
+        "batch": f"{size} images a GPU: {size // 2} labeled, as in the plain config, and "
+        f"{size // 2} unlabeled",
+        "sup. only": f"the first {hook[f'sup_only_{unit}']} {unit} use the labeled images alone",
+        "embedding": f"what enters {model.student.embedding_source}",
+        "optimizer": "parameter groups of the plain config; projector as decode head",
+    }
+    if dropped_hooks(plain):
+        lines["left out"] = f"{', '.join(dropped_hooks(plain))}; the teacher is an average"
+    return lines
+
+
+def describe_images(images: Images, *kinds: str) -> str:
+    """Number of images, and where they are."""
+    places = [
+        f"{kind} in {' and '.join(dict.fromkeys(part.directory(kind) for part in images))}"
+        for kind in kinds
+    ]
+    return f"{sum(part.count() for part in images)} {', '.join(places)}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.out.suffix != ".py":
+        parser.error(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
+    if args.out.exists():
+        parser.error(f"{args.out} exists already; remove it or give another name")
+    ignore_warnings_of_the_stack()
+    try:
+        wrap(args)
+    except (OSError, ValueError, TypeError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Write the plain MMSegmentation checkpoint of a model that was trained with U2PL."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
+
+# isort: split
+import torch
+from mmengine.runner import CheckpointLoader
+from rich.filesize import decimal
+
+from mmseg_u2pl.engine.resume.resuming import require_checkpoint
+from mmseg_u2pl.methods.base import PREFIXES
+from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
+from mmseg_u2pl_tools.wrapping import export_segmentor, read_config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="The plain config, the one that the trained config wraps, loads what is written: "
+        "in MMSegmentation's tools, mmseg.apis.init_model, or as load_from.",
+    )
+    parser.add_argument("config", help="config of the run, with U2PL")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of the run")
+    parser.add_argument("out", type=Path, help="checkpoint to write")
+    parser.add_argument(
+        "--from",
+        dest="role",
+        choices=list(PREFIXES),
+        default="teacher",
+        help="which of the two networks (default: %(default)s, which validation scores)",
+    )
+    return parser
+
+
+def read_checkpoint(path: Path) -> dict:
+    """Load a checkpoint file.
+
+    Raises:
+        ValueError: It is none.
+    """
+    require_checkpoint(str(path))
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"'{path}' is not a checkpoint: it holds a {type(checkpoint).__name__}")
+    return checkpoint
+
+
+def export(args: argparse.Namespace) -> None:
+    """Read, export, write, and say what was written.
+
+    Raises:
+        OSError: A file is missing or cannot be written.
+        ValueError: Config or checkpoint are of another kind.
+    """
+    if args.out.is_dir():
+        raise ValueError(f"out is a file to write, and '{args.out}' is a folder")
+    if args.out.exists() and args.out.samefile(args.checkpoint):
+        raise ValueError("out would replace the checkpoint; give another name")
+    cfg = read_config(args.config)
+    plain = export_segmentor(cfg, read_checkpoint(args.checkpoint), args.role)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(plain, args.out)
+    before, after = (decimal(path.stat().st_size) for path in (args.checkpoint, args.out))
+    print(f"{args.out}: the plain segmentor of the {args.role}, {after} of {before}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    ignore_warnings_of_the_stack()
+    try:
+        export(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
