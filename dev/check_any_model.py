@@ -189,7 +189,7 @@ def train(model: U2PL, side: int) -> list[dict[str, Tensor]]:
     for step in range(NUM_STEPS):
         model.progress = step / NUM_STEPS
         logs.append(model.train_step(random_batch(side, model.num_classes, step), optim_wrapper))
-        model.update_teacher()
+        model.after_optimizer_step()
     return logs
 
 

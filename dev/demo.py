@@ -192,7 +192,7 @@ def draw_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figu
 
     pseudo = predict_pixels(torch.stack([sample.seg_logits.data for sample in after]))
     everywhere = torch.ones_like(pseudo.label, dtype=torch.bool)
-    unreliable = partition(pseudo.entropy, everywhere, u2pl.model.rules.alpha_0).unreliable
+    unreliable = partition(pseudo.entropy, everywhere, u2pl.model.rule.alpha_0).unreliable
     return plot_comparison(
         {
             "image": images,

@@ -3,7 +3,6 @@
 import inspect
 import random
 import traceback
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,18 @@ import mmseg_u2pl
 from datatrees import write_image, write_list, write_mask
 from mmseg_u2pl.checks.data_check import check_data
 from mmseg_u2pl.datasets.checks import explain_failed_build
-from mmseg_u2pl.methods.rules import Rules
+from mmseg_u2pl.methods import U2PL
 from mmseg_u2pl.models import EMATeacher, UnreliableContrastiveHead
-from mmseg_u2pl.models.tapped_segmentor import Projector
+from mmseg_u2pl.models.projector import Projector
 from tiny import NUM_CLASSES, tiny_u2pl
 
 PACKAGE = str(Path(mmseg_u2pl.__file__).parent)
 OWNERS = dict(contrastive_head=UnreliableContrastiveHead, teacher=EMATeacher, projector=Projector)
 GIVEN = {"num_classes", "embed_dims", "unknown", "student", "in_channels"}
 """Arguments that are no options of a config."""
+NOT_OURS = {"segmentor", "data_preprocessor", "train_cfg", "pretrained", "init_cfg"}
 OPTIONS = [
-    *((name,) for name in ("variant", "embedding_source", *OWNERS)),
-    *((field.name,) for field in fields(Rules)),
+    *((name,) for name in inspect.signature(U2PL).parameters if name not in NOT_OURS),
     *(
         (owner, name)
         for owner, kind in OWNERS.items()

@@ -4,10 +4,11 @@ _base_ = [
     "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
     "../_base_/datasets/custom.py",
     "../_base_/schedules/schedule_1k.py",
+    "../_base_/methods/supervised.py",
     "mmseg::_base_/default_runtime.py",
 ]
-custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),
     decode_head=dict(num_classes=len(_base_.classes)),
 )
+default_hooks = _base_.method_hooks

@@ -1,6 +1,18 @@
-# The labeled and the unlabeled images; 100 of 1000 iterations use the labeled ones alone.
-_base_ = "./suponly.py"
-model = dict(_delete_=True, type="U2PL", segmentor=_base_.model)
+# The labeled and the unlabeled images; 100 of 1000 iterations use the labeled ones alone. For
+# another method take its file in _base_/methods.
+_base_ = [
+    "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
+    "../_base_/datasets/custom.py",
+    "../_base_/schedules/schedule_1k.py",
+    "../_base_/methods/u2pl.py",
+    "mmseg::_base_/default_runtime.py",
+]
+segmentor = dict(
+    _base_.model,
+    data_preprocessor=dict(_base_.model.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(_base_.model.decode_head, num_classes=len(_base_.classes)),
+)
+model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
 train_dataloader = dict(
     batch_size=8,  # 4 labeled, 4 unlabeled
     sampler=dict(_delete_=True, type="DualStreamSampler"),
@@ -11,10 +23,7 @@ train_dataloader = dict(
         unlabeled=_base_.unlabeled,
     ),
 )
-val_cfg = dict(type="TeacherStudentValLoop")
-custom_hooks = [
-    dict(type="DataCheckHook"),
-    dict(type="MeanTeacherHook", sup_only_iters=100),
-    dict(type="SemiStatisticsHook"),
-    dict(type="LossCheckHook"),
-]
+val_cfg = dict(type="SemiValLoop")
+default_hooks = dict(
+    _base_.method_hooks, mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=100)
+)

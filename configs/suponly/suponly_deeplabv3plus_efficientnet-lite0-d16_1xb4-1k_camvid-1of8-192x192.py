@@ -3,6 +3,7 @@ _base_ = [
     "../_base_/datasets/camvid.py",
     "../_base_/schedules/schedule_1k.py",
     "mmseg::_base_/default_runtime.py",
+    "../_base_/methods/supervised.py",
 ]
-custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
 train_dataloader = dict(dataset=dict(ann_file="splits/1of8/labeled.txt"))
+default_hooks = _base_.method_hooks

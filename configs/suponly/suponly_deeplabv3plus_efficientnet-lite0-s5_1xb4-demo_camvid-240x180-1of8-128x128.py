@@ -3,7 +3,8 @@ _base_ = [
     "../_base_/datasets/camvid-240x180.py",
     "../_base_/schedules/schedule_demo.py",
     "mmseg::_base_/default_runtime.py",
+    "../_base_/methods/supervised.py",
 ]
-custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
 model = dict(decode_head=dict(num_classes=11))
 train_dataloader = dict(dataset=dict(ann_file="splits/1of8/labeled.txt"))
+default_hooks = _base_.method_hooks

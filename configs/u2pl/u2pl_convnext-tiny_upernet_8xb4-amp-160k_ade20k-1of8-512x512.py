@@ -15,9 +15,10 @@ optim_wrapper = dict(
     constructor="StudentOptimWrapperConstructor",
     paramwise_cfg=dict(constructor="LearningRateDecayOptimizerConstructor"),
 )
-custom_hooks = [
-    dict(type="DataCheckHook"),
-    dict(type="MeanTeacherHook", sup_only_iters=8000),
-    dict(type="SemiStatisticsHook"),
-    dict(type="LossCheckHook"),
-]
+default_hooks = dict(
+    checkpoint=dict(type="SafeCheckpointHook"),
+    data_check=dict(type="DataCheckHook"),
+    mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=8000),
+    semi_statistics=dict(type="SemiStatisticsHook"),
+    loss_check=dict(type="LossCheckHook"),
+)

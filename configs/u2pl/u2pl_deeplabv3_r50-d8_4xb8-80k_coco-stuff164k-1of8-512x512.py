@@ -1,9 +1,9 @@
 _base_ = [
     "mmseg::deeplabv3/deeplabv3_r50-d8_4xb4-80k_coco-stuff164k-512x512.py",
     "../_base_/splits/coco-stuff164k-1of8.py",
-    "../_base_/u2pl_warmup.py",
+    "../_base_/methods/u2pl.py",
 ]
-model = dict(_delete_=True, type="U2PL", segmentor=_base_.model, **_base_.u2pl)
+model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
 labeled = dict(_base_.train_dataloader.dataset, **_base_.labeled)
 train_dataloader = dict(
     batch_size=8,  # 4 labeled, 4 unlabeled
@@ -11,3 +11,7 @@ train_dataloader = dict(
     dataset=dict(_delete_=True, type="SemiDataset", labeled=labeled, unlabeled=_base_.unlabeled),
 )
 optim_wrapper = dict(constructor="StudentOptimWrapperConstructor")
+# 8000 iterations at the start use the labeled images alone.
+default_hooks = dict(
+    _base_.method_hooks, mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=8000)
+)

@@ -1,22 +1,32 @@
+# 30 labeled and 450 unlabeled images.
 _base_ = [
     "../_base_/models/deeplabv3plus_efficientnet-lite0-s5.py",
-    "../_base_/semi/builtin-1of16.py",
+    "../_base_/datasets/builtin.py",
     "../_base_/schedules/schedule_demo.py",
-    "../_base_/u2pl.py",
+    "../_base_/methods/u2pl.py",
     "mmseg::_base_/default_runtime.py",
 ]
 model = dict(
     _delete_=True,
-    type="U2PL",
     segmentor=_base_.model,
     projector=dict(embed_dims=64),
     teacher=dict(decay=0.98),  # with 0.99 it would lag by a seventh of the run
-    **_base_.u2pl,
+    **_base_.method,
 )
-val_cfg = dict(type="TeacherStudentValLoop")
-custom_hooks = [
-    dict(type="DataCheckHook"),
-    dict(type="MeanTeacherHook", sup_only_iters=350),
-    dict(type="SemiStatisticsHook"),
-    dict(type="LossCheckHook"),
-]
+train_dataloader = dict(
+    batch_size=16,  # 8 labeled, 8 unlabeled
+    sampler=dict(_delete_=True, type="DualStreamSampler"),
+    dataset=dict(
+        _delete_=True,
+        type="SemiDataset",
+        labeled=dict(
+            _base_.train_dataloader.dataset, ann_file="ImageSets/Segmentation/labeled.txt"
+        ),
+        # The rest is as for the labeled images. Masks only serve to score pseudo-labels.
+        unlabeled=dict(ann_file="ImageSets/Segmentation/unlabeled.txt", score_pseudo_labels=True),
+    ),
+)
+val_cfg = dict(type="SemiValLoop")
+default_hooks = dict(
+    _base_.method_hooks, mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=350)
+)

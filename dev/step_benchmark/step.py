@@ -13,8 +13,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_u2pl.methods import U2PL
-from mmseg_u2pl.methods import u2pl as method
-from mmseg_u2pl.ops import resize_nearest
+from mmseg_u2pl.methods.teacher_student import TeacherView
+from mmseg_u2pl.models.batches import UnlabeledBatch
+from mmseg_u2pl.ops import PixelPrediction, resize_nearest
 from mmseg_u2pl_tools.cli import read_config
 from step_benchmark.stopwatch import Stopwatch
 from step_benchmark.workload import WHOLE, Workload, median_stages
@@ -25,22 +26,20 @@ PARTS_OF_THE_STEP = (
     ("model.teacher", "predict", "teacher"),
     ("model.student", "forward", "student forward"),
     ("model.student", "supervised_loss", "supervised loss"),
-    ("model", "_unsupervised", "unsupervised loss"),
-    ("model.contrastive_head", "_enqueue_negatives", "selection"),
+    ("model", "unsupervised_loss", "unsupervised loss"),
+    ("model.contrastive_head", "find_negatives", "selection"),
     ("model.contrastive_head.bank", "enqueue", "enqueue"),
-    ("model.contrastive_head", "_positives", "positives"),
+    ("model.contrastive_head", "_class_means", "positives"),
     ("model.contrastive_head", "_contrast", "contrastive loss"),
+    ("model", "pseudo_label", "labels and entropy"),
+    ("model", "rule", "partition"),
+    ("model", "mix_plan", "mixing"),
     ("model", "loss", "rest of the loss"),
-    ("model", "update_teacher", "moving the teacher"),
+    ("model", "after_optimizer_step", "moving the teacher"),
     ("", "backward", "backward"),
     ("", "optimize", "optimizer"),
 )
-PARTS_OF_THE_METHOD = (
-    ("predict_pixels", "labels and entropy"),
-    ("partition", "partition"),
-    ("draw_plan", "mixing"),
-    ("mix", "mixing"),
-)
+MIXED = (TeacherView, PixelPrediction, UnlabeledBatch)
 
 
 class Step:
@@ -66,7 +65,7 @@ class Step:
             losses = self.model.loss(**data)
         self.backward(losses)
         self.optimize()
-        self.model.update_teacher()
+        self.model.after_optimizer_step()
 
     def floor(self) -> None:
         """The same passes of student and teacher with the segmentor's own loss."""
@@ -97,8 +96,8 @@ class Step:
             for part in filter(None, path.split(".")):
                 owner = getattr(owner, part)
             watch.wrap(owner, attribute, name)
-        for attribute, name in PARTS_OF_THE_METHOD:
-            watch.wrap(method, attribute, name)
+        for view in MIXED:
+            watch.wrap(view, "mixed", "mixing")
         return self.u2pl
 
 

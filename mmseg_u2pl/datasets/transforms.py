@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 
-from mmseg_u2pl.methods.base import HIDDEN_TRUTH, IMAGE_PIXELS
+from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS
 
 IGNORED = 255
 """What a mask has where there is no class, and most transforms put beside the image."""

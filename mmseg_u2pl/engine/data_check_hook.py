@@ -17,9 +17,6 @@ from mmseg_u2pl.datasets.checks import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.methods.base import SemiSegmentor
-from mmseg_u2pl.methods.rules import Rules
-from mmseg_u2pl.methods.u2pl import U2PL
-from mmseg_u2pl.ops.mixing import MIXINGS_OF_TWO
 from mmseg_u2pl.utils.unwrap import unwrapped
 
 
@@ -105,18 +102,12 @@ def _describe_skipped(skipped: Mapping[str, str], dataset: SemiDataset) -> str:
     )
 
 
-def _warn_of_single_images(dataloader: DataLoader, rules: Rules) -> None:
+def _warn_of_small_batch(dataloader: DataLoader, model: SemiSegmentor) -> None:
     batch_sampler: Any = dataloader.batch_sampler
-    labeled, unlabeled = batch_sampler.sampler.ratio
-    number = batch_sampler.batch_size * unlabeled // (labeled + unlabeled)
-    if number == 1 and rules.mixing in MIXINGS_OF_TWO and rules.mixing_prob > 0:
-        print_log(
-            f"model.mixing={rules.mixing!r} mixes two unlabeled images of a process, and this run "
-            "has one, so nothing is mixed. Set train_dataloader.batch_size to "
-            f"{2 * batch_sampler.batch_size} or more, or model.mixing to 'cutout' or 'none'.",
-            "current",
-            logging.WARNING,
-        )
+    ratio = batch_sampler.sampler.ratio
+    sizes = [batch_sampler.batch_size * part // sum(ratio) for part in ratio]
+    if warning := model.check_batch(*sizes):
+        print_log(warning, "current", logging.WARNING)
 
 
 def _last_head(model: Any) -> Any:
@@ -137,8 +128,8 @@ def check_run(runner: Runner) -> None:
     train = runner.train_dataloader.dataset
     if isinstance(model, SemiSegmentor) or isinstance(train, SemiDataset):
         check_sampler(runner.train_dataloader, type(runner.train_loop))
-    if isinstance(model, U2PL):
-        _warn_of_single_images(runner.train_dataloader, model.rules)
+    if isinstance(model, SemiSegmentor):
+        _warn_of_small_batch(runner.train_dataloader, model)
     val = None if runner.val_loop is None else runner.val_dataloader.dataset
     ignore_index = getattr(_last_head(model), "ignore_index", None)
     report = check_data(train, val, getattr(model, "num_classes", None), ignore_index)

@@ -140,5 +140,5 @@ class MeanTeacherHook(Hook):
     ) -> None:
         """Move the teacher if the optimizer has stepped."""
         if self._has_stepped:
-            unwrapped(runner.model).update_teacher()
+            unwrapped(runner.model).after_optimizer_step()
         self._has_stepped = False

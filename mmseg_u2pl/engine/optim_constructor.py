@@ -1,4 +1,4 @@
-"""Groups the parameters of a student as those of the plain segmentor it holds."""
+"""Groups the parameters of a method's networks as those of the plain segmentors they hold."""
 
 from copy import copy, deepcopy
 from typing import Any
@@ -14,12 +14,13 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class StudentOptimWrapperConstructor:
-    """Builds the optimizer of a student-teacher model as its plain segmentor's would be built.
+    """Builds the optimizer of a semi-supervised model as its plain segmentor's would be built.
 
     Constructors group parameters by name. Layer-decay ones need names that start with
     ``backbone.``, and ``custom_keys`` match any part of a name. So the constructor that the plain
-    config names is handed the student's segmentor, whose names are the plain ones. The projector is
-    one more part of the decode head to it: ``decode_head.projector``. The teacher takes no part.
+    config names is given each trained network's segmentor, whose names are the plain ones. The
+    projector is a further module to it, named ``decode_head_projector``: keys such as
+    ``decode_head`` or ``head`` match it. Networks without parameters to train take no part.
 
     Args:
         optim_wrapper_cfg: Config of the optimizer wrapper, with ``optimizer``.
@@ -28,10 +29,10 @@ class StudentOptimWrapperConstructor:
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        paramwise_cfg = deepcopy(paramwise_cfg or {})  # some constructors rewrite it
+        paramwise_cfg = dict(paramwise_cfg or {})
         plain = paramwise_cfg.pop("constructor", "DefaultOptimWrapperConstructor")
-        self.plain_constructor: Any = OPTIM_WRAPPER_CONSTRUCTORS.build(
-            dict(type=plain, optim_wrapper_cfg=optim_wrapper_cfg, paramwise_cfg=paramwise_cfg)
+        self.plain_cfg = dict(
+            type=plain, optim_wrapper_cfg=optim_wrapper_cfg, paramwise_cfg=paramwise_cfg
         )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -41,7 +42,7 @@ class StudentOptimWrapperConstructor:
             model: A :class:`SemiSegmentor`, also inside the wrapper of distributed training.
 
         Returns:
-            The wrapper of the student's parameters.
+            The wrapper of the parameters of all trained networks.
 
         Raises:
             TypeError: The model is of another kind.
@@ -49,21 +50,29 @@ class StudentOptimWrapperConstructor:
         model = unwrapped(model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
-                "StudentOptimWrapperConstructor is for U2PL, but the model is "
+                "StudentOptimWrapperConstructor is for semi-supervised methods, but the model is "
                 f"{type(model).__name__}; leave it out of optim_wrapper, or wrap the model: "
                 "model=dict(type='U2PL', segmentor=...)"
             )
-        return self.plain_constructor(_with_projector(model.student))
+        wrapper, *others = map(self._wrap, model.trained_networks.values())
+        for other in others:
+            for group in other.optimizer.param_groups:
+                wrapper.optimizer.add_param_group(group)
+        return wrapper
+
+    def _wrap(self, network: TappedSegmentor) -> OptimWrapper:
+        # Anew for each network: some constructors rewrite their config.
+        constructor: Any = OPTIM_WRAPPER_CONSTRUCTORS.build(deepcopy(self.plain_cfg))
+        return constructor(_with_projector(network))
 
 
-def _with_projector(student: TappedSegmentor) -> nn.Module:
-    """The student's segmentor with the projector under it; it shares parameters with the student.
+def _with_projector(network: TappedSegmentor) -> nn.Module:
+    """The network's segmentor with the projector beside its parts; parameters are shared.
 
     Only names and modules of the copy are meant to be used.
     """
-    segmentor = copy(student.segmentor)
+    segmentor = copy(network.segmentor)
     segmentor._modules = dict(segmentor._modules)
-    # In a dict of modules, unlike in add_module(), a name may have a dot. With it, a key such as
-    # 'decode_head' or 'head' takes the projector along.
-    segmentor._modules["decode_head.projector"] = student.projector
+    if network.projector is not None:
+        segmentor._modules["decode_head_projector"] = network.projector
     return segmentor

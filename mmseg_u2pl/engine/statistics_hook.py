@@ -1,4 +1,4 @@
-"""Logs what happens to each class, and how far the teacher is from the student."""
+"""Logs what a method reports besides its losses, class by class."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_u2pl.methods import U2PL
+from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.utils.unwrap import unwrapped
 
 
@@ -14,11 +14,11 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 class SemiStatisticsHook(Hook):
     """Writes scalars to the visualizer that are too many for a line of the log.
 
-    ``queue_fill/<class>``, share of the class's queue that is filled, in [0, 1];
-    ``anchors/<class>``, anchor candidates of the class in the last step; ``bias/<class>``, what
-    distribution alignment adds to its logit; ``teacher_distance``,
-    ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to ``vis_data/scalars.json`` and to
-    the other backends of the visualizer (TensorBoard, WandB, ...).
+    They are what the method's ``class_statistics`` returns. For U2PL: ``queue_fill/<class>``, share
+    of the class's queue that is filled, in [0, 1]; ``anchors/<class>``, anchor candidates of the
+    class in the last step; ``bias/<class>``, what distribution alignment adds to its logit;
+    ``teacher_distance``, ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to
+    ``vis_data/scalars.json`` and to the other backends of the visualizer (TensorBoard, WandB, ...).
 
     Args:
         interval: Iterations from one record to the next.
@@ -44,7 +44,7 @@ class SemiStatisticsHook(Hook):
         runner.visualizer.add_scalars(per_class_statistics(model, classes), step=runner.iter + 1)
 
 
-def per_class_statistics(model: U2PL, classes: Sequence[str]) -> dict[str, float]:
+def per_class_statistics(model: SemiSegmentor, classes: Sequence[str]) -> dict[str, float]:
     """Scalars of the last step.
 
     Args:
@@ -54,12 +54,11 @@ def per_class_statistics(model: U2PL, classes: Sequence[str]) -> dict[str, float
     Returns:
         Name to value.
     """
-    head = model.contrastive_head
-    statistics = {"teacher_distance": float(model.teacher.distance(model.student))}
-    per_class = dict(queue_fill=head.queue_fill, anchors=head.anchor_counts)
-    if model.alignment is not None:
-        per_class["bias"] = model.alignment.bias
-    for name, values in per_class.items():
+    statistics = {}
+    for name, values in model.class_statistics().items():
+        if values.dim() == 0:
+            statistics[name] = float(values)
+            continue
         for class_name, value in zip(classes, values.tolist(), strict=True):
             statistics[f"{name}/{class_name}"] = value
     return statistics

@@ -1,233 +1,235 @@
-"""What every student-teacher method on top of a plain segmentor needs, without a method."""
+"""The frame of a semi-supervised method: everything about a training step but the method itself."""
 
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from mmengine.dist import get_rank
 from mmengine.model import PretrainedInit
 from mmseg.models import BaseSegmentor
-from mmseg.structures import SegDataSample
-from mmseg.utils import OptSampleList, SampleList
-from torch import Tensor
+from mmseg.utils import OptSampleList, SampleList, add_prefix
+from torch import Tensor, nn
 
-from mmseg_u2pl.models.ema_teacher import EMATeacher
-from mmseg_u2pl.models.step_counter import StepCounter
+from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch, split_batch
+from mmseg_u2pl.models.step_random import StepGenerators, StepRandom
 from mmseg_u2pl.models.tapped_segmentor import TappedSegmentor
-from mmseg_u2pl.ops import MixPlan, mix
-from mmseg_u2pl.utils.options import reject_unknown, require_options
-
-ROLES = ("teacher", "student")
-
-PREFIXES = {"teacher": "teacher.module.segmentor.", "student": "student.segmentor."}
-"""Where the plain segmentors are in a checkpoint."""
-
-IMAGE_PIXELS = "image_pixels"
-"""Field of an unlabeled data sample: which pixels are of the image, bool; without it, all."""
-
-HIDDEN_TRUTH = "hidden_sem_seg"
-"""Field of an unlabeled data sample whose ground truth is known but must not be trained with."""
+from mmseg_u2pl.ops import Partition, PixelPrediction
+from mmseg_u2pl.utils.distributed import show_global_losses
 
 
-class LabeledBatch(NamedTuple):
-    """Labeled part of a batch.
+class StepView(NamedTuple):
+    """What a training step saw and predicted, for pictures of it; nothing has a gradient.
 
     Attributes:
-        images: (N_l, 3, H, W).
-        data_samples: Their samples, each with ``gt_sem_seg``.
-        label: (N_l, H, W), int64, ground truth.
+        labeled: The labeled images.
+        unlabeled: The unlabeled images as whatever labels them sees them.
+        strong: The unlabeled images as a student sees them.
+        pseudo: Label and entropy of the strong view's pixels, (N_u, H, W) each.
+        split: Which of these pixels are reliable.
+        logits: (N_l + N_u, C, h, w), a student's, labeled images first.
     """
 
-    images: Tensor
-    data_samples: SampleList
-    label: Tensor
+    labeled: LabeledBatch
+    unlabeled: UnlabeledBatch
+    strong: UnlabeledBatch
+    pseudo: PixelPrediction
+    split: Partition
+    logits: Tensor
 
 
-class UnlabeledBatch(NamedTuple):
-    """Unlabeled part of a batch.
+class StepResult(NamedTuple):
+    """What a method makes of a batch.
 
     Attributes:
-        images: (N_u, 3, H, W).
-        valid: (N_u, H, W), bool, False where a transform or the preprocessor put what is not of
-            the image.
-        truth: (N_u, H, W), int64, what :class:`HideGroundTruth` keeps to score pseudo-labels with;
-            None if it is not known of all images.
+        supervised: Losses of the labeled images under the segmentor's own names.
+        unlabeled: Name to (), weighted losses of the unlabeled images. As everywhere in
+            distributed training, the mean over the processes is the loss of the batch.
+        statistics: Name to (), for the log. No name contains ``loss``: MMEngine would add it to
+            the total.
+        view: For pictures; None if there is nothing to show.
     """
 
-    images: Tensor
-    valid: Tensor
-    truth: Tensor | None
-
-    def mixed(self, plan: MixPlan) -> "UnlabeledBatch":
-        """The batch after mixing; what is erased is not valid."""
-        truth = None if self.truth is None else mix(self.truth, plan)
-        return UnlabeledBatch(mix(self.images, plan), mix(self.valid, plan), truth)
+    supervised: dict[str, Tensor]
+    unlabeled: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    view: StepView | None = None
 
 
 class SemiSegmentor(BaseSegmentor):
-    """Student and teacher around any MMSegmentation segmentor.
+    """Frame around a semi-supervised method and the plain segmentors that it trains.
+
+    A method defines :attr:`networks`, builds them in its constructor with :meth:`build_network`,
+    and writes :meth:`semi_step`. The frame splits the batch, seeds the step, runs the
+    supervised-only start, names and scales the losses, predicts, and reads and writes plain
+    checkpoints.
 
     Args:
         segmentor: Config of a plain segmentor. Its ``data_preprocessor`` becomes this model's.
-        embedding_source: See :class:`TappedSegmentor`.
-        projector: See :class:`TappedSegmentor`.
-        teacher: Options of :class:`EMATeacher`.
         data_preprocessor: Used if the segmentor's config has none; MMEngine passes the one at the
             top level of the config file.
-        train_cfg: Must be None; belongs into the segmentor's config. Here because
-            :func:`mmseg.apis.init_model` sets it.
-        pretrained: Likewise.
+        train_cfg: Must be None; :func:`mmseg.apis.init_model` passes it.
+        pretrained: Must be None, likewise.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:
         ValueError: If ``train_cfg`` or ``pretrained`` is given.
-        TypeError: On an unknown option.
+        TypeError: If ``segmentor`` is not a dictionary.
 
     Attributes:
+        networks: Role to the dotted name of the plain segmentor that has it. The first role is the
+            one that predicts, is validated under MMSegmentation's own names, and is exported.
         progress: Progress of the training in [0, 1], set by :class:`MeanTeacherHook` or by hand.
         sup_only: If True, steps use the labeled images alone; set by :class:`MeanTeacherHook`.
-        predict_with: Which of the two predicts, ``'teacher'`` or ``'student'``.
+        predict_with: Role that predicts.
+        observer: Called with the :class:`StepView` of each step that uses unlabeled images; None
+            calls nothing.
     """
+
+    networks: ClassVar[Mapping[str, str]]
 
     def __init__(
         self,
         segmentor: dict,
-        embedding_source: str | None = None,
-        projector: dict | None = None,
-        teacher: dict | None = None,
         data_preprocessor: dict | None = None,
         train_cfg: None = None,
         pretrained: None = None,
         init_cfg: dict | None = None,
-        **unknown: Any,
     ) -> None:
-        reject_unknown(type(self), unknown)
-        for name, value in dict(segmentor=segmentor, projector=projector, teacher=teacher).items():
-            require_options(name, value)
-        if not (embedding_source is None or isinstance(embedding_source, str)):
-            raise TypeError(f"embedding_source must be a dotted name, got {embedding_source!r}")
+        if not isinstance(segmentor, Mapping):
+            raise TypeError(f"segmentor must be a model config, got {segmentor!r}")
         if train_cfg is not None or pretrained is not None:
             raise ValueError(
                 f"{type(self).__name__} takes no train_cfg and no pretrained; "
                 "set them in the config of its segmentor"
             )
-        segmentor = deepcopy(segmentor)
-        super().__init__(segmentor.pop("data_preprocessor", None) or data_preprocessor, init_cfg)
-        self.student = TappedSegmentor(segmentor, embedding_source, projector)
-        self.teacher = EMATeacher(self.student, **(teacher or {}))
+        self._segmentor = deepcopy(dict(segmentor))
+        own_preprocessor = self._segmentor.pop("data_preprocessor", None)
+        super().__init__(own_preprocessor or data_preprocessor, init_cfg)
         self.progress = 0.0
         self.sup_only = False
-        self.predict_with = "teacher"
-        # Random numbers of a step depend on (seed, step, rank) alone, so that a checkpoint has all
-        # that is needed to go on with the same ones.
-        self.seed = StepCounter(torch.initial_seed() % 2**63)
-        self._shares_seed = False
-        self.step = StepCounter()
+        self.predict_with = next(iter(self.networks))
+        self.observer: Callable[[StepView], None] | None = None
+        self.random = StepRandom()
+
+    def build_network(
+        self, projector: dict | None = None, embedding_source: str | None = None
+    ) -> TappedSegmentor:
+        """A new network around the plain segmentor; see :class:`TappedSegmentor`."""
+        return TappedSegmentor(deepcopy(self._segmentor), projector, embedding_source)
+
+    @abstractmethod
+    def semi_step(
+        self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generators: StepGenerators
+    ) -> StepResult:
+        """A training step on labeled and unlabeled images: the method.
+
+        Args:
+            labeled: The labeled images.
+            unlabeled: The unlabeled images.
+            generators: All random numbers of the step come from these.
+
+        Returns:
+            The losses, and what there is to log and to show.
+        """
+
+    def after_optimizer_step(self) -> None:
+        """Called after each step of the optimizer; moves a teacher, if the method has one."""
+
+    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
+        """A warning if the method cannot do its work on so many images of a process."""
+
+    def class_statistics(self) -> dict[str, Tensor]:
+        """State to log besides the losses: name to (), or (C,) for a value per class."""
+        return {}
+
+    @property
+    def trained_networks(self) -> dict[str, TappedSegmentor]:
+        """Role to network, of those networks that have parameters to train."""
+        owners = {role: path.removesuffix(".segmentor") for role, path in self.networks.items()}
+        networks = {role: self.get_submodule(owner) for role, owner in owners.items()}
+        return {
+            role: network
+            for role, network in networks.items()
+            if any(parameter.requires_grad for parameter in network.parameters())
+        }
 
     @property
     def plain_segmentor(self) -> BaseSegmentor:
         """The plain segmentor of the role in ``predict_with``."""
-        if self.predict_with not in ROLES:
-            raise ValueError(f"predict_with must be one of {ROLES}, got {self.predict_with!r}")
-        return (self.teacher.module if self.predict_with == "teacher" else self.student).segmentor
+        if self.predict_with not in self.networks:
+            raise ValueError(
+                f"predict_with must be one of {', '.join(map(repr, self.networks))}, "
+                f"got {self.predict_with!r}"
+            )
+        return self.get_submodule(self.networks[self.predict_with])
 
     @property
-    def decode_head(self) -> torch.nn.Module:
+    def decode_head(self) -> nn.Module:
         """Decode head of the plain segmentor, where MMSegmentation's tools look for it."""
         return self.plain_segmentor.decode_head
 
     @property
     def num_classes(self) -> int:
         """Number of classes of the segmentor."""
-        return self.student.segmentor.num_classes
+        return self.plain_segmentor.num_classes
 
     @property
     def out_channels(self) -> int:
         """Number of channels of the logits."""
-        return self.student.segmentor.out_channels
+        return self.plain_segmentor.out_channels
 
     @property
     def align_corners(self) -> bool:
         """How logits are resized."""
-        return self.student.segmentor.align_corners
+        return self.plain_segmentor.align_corners
 
-    def init_weights(self) -> None:
-        """Initialise the student as its config says and copy it to the teacher.
+    @property
+    def ignore_index(self) -> int:
+        """Ground truth value of pixels without a label."""
+        return next(iter(self.trained_networks.values())).ignore_index
 
-        With a checkpoint of the whole model in ``init_cfg``, both are what that holds.
-        """
-        super().init_weights()
-        if not _is_pretrained(self.init_cfg):
-            self.teacher.copy_from(self.student)
-
-    def update_teacher(self) -> None:
-        """Move the teacher; call after each step of the optimizer."""
-        self.teacher.update(self.student, has_run=not self.sup_only)
-
-    def split_batch(
-        self, inputs: Tensor, data_samples: SampleList
-    ) -> tuple[LabeledBatch, UnlabeledBatch]:
-        """Sort a batch into its labeled and unlabeled images.
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of one training step.
 
         Args:
-            inputs: (N, 3, H, W).
-            data_samples: A labeled sample has ``gt_sem_seg``, an unlabeled one has not.
+            inputs: (N, 3, H, W), labeled and unlabeled images in any order, normalised.
+            data_samples: Their samples; labeled ones have ``gt_sem_seg``.
 
         Returns:
-            The two parts.
-
-        Raises:
-            ValueError: If one of the parts is empty.
+            The segmentor's own losses under ``sup.``, the losses of the unlabeled images, and
+            statistics of the step.
         """
-        labeled = [i for i, sample in enumerate(data_samples) if "gt_sem_seg" in sample]
-        unlabeled = [i for i in range(len(data_samples)) if i not in set(labeled)]
-        if not labeled or not unlabeled:
-            raise ValueError(
-                f"a batch must hold labeled and unlabeled images, got {len(labeled)} labeled and "
-                f"{len(unlabeled)} unlabeled; use SemiDataset with DualStreamSampler and a "
-                "batch_size that is a multiple of the sum of its ratio"
-            )
-        samples = [data_samples[i] for i in labeled]
-        others = [data_samples[i] for i in unlabeled]
-        label = torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()
-        return (
-            LabeledBatch(torch.stack([inputs[i] for i in labeled]), samples, label),
-            UnlabeledBatch(
-                torch.stack([inputs[i] for i in unlabeled]),
-                _valid_mask(others, inputs),
-                _hidden_truth(others, self.student.ignore_index),
-            ),
-        )
+        labeled, unlabeled = split_batch(inputs, data_samples, self.ignore_index)
+        generators = self.random.next(inputs.device)
+        if self.sup_only:
+            return self.supervised_step(labeled)
+        step = self.semi_step(labeled, unlabeled, generators)
+        if self.observer is not None and step.view is not None:
+            self.observer(step.view)
+        return {
+            **add_prefix(step.supervised, "sup"),
+            **show_global_losses(step.unlabeled),
+            **step.statistics,
+        }
 
-    @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
-    def next_generators(self, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
-        """Begin a step: seed PyTorch's own generators, which dropout uses, and make two more.
+    def supervised_step(self, labeled: LabeledBatch) -> dict[str, Tensor]:
+        """Losses of a step of the supervised-only start.
 
         Args:
-            device: Where the tensors are.
+            labeled: The labeled images.
 
         Returns:
-            One on the CPU, different on each rank, for what is done to its images; and one on the
-            device, the same on all ranks, for what they choose together.
+            The segmentor's own losses under ``sup.``, with the role in the name if several
+            networks are trained, and a zero as ``unsup.loss_ce``.
         """
-        if not self._shares_seed:
-            self.seed.take_from_first_rank()
-            self._shares_seed = True
-        own, common = (
-            np.random.SeedSequence([self.seed.value, self.step.value, rank]).generate_state(
-                3, np.uint64
-            )
-            >> np.uint64(1)
-            for rank in (get_rank(), 0)
-        )
-        self.step.advance()
-        torch.manual_seed(int(own[2]))
-        return (
-            torch.Generator().manual_seed(int(own[0])),
-            torch.Generator(device).manual_seed(int(common[1])),
-        )
+        networks, losses, unused = self.trained_networks, {}, []
+        for role, network in networks.items():
+            output = network(labeled.images)
+            supervised = network.supervised_loss(labeled.images, output, labeled.data_samples)
+            losses |= add_prefix(supervised, "sup" if len(networks) == 1 else f"sup.{role}")
+            unused.append(output.zero())
+        return {**losses, "unsup.loss_ce": torch.stack(unused).sum()}
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
         """Predict as the plain segmentor does, with the role in ``predict_with``."""
@@ -245,51 +247,24 @@ class SemiSegmentor(BaseSegmentor):
         """Raw output of the plain segmentor."""
         return self.plain_segmentor._forward(inputs, data_samples)
 
+    @property
+    def starts_from_checkpoint(self) -> bool:
+        """Whether ``init_cfg`` names a checkpoint of the whole model."""
+        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg or []
+        return any(config["type"] in ("Pretrained", PretrainedInit) for config in configs)
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Take a plain checkpoint too: it starts student and teacher."""
+        """Accept a plain checkpoint too: every network starts from it."""
+        inside = tuple(f"{prefix}{path}." for path in self.networks.values())
         names = [key for key in state_dict if key.startswith(prefix)]
-        if names and not any(name.startswith(f"{prefix}student.") for name in names):
+        if names and not any(name.startswith(inside) for name in names):
             for name in names:
                 value = state_dict.pop(name)
-                for inside in PREFIXES.values():
-                    state_dict[name.replace(prefix, prefix + inside, 1)] = value
+                for network in inside:
+                    state_dict[network + name.removeprefix(prefix)] = value
             # What a plain checkpoint cannot have stays as it is, and is not reported as missing.
-            for name, value in self.state_dict(prefix=prefix).items():
-                if ".segmentor." not in name:
-                    state_dict[name] = value
+            own = self.state_dict(prefix=prefix)
+            state_dict |= {name: own[name] for name in own if not name.startswith(inside)}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _is_pretrained(init_cfg: dict | list[dict] | None) -> bool:
-    configs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    return any(config["type"] in ("Pretrained", PretrainedInit) for config in configs)
-
-
-def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
-    """(N, H, W), bool: False where the preprocessor, or a transform before it, filled up."""
-    height, width = images.shape[-2:]
-    valid = torch.zeros(len(data_samples), height, width, dtype=torch.bool, device=images.device)
-    for mask, sample in zip(valid, data_samples, strict=True):
-        left, right, top, bottom = _padding(sample)
-        inside = mask[top : height - bottom, left : width - right]
-        inside[:] = sample.get(IMAGE_PIXELS).data[0] if IMAGE_PIXELS in sample else True
-    return valid
-
-
-def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
-    """(N, H, W), int64, hidden ground truth, padded as the images are; None if some lack it."""
-    if not all(HIDDEN_TRUTH in sample for sample in data_samples):
-        return None
-    # The preprocessor pads the fields it knows, and this one it does not.
-    padded = [
-        F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=ignore_index)
-        for sample in data_samples
-    ]
-    return torch.stack(padded)
-
-
-def _padding(data_sample: SegDataSample) -> tuple[int, int, int, int]:
-    """What the preprocessor added left, right, at the top and at the bottom, in pixels."""
-    return data_sample.metainfo.get("padding_size", (0, 0, 0, 0))

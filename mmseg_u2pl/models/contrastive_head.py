@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
@@ -13,10 +13,10 @@ from mmseg_u2pl.models.memory_bank import CategoryMemoryBank
 from mmseg_u2pl.ops import (
     CONTRASTIVE_LOSSES,
     EmbeddingMap,
+    Negatives,
     anchor_mask,
     class_sums,
     labeled_negatives,
-    normalized_rows,
     pieces_of,
     sample_per_class,
     sum_with_gradient,
@@ -25,16 +25,12 @@ from mmseg_u2pl.ops import (
 from mmseg_u2pl.ops.selection import IGNORE
 from mmseg_u2pl.utils.distributed import gather_rows, sum_over_processes
 from mmseg_u2pl.utils.options import (
-    reject_unknown,
     require_choice,
     require_count,
-    require_flag,
     require_positive,
     require_share,
 )
 
-POSITIVES = ("anchors", "candidates", "prototypes")
-PROTOTYPE_DECAY = 0.99
 PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
 
 
@@ -73,23 +69,14 @@ class UnreliableContrastiveHead(nn.Module):
         queue_budget: Bytes of all queues together, in place of ``queue_size``.
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
-        positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
-            ``'candidates'``, whatever ``min_prob``, as in the authors' code. ``'prototypes'`` are
-            moving averages of the first over the steps, with a decay of 0.99.
-        normalize_positives: Whether embeddings are L2-normalised before that mean.
-        negatives_need_label: Whether a pixel must have the label of a class to be its negative, as
-            in the authors' code. Labeled pixels are then negatives of nothing.
 
     Raises:
         ValueError: If the ranks do not fit the number of classes or a value is out of its range.
-        TypeError: On an unknown option.
 
     Attributes:
         anchor_counts: (C,), int64, anchor candidates of each class in the last step, of all
             processes.
     """
-
-    prototypes: Tensor
 
     def __init__(
         self,
@@ -104,22 +91,14 @@ class UnreliableContrastiveHead(nn.Module):
         queue_size: int | Sequence[int] | None = None,
         queue_dtype: str = "float16",
         loss: str = "info_nce",
-        positives: str = "anchors",
-        normalize_positives: bool = False,
-        negatives_need_label: bool = False,
         queue_budget: int | None = None,
-        **unknown: Any,
     ) -> None:
         super().__init__()
-        reject_unknown(type(self), unknown)
         require_count("num_anchors", num_anchors)
         require_count("num_negatives", num_negatives)
         require_positive("temperature", temperature)
-        require_flag("negatives_need_label", negatives_need_label)
-        require_flag("normalize_positives", normalize_positives)
         require_share("min_prob", min_prob)
         require_choice("loss", loss, CONTRASTIVE_LOSSES)
-        require_choice("positives", positives, POSITIVES)
         self.num_classes = num_classes
         self.num_anchors = num_anchors
         self.num_negatives = num_negatives
@@ -127,15 +106,10 @@ class UnreliableContrastiveHead(nn.Module):
         self.min_prob = min_prob
         self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
         self.loss = CONTRASTIVE_LOSSES[loss]
-        self.positives = positives
-        self.normalize_positives = normalize_positives
-        self.negatives_need_label = negatives_need_label
         self.bank = CategoryMemoryBank(
             num_classes, embed_dims, queue_size, queue_dtype, queue_budget
         )
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
-        if positives == "prototypes":  # a row of zeros until the class has been seen
-            self.register_buffer("prototypes", torch.zeros(num_classes, embed_dims))
 
     def forward(
         self,
@@ -170,11 +144,13 @@ class UnreliableContrastiveHead(nn.Module):
         """
         num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
-            self._enqueue_negatives(teacher_embedding, prob, label, negative_pixels)
+            for images, found in self.find_negatives(prob, label, negative_pixels):
+                self.bank.enqueue(teacher_embedding.of(images), *found)
             target = label.clone()
             target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
             anchors = anchor_mask(prob, target, self.min_prob)
-            positives, has_positive = self._positives(teacher_embedding, anchors, target)
+            target = self.positive_pixels(anchors, target)
+            positives, has_positive = self._class_means(teacher_embedding, target)
             has_both = has_positive & (self.bank.fill > 0)
             draw = self._draw_anchors(anchors, label, num_labeled, has_both, generator)
         return {
@@ -188,44 +164,44 @@ class UnreliableContrastiveHead(nn.Module):
         """(C,), float32, fill of each queue in [0, 1]."""
         return self.bank.fill / self.bank.size
 
-    def _enqueue_negatives(
-        self, embedding: EmbeddingMap, prob: Tensor, label: Tensor, negative_pixels: Tensor
-    ) -> None:
-        """Push the negatives of all processes: of labeled images, then of unlabeled ones."""
+    def find_negatives(
+        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> list[tuple[slice, Negatives]]:
+        """Negatives of labeled images (Eq. 14), then of unlabeled ones (Eq. 15).
+
+        Args:
+            prob: (N, C, h, w), probabilities of the teacher.
+            label: (N, h, w), int64, or -1 where there is none.
+            negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
+
+        Returns:
+            Which images, and the pixels among theirs with the classes they are negatives of.
+        """
         num_labeled = len(prob) - len(negative_pixels)
         labeled, unlabeled = slice(0, num_labeled), slice(num_labeled, None)
         span = self.low_rank, self.high_rank
-        found = (
+        return [
             (labeled, labeled_negatives(prob[labeled], label[labeled], self.low_rank)),
             (unlabeled, unlabeled_negatives(prob[unlabeled], negative_pixels, *span)),
-        )
-        for images, (pixel, negative_of) in found:
-            if self.negatives_need_label:
-                kept = label[images].flatten()[pixel] == negative_of
-                pixel, negative_of = pixel[kept], negative_of[kept]
-            self.bank.enqueue(embedding.of(images), pixel, negative_of)
+        ]
 
-    def _positives(
-        self, embedding: EmbeddingMap, anchors: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Mean embedding of each class, over all processes (Eq. 12), and whether it has one."""
-        if self.positives != "candidates":
-            target = target.masked_fill(~anchors, IGNORE)
-        if self.normalize_positives:
-            rows = normalized_rows(embedding, torch.float32)
-            embedding = EmbeddingMap(rows.unflatten(0, target.shape).movedim(-1, 1))
+    def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
+        """Pixels whose embeddings make up the positive of their class: the anchors (Eq. 12).
+
+        Args:
+            anchors: (N, h, w), bool, candidate anchors.
+            target: (N, h, w), int64, class of pixels with a trusted label, -1 for the others.
+
+        Returns:
+            ``target`` with -1 at pixels that do not count.
+        """
+        return target.masked_fill(~anchors, IGNORE)
+
+    def _class_means(self, embedding: EmbeddingMap, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean embedding of each class over all processes, and whether the class has one."""
         sums, counts = class_sums(embedding.features, target, self.num_classes)
         sums, counts = sum_over_processes(sums), sum_over_processes(counts)
-        means, present = embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
-        if self.positives == "prototypes":
-            return self._move_prototypes(means, present), present
-        return means, present
-
-    def _move_prototypes(self, means: Tensor, present: Tensor) -> Tensor:
-        """Moving average of the class means; a class starts with its first one."""
-        is_new = ~self.prototypes.any(dim=1)
-        weight = torch.where(is_new, 1.0, 1.0 - PROTOTYPE_DECAY) * present
-        return self.prototypes.lerp_(means, weight[:, None])
+        return embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
 
     def _draw_anchors(
         self,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmseg_u2pl.models.step_counter import StepCounter
+from mmseg_u2pl.models.saved_integer import SavedInteger
 from mmseg_u2pl.ops import ClassTotals
 from mmseg_u2pl.utils.distributed import sum_over_processes
 
@@ -41,7 +41,7 @@ class DistributionAlignment(nn.Module):
         super().__init__()
         self.register_buffer("bias", torch.zeros(num_classes))
         self.register_buffer("mean_prob", torch.zeros(num_classes))
-        self.steps = StepCounter()
+        self.steps = SavedInteger()
 
     def update(self, totals: ClassTotals) -> None:
         """Move the bias by one step; all ranks of a distributed training must call it.

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parameters_to_vector
 
-from mmseg_u2pl.models.step_counter import StepCounter
-from mmseg_u2pl.utils.options import reject_unknown, require_choice, require_flag, require_share
+from mmseg_u2pl.models.saved_integer import SavedInteger
+from mmseg_u2pl.utils.options import require_choice, require_flag, require_share
 
-STATISTICS = ("own", "averaged", "copied")
+STATISTICS = ("own", "averaged")
 
 
 class EMATeacher(nn.Module):
@@ -30,13 +30,12 @@ class EMATeacher(nn.Module):
         student: The model to average; it is deep-copied.
         decay: Upper bound of ``d``, in [0, 1].
         ramp: Whether ``d`` rises to ``decay`` as above or is ``decay`` from the first step.
-        statistics: Of batch norm: ``'own'``, ``'averaged'`` as the parameters are, or ``'copied'``
-            from the student. With the last two :meth:`forward` normalises with running statistics.
+        statistics: Of batch norm: ``'own'``, or ``'averaged'`` as the parameters are; then
+            :meth:`forward` normalises with running statistics.
         dropout: Whether :meth:`forward` drops out as in training.
 
     Raises:
         ValueError: If an option is out of its range.
-        TypeError: On an unknown option.
     """
 
     def __init__(
@@ -46,10 +45,8 @@ class EMATeacher(nn.Module):
         ramp: bool = True,
         statistics: str = "own",
         dropout: bool = False,
-        **unknown: Any,
     ) -> None:
         super().__init__()
-        reject_unknown(type(self), unknown)
         require_share("the teacher's decay", decay)
         require_choice("the teacher's statistics", statistics, STATISTICS)
         require_flag("the teacher's ramp", ramp)
@@ -59,7 +56,7 @@ class EMATeacher(nn.Module):
         self.ramp = ramp
         self.statistics = statistics
         self.dropout = dropout
-        self.steps = StepCounter()
+        self.steps = SavedInteger()
         self.eval()
 
     def train(self, mode: bool = True) -> "EMATeacher":
@@ -112,7 +109,7 @@ class EMATeacher(nn.Module):
                 continue
             buffers = own.buffers(recurse=False), other.buffers(recurse=False)
             for average, source in zip(*buffers, strict=True):
-                if average.is_floating_point() and self.statistics != "copied":
+                if average.is_floating_point():
                     averages.append(average)
                     sources.append(source)
                 else:

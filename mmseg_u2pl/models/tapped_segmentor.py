@@ -1,12 +1,10 @@
-"""A plain MMSegmentation segmentor and a projector: images -> (logits, embedding) in one pass."""
+"""A plain MMSegmentation segmentor, and an embedding of its pixels, in one forward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
-from mmcv.cnn import ConvModule
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from mmseg.models import BaseSegmentor
@@ -21,8 +19,9 @@ from mmseg_u2pl.models.decode_heads import (
     main_output,
     refines_points,
 )
+from mmseg_u2pl.models.projector import Projector
 from mmseg_u2pl.ops import EmbeddingMap
-from mmseg_u2pl.utils.options import require_count, require_options
+from mmseg_u2pl.utils.options import require_options
 
 
 class SegmentorOutput(NamedTuple):
@@ -30,92 +29,39 @@ class SegmentorOutput(NamedTuple):
 
     Attributes:
         logits: (N, C, h, w), at the stride of the decode head.
-        embedding: Of N maps of h' x w' pixels, at the stride of the tapped feature map.
+        embedding: Of N maps of h' x w' pixels, at the stride of the tapped feature map; None
+            without a projector.
         features: What the segmentor's ``extract_feat`` returned.
         head_outputs: What the ``forward`` of each head in ``dense_heads`` returned, in order.
     """
 
     logits: Tensor
-    embedding: EmbeddingMap
+    embedding: EmbeddingMap | None
     features: Any
     head_outputs: list[Any]
 
-
-class Projector(BaseModule):
-    """Representation head: blocks of convolution, norm and ReLU, then a linear 1x1 convolution.
-
-    As in the paper (sec. 4.1) the first block halves the channels.
-
-    Args:
-        in_channels: Channels of the tapped feature map.
-        embed_dims: D, channels of the embedding.
-        num_convs: Number of blocks.
-        kernel_size: Of the blocks. The paper's network uses 3; 1 costs a ninth and does where the
-            tapped features come from a decode head's own spatial convolutions.
-        norm_cfg: Norm layer of the blocks.
-
-    Raises:
-        TypeError: If ``norm_cfg`` is no dictionary.
-        ValueError: If a number is out of its range, or the norm layer does not fit the channels.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        embed_dims: int = 256,
-        num_convs: int = 2,
-        kernel_size: int = 1,
-        norm_cfg: dict | None = None,
-    ) -> None:
-        super().__init__()
-        require_options("the projector's norm_cfg", norm_cfg)
-        require_count("the projector's embed_dims", embed_dims)
-        require_count("the projector's num_convs", num_convs, minimum=0)
-        require_count("the projector's kernel_size", kernel_size)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"the projector's kernel_size must be odd, got {kernel_size}")
-        self.embed_dims = embed_dims
-        hidden = max(in_channels // 2, 1)
-        norm_cfg = norm_cfg or dict(type="BN")
-        widths = [in_channels] + [hidden] * num_convs
-        options = dict(padding=kernel_size // 2, norm_cfg=norm_cfg)
-        try:
-            blocks = [ConvModule(*pair, kernel_size, **options) for pair in pairwise(widths)]
-        except ValueError as error:  # of GroupNorm
-            raise ValueError(
-                f"the projector's blocks have {hidden} channels, half of those that enter "
-                f"embedding_source, and its norm layer, {norm_cfg}, does not fit: {error}. Give it "
-                "another, such as projector=dict(norm_cfg=dict(type='GN', num_groups=1))"
-            ) from error
-        self.blocks = nn.Sequential(*blocks)
-        self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
-
-    def forward(self, features: Tensor) -> EmbeddingMap:
-        """Project features, up to the linear layer.
-
-        Args:
-            features: (N, in_channels, h, w).
-
-        Returns:
-            Embeddings of width ``embed_dims``, not normalised.
-        """
-        return EmbeddingMap(self.blocks(features), self.linear.weight.flatten(1), self.linear.bias)
+    def zero(self) -> Tensor:
+        """(), 0, with the projector in its graph: distributed training waits for its gradient."""
+        if self.embedding is None:
+            return self.logits.new_zeros(())
+        nowhere = torch.empty(3, 0, dtype=torch.int64, device=self.logits.device)
+        return self.embedding.at(*nowhere).sum()
 
 
 class TappedSegmentor(BaseModule):
-    """Any MMSegmentation segmentor with an embedding of its pixels.
+    """Any MMSegmentation segmentor whose logits and losses come from one forward pass.
 
-    The embedding is tapped: the input of the module at ``embedding_source`` goes through the
-    projector. The segmentor itself stays as it is, so its weights are those of a plain one. What
-    its decode head may be is in ``decode_heads.py``.
+    With a projector the pass yields an embedding of the pixels too. It is tapped: the input of the
+    module at ``embedding_source`` goes through the projector. The segmentor itself stays as it is,
+    so its weights are those of a plain one. ``decode_heads.py`` says which decode heads work.
 
     Args:
         segmentor: Model config of a segmentor with a ``decode_head``.
+        projector: Options of :class:`Projector` besides ``in_channels``, which is read from the
+            tapped module unless it is given here. None for no embedding.
         embedding_source: Dotted name of a module of the segmentor, for example
             ``'decode_head.sep_bottleneck'``, that sees a feature map or a sequence of one token a
             pixel. By default the classifier of the (last) decode head.
-        projector: Options of :class:`Projector` besides ``in_channels``, which is read from the
-            tapped module unless it is given here.
 
     Raises:
         ValueError: If the tap does not exist, its width cannot be read, the decode head gives no
@@ -124,9 +70,12 @@ class TappedSegmentor(BaseModule):
     """
 
     def __init__(
-        self, segmentor: dict, embedding_source: str | None = None, projector: dict | None = None
+        self, segmentor: dict, projector: dict | None = None, embedding_source: str | None = None
     ) -> None:
         super().__init__()
+        require_options("projector", projector)
+        if not (embedding_source is None or isinstance(embedding_source, str)):
+            raise TypeError(f"embedding_source must be a dotted name, got {embedding_source!r}")
         check_segmentor(segmentor)
         self.segmentor: BaseSegmentor = MODELS.build(ConfigDict(segmentor))
         if not getattr(self.segmentor, "with_decode_head", False):
@@ -137,12 +86,14 @@ class TappedSegmentor(BaseModule):
                 "foreground and background set num_classes=2 in every head, and out_channels=1 for "
                 "a single channel"
             )
-        self.embedding_source = embedding_source or self._default_source()
-        options = dict(projector or {})
-        if "in_channels" not in options:
-            options["in_channels"] = self._tap_channels()
-        options.setdefault("norm_cfg", self._norm_cfg())
-        self.projector = Projector(**options)
+        self.projector: Projector | None = None
+        if projector is not None:
+            self.embedding_source = embedding_source or self._default_source()
+            options = dict(projector)
+            if "in_channels" not in options:
+                options["in_channels"] = self._tap_channels()
+            options.setdefault("norm_cfg", self._norm_cfg())
+            self.projector = Projector(**options)
 
     @property
     def decode_heads(self) -> list[nn.Module]:
@@ -189,17 +140,15 @@ class TappedSegmentor(BaseModule):
             classifier = getattr(last_head, "conv_seg", None)
             if classifier is not None:
                 stack.enter_context(_recorded(classifier, "forward", classified))
-            stack.enter_context(
-                self._tap().register_forward_pre_hook(lambda _, args: tapped.append(args[0]))
-            )
+            if self.projector is not None:
+                stack.enter_context(
+                    self._tap().register_forward_pre_hook(lambda _, args: tapped.append(args[0]))
+                )
             self.segmentor._forward(images)
-        if not tapped:
-            raise ValueError(
-                f"embedding_source {self.embedding_source!r} did not run in the forward pass of "
-                f"{type(self.segmentor).__name__}; name a module that does"
-            )
         logits = main_output(last_head, head_outputs[-1], classified)
-        embedding = self.projector(self._as_map(tapped[-1], logits.shape[-2:]))
+        embedding = None
+        if self.projector is not None:
+            embedding = self.projector(self._tapped_map(tapped, logits.shape[-2:]))
         return SegmentorOutput(logits, embedding, features[-1], head_outputs)
 
     def supervised_loss(
@@ -261,8 +210,14 @@ class TappedSegmentor(BaseModule):
                 "whose input is the feature map to contrast"
             ) from None
 
-    def _as_map(self, features: Tensor, size: torch.Size) -> Tensor:
-        """(N, D, h, w) from itself or from (N, h * w, D), the tokens of the logits' grid."""
+    def _tapped_map(self, tapped: list[Tensor], size: torch.Size) -> Tensor:
+        """(N, D, h, w) from what the tap saw: itself, or (N, h * w, D), tokens of the logits."""
+        if not tapped:
+            raise ValueError(
+                f"embedding_source {self.embedding_source!r} did not run in the forward pass of "
+                f"{type(self.segmentor).__name__}; name a module that does"
+            )
+        features = tapped[-1]
         if features.dim() == 3 and features.shape[1] == size.numel():
             return features.transpose(1, 2).unflatten(2, size)
         if features.dim() == 4:

@@ -7,6 +7,7 @@ from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
 from mmseg_u2pl.ops.mixing import (
     MIXINGS,
+    MIXINGS_OF_TWO,
     MixPlan,
     classmix_plan,
     cutmix_plan,
@@ -36,6 +37,7 @@ from mmseg_u2pl.ops.unsupervised import unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
+    "MIXINGS_OF_TWO",
     "ClassTotals",
     "EmbeddingMap",
     "MixPlan",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import pixel_pieces
+from mmseg_u2pl.ops.mixing import MixPlan, mix
 from mmseg_u2pl.ops.precision import at_least_float32
 
 
@@ -19,6 +20,10 @@ class PixelPrediction(NamedTuple):
 
     label: Tensor
     entropy: Tensor
+
+    def mixed(self, plan: MixPlan) -> "PixelPrediction":
+        """The prediction after mixing, as the images are mixed."""
+        return PixelPrediction(*(mix(values, plan) for values in self))
 
 
 def class_probabilities(logits: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def plot_step(
 
     given = restore_images(view.labeled.images[first], preprocessor)
     clean = restore_images(view.unlabeled.images[first], preprocessor)
-    mixed = restore_images(view.mixed.images[first], preprocessor)
+    mixed = restore_images(view.strong.images[first], preprocessor)
     label, entropy = (_array(values[first]) for values in view.pseudo)
     reliable = _array(view.split.reliable[first])
     unlabeled = {
@@ -102,8 +102,8 @@ def plot_step(
         "teacher's\nprediction": paint_labels(label, palette),
         "student's\nprediction": paint_labels(_array(of_mixed[first]), palette),
     }
-    if view.mixed.truth is not None:
-        unlabeled["ground truth\n(not trained with)"] = labels(view.mixed.truth, mixed)
+    if view.strong.truth is not None:
+        unlabeled["ground truth\n(not trained with)"] = labels(view.strong.truth, mixed)
     labeled = {
         "labeled image": given,
         "ground truth": labels(truth, given),

@@ -1,4 +1,4 @@
-"""From a plain MMSegmentation config to one with U2PL, and from its checkpoint back."""
+"""From a plain MMSegmentation config to a semi-supervised one, and from its checkpoint back."""
 
 from mmseg_u2pl_tools.wrapping.export import export_segmentor
 from mmseg_u2pl_tools.wrapping.images import (
@@ -20,7 +20,7 @@ from mmseg_u2pl_tools.wrapping.wrap import (
     dropped_hooks,
     relative_base,
     supervised_twin,
-    wrap_with_u2pl,
+    wrap_with_method,
 )
 
 __all__ = [
@@ -40,5 +40,5 @@ __all__ = [
     "training_sets",
     "try_data",
     "unlabeled_sets",
-    "wrap_with_u2pl",
+    "wrap_with_method",
 ]

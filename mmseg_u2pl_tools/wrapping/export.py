@@ -7,17 +7,19 @@ from typing import Any
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from mmseg_u2pl.methods.base import PREFIXES
 from mmseg_u2pl_tools.wrapping.plain_config import is_wrapped
 
 
-def export_segmentor(cfg: Config, checkpoint: dict[str, Any], role: str) -> dict[str, Any]:
-    """A plain checkpoint of the teacher or the student.
+def export_segmentor(
+    cfg: Config, checkpoint: dict[str, Any], role: str | None = None
+) -> dict[str, Any]:
+    """A plain checkpoint of one of the networks.
 
     Args:
         cfg: The config that the checkpoint was trained with.
         checkpoint: As MMEngine saved it.
-        role: ``'teacher'`` or ``'student'``.
+        role: Which network, such as ``'teacher'`` or ``'student'``; by default the one that
+            validation scores.
 
     Returns:
         ``meta`` as it was, with the classes and their palette, and the ``state_dict`` of the
@@ -30,15 +32,21 @@ def export_segmentor(cfg: Config, checkpoint: dict[str, Any], role: str) -> dict
     """
     if not is_wrapped(cfg.model):
         raise ValueError(
-            f"the config's model is {cfg.model.type}, not U2PL; give the config that the run was "
-            "trained with. A checkpoint of a plain config needs no export"
+            f"the config's model is {cfg.model.type}, not a semi-supervised method; give the "
+            "config that the run was trained with. A checkpoint of a plain config needs no export"
         )
-    prefix = PREFIXES[role]
+    networks = MODELS.get(cfg.model.type).networks
+    role = role or next(iter(networks))
+    if role not in networks:
+        raise ValueError(
+            f"{cfg.model.type} has the networks {', '.join(networks)}, and none called '{role}'"
+        )
+    prefix = f"{networks[role]}."
     weights = checkpoint.get("state_dict", {})
     state = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
     if not state:
         raise ValueError(
-            f"the checkpoint has no weights under '{prefix}', so it is not one of a U2PL run; "
+            f"the checkpoint has no weights under '{prefix}', so it is not one of this method's; "
             f"its weights are {', '.join(list(weights)[:3]) or 'none'}, ..."
         )
     _check_fit(cfg, state)

@@ -1,4 +1,4 @@
-"""Writes the U2PL config of a plain config, and its supervised-only twin."""
+"""Writes the semi-supervised config of a plain config, and its supervised-only twin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmseg_u2pl_tools.wrapping.plain_config import Schedule, training_schedule
 from mmseg_u2pl_tools.wrapping.source import Code, DictOf, Remark, assignment
 
 
-def wrap_with_u2pl(
+def wrap_with_method(
     cfg: Config,
     base: str,
     method: tuple[str, Config],
@@ -26,15 +26,15 @@ def wrap_with_u2pl(
     unlabeled: Images,
     embedding_source: str | None = None,
 ) -> str:
-    """The config that trains a plain one with U2PL.
+    """The config that trains a plain one with a semi-supervised method.
 
     Args:
         cfg: The plain config.
         base: How the written config is to name it in ``_base_``.
-        method: The same name of ``configs/_base_/u2pl.py``, and that config.
+        method: The same name of a file in ``configs/_base_/methods``, and that config.
         labeled: Where the labeled images are.
         unlabeled: Where the unlabeled ones are.
-        embedding_source: Option of U2PL, if it is to be given.
+        embedding_source: Option of the method, if it is to be given.
 
     Returns:
         Python source.
@@ -50,32 +50,40 @@ def wrap_with_u2pl(
     source = assignment("_base_", [base, path] if inherits else base)
     if not inherits:
         source += assignment("custom_imports", _custom_imports(cfg, options))
-        source += "# The method, with the paper's values.\n"
-        source += assignment("u2pl", options.u2pl.to_dict())
-    rest = Code("_base_.u2pl" if inherits else "u2pl")
-    model = dict(_delete_=True, type="U2PL", segmentor=Code("_base_.model"))
+        source += assignment("method", options.method.to_dict())
+        source += assignment("method_hooks", options.method_hooks.to_dict())
+    prefix = "_base_." if inherits else ""
+    model = dict(_delete_=True, segmentor=Code("_base_.model"))
     if embedding_source is not None:
         model["embedding_source"] = embedding_source
-    source += assignment("model", DictOf(model, rest=rest))
+    source += assignment("model", DictOf(model, rest=Code(f"{prefix}method")))
     source += assignment("train_dataloader", _semi_dataloader(cfg, schedule, labeled, unlabeled))
     source += assignment("optim_wrapper", _student_optim_wrapper(cfg))
     if "auto_scale_lr" in cfg:
         source += "# The learning rate belongs to the labeled images, half of each batch.\n"
         source += assignment("auto_scale_lr", _scaled_base_batch_size(cfg))
     source += "# The first tenth of the training uses the labeled images alone.\n"
-    source += assignment("custom_hooks", _custom_hooks(cfg, options, schedule))
+    sup_only = min(max(schedule.length // 10, 1), schedule.length - 1)
+    hook = {"type": "MeanTeacherHook", f"sup_only_{schedule.unit}": sup_only}
+    hooks = DictOf(dict(mean_teacher=hook), Code(f"{prefix}method_hooks"))
+    source += assignment("default_hooks", hooks)
+    if dropped := dropped_hooks(cfg):
+        types = ", ".join(f'"{name}"' for name in dropped)
+        kept = f'[hook for hook in _base_.custom_hooks if hook["type"] not in [{types}]]'
+        source += assignment("custom_hooks", Code(kept))
     return source
 
 
 def supervised_twin(cfg: Config, base: str, labeled: Images, unlabeled: Images) -> str:
-    """The config that trains a plain one on the labeled images of :func:`wrap_with_u2pl` alone.
+    """The config that trains a plain one on the labeled images of :func:`wrap_with_method` alone.
 
     Args:
         cfg: The plain config.
         base: How the written config is to name it in ``_base_``.
         labeled: Where the labeled images are.
         unlabeled: Where the unlabeled ones are. With a schedule in epochs they set the length of
-            one: the labeled images are repeated until an epoch has as many steps as one with U2PL.
+            one: the labeled images are repeated until it has as many steps as a semi-supervised
+            one.
 
     Returns:
         Python source.
@@ -89,7 +97,7 @@ def supervised_twin(cfg: Config, base: str, labeled: Images, unlabeled: Images) 
         sum(part.count() for part in stream) for stream in (labeled, unlabeled)
     )
     if training_schedule(cfg).by_epoch and num_unlabeled > num_labeled:
-        source += "# An epoch has as many steps as one of U2PL on these and the unlabeled images.\n"
+        source += "# An epoch has as many steps as one on these and the unlabeled images.\n"
         times = ceil(num_unlabeled / num_labeled)
         dataset = DictOf(dict(type="RepeatDataset", times=times, dataset=dataset))
     dataset = DictOf({"_delete_": True, **dataset.changes}, dataset.base)
@@ -117,21 +125,6 @@ def _custom_imports(cfg: Config, options: Config) -> dict[str, Any]:
         return options.custom_imports.to_dict()
     names = [own["imports"]] if isinstance(own["imports"], str) else own["imports"]
     return dict(imports=list(dict.fromkeys([*names, *options.custom_imports.imports])))
-
-
-def _custom_hooks(cfg: Config, options: Config, schedule: Schedule) -> list[Any]:
-    """Hooks of the plain config, then those of the method."""
-    kept: list[Any] = [Code("*_base_.custom_hooks")] if cfg.get("custom_hooks") else []
-    dropped = dropped_hooks(cfg)
-    if dropped:
-        types = ", ".join(f'"{name}"' for name in dropped)
-        kept = [Code(f'*(hook for hook in _base_.custom_hooks if hook["type"] not in [{types}])')]
-    sup_only = min(max(schedule.length // 10, 1), schedule.length - 1)
-    mean_teacher = {"type": "MeanTeacherHook", f"sup_only_{schedule.unit}": sup_only}
-    own = [
-        mean_teacher if hook.type == "MeanTeacherHook" else hook for hook in options.custom_hooks
-    ]
-    return [*kept, *own]
 
 
 def _semi_dataloader(

@@ -53,7 +53,7 @@ def test_numbers_of_the_paper(semi):
     epochs = 80 if voc else 200
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[0].end == epochs
     assert cfg.param_scheduler[0].power == 0.9
-    assert cfg.custom_hooks[1].sup_only_epochs == (1 if voc else 20)
+    assert cfg.default_hooks.mean_teacher.sup_only_epochs == (1 if voc else 20)
     gpus, batch_size = map(int, re.search(r"(\d+)xb(\d+)", semi).groups())
     assert gpus * batch_size == 32
     assert gpus == (4 if voc else 8)
@@ -86,7 +86,7 @@ def test_network_is_that_of_the_paper(semi):
     projector = model.student.projector
     assert [block.conv.weight.shape for block in projector.blocks] == shapes
     assert projector.linear.out_channels == 256
-    assert model.rules.mixing == "cutmix"
+    assert model.mixing == "cutmix"
     if voc:
         assert not plain.with_auxiliary_head
         assert cfg.model.contrastive_head.queue_size == [50000] + 20 * [30000]

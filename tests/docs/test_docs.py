@@ -11,10 +11,9 @@ import pytest
 
 import mmseg_u2pl.ops
 from mmseg_u2pl.engine import MeanTeacherHook
-from mmseg_u2pl.methods.rules import Rules
 from mmseg_u2pl.methods.u2pl import U2PL
 from mmseg_u2pl.models import EMATeacher, UnreliableContrastiveHead
-from mmseg_u2pl.models.tapped_segmentor import Projector
+from mmseg_u2pl.models.projector import Projector
 
 ROOT = Path(__file__).parents[2]
 ALGORITHM = (ROOT / "docs/algorithm.md").read_text()

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from mmseg_u2pl.engine.val_loop import TeacherStudentValLoop
+from mmseg_u2pl.engine.val_loop import SemiValLoop
 
 
 def test_the_teacher_comes_last_so_that_pictures_of_the_same_name_are_its_own(monkeypatch):
@@ -12,8 +12,8 @@ def test_the_teacher_comes_last_so_that_pictures_of_the_same_name_are_its_own(mo
         roles.append(role)
         return {"mIoU": {"teacher": 70.0, "student": 60.0}[role]}
 
-    monkeypatch.setattr(TeacherStudentValLoop, "_evaluate", evaluate)
-    loop = TeacherStudentValLoop.__new__(TeacherStudentValLoop)
+    monkeypatch.setattr(SemiValLoop, "_evaluate", evaluate)
+    loop = SemiValLoop.__new__(SemiValLoop)
     hooks = []
     loop._runner = SimpleNamespace(
         call_hook=lambda name, **_: hooks.append(name), model=SimpleNamespace(eval=lambda: None)

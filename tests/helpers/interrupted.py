@@ -75,7 +75,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
             dataset=dict(images, ann_file=f"{lists}/val.txt", pipeline=plain),
         ),
         val_evaluator=dict(type="IoUMetric", iou_metrics=["mIoU"]),
-        val_cfg=dict(type="TeacherStudentValLoop"),
+        val_cfg=dict(type="SemiValLoop"),
         train_cfg=LOOPS[loop],
         optim_wrapper=dict(
             type="OptimWrapper",
@@ -86,18 +86,17 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
         default_hooks=dict(
             logger=dict(type="LoggerHook", interval=1, log_metric_by_epoch=by_epoch),
             checkpoint=dict(
-                type="CheckpointHook",
+                type="SafeCheckpointHook",
                 by_epoch=by_epoch,
                 interval=1 if by_epoch else 3,
                 max_keep_ckpts=1,
                 save_best="mIoU",
             ),
+            data_check=dict(type="DataCheckHook"),
+            mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=2),
+            loss_check=dict(type="LossCheckHook", interval=1),
         ),
-        custom_hooks=[
-            dict(type="DataCheckHook"),
-            dict(type="MeanTeacherHook", sup_only_iters=2),
-            dict(type="LossCheckHook", interval=1),
-        ],
+        custom_hooks=[],
         log_processor=dict(by_epoch=by_epoch),
         log_level="ERROR",
         work_dir=str(work_dir),

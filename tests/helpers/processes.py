@@ -92,6 +92,6 @@ def state_of(model) -> dict[str, str]:
         keys=checksum([bank.keys]),
         fill=str(bank.fill.tolist()),
         cursor=str(bank.cursor.tolist()),
-        seed=str(model.seed.value),
+        seed=str(model.random.seed.value),
         bias=str(model.alignment and model.alignment.bias.tolist()),
     )

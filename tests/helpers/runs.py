@@ -23,8 +23,8 @@ def small_options(data: Path, max_iters: int = 4) -> dict:
         "model.segmentor.data_preprocessor.size": "(64,64)",
         "model.contrastive_head.queue_size": 100,
         "model.contrastive_head.min_prob": 0.0,  # so few steps make no class likely
-        "custom_hooks.1.sup_only_iters": 0,
-        "custom_hooks.2.interval": 2,
+        "default_hooks.mean_teacher.sup_only_iters": 0,
+        "default_hooks.semi_statistics.interval": 2,
         "train_cfg.max_iters": max_iters,
         "train_cfg.val_interval": max_iters,
         "default_hooks.checkpoint.interval": 2,

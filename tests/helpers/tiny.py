@@ -66,17 +66,34 @@ def tiny_segmentor(num_classes: int = NUM_CLASSES, **head_options: Any) -> dict:
     )
 
 
-def tiny_u2pl(segmentor: dict | None = None, seed: int = 0, **options: Any) -> nn.Module:
+def tiny_method(
+    method: str, segmentor: dict | None = None, seed: int = 0, **options: Any
+) -> nn.Module:
     torch.manual_seed(seed)
+    model = MODELS.build(dict(type=method, segmentor=segmentor or tiny_segmentor(), **options))
+    model.init_weights()
+    return model.train()
+
+
+def tiny_u2pl(
+    segmentor: dict | None = None, seed: int = 0, method: str = "U2PL", **options: Any
+) -> nn.Module:
     config = dict(
-        type="U2PL",
-        segmentor=segmentor or tiny_segmentor(),
         projector=dict(embed_dims=4, norm_cfg=dict(type="GN", num_groups=1)),
         contrastive_head=dict(num_anchors=6, num_negatives=7, queue_size=50, min_prob=0.2),
     )
-    model = MODELS.build(config | options)
-    model.init_weights()
-    return model.train()
+    return tiny_method(method, segmentor, seed, **config | options)
+
+
+def tiny_reference(segmentor: dict | None = None, seed: int = 0, **options: Any) -> nn.Module:
+    head = dict(
+        type="ReferenceContrastiveHead",
+        num_anchors=6,
+        num_negatives=7,
+        queue_size=50,
+        min_prob=0.2,
+    )
+    return tiny_u2pl(segmentor, seed, "U2PLReference", **dict(contrastive_head=head) | options)
 
 
 def sample(height: int, width: int, num_classes: int | None, generator: torch.Generator) -> tuple:

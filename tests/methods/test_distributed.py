@@ -10,7 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
 from mmseg_u2pl.engine import MeanTeacherHook
-from mmseg_u2pl.methods import base
+from mmseg_u2pl.models import batches
 from mmseg_u2pl.utils.distributed import gather_rows
 from processes import state_of
 from tiny import NUM_CLASSES, batch, tiny_u2pl
@@ -52,10 +52,10 @@ CASES = (
 OPTIONS = {
     "paper": {},
     # Negatives need a label: a rank may well have no key at all.
-    "no keys": dict(contrastive_head=dict(negatives_need_label=True, queue_size=50)),
+    "no keys": dict(contrastive_head=dict(type="ReferenceContrastiveHead", queue_size=50)),
     # No pixel is an anchor on any rank.
     "no anchors": dict(contrastive_head=dict(min_prob=1.0, queue_size=50)),
-    "threshold of each": dict(threshold_scope="process"),
+    "reference": dict(method="U2PLReference"),
     "aligned": dict(distribution_alignment=True),
 }
 
@@ -75,11 +75,11 @@ def train(rank, case, name, broadcast_buffers=False):
     with pytest.MonkeyPatch.context() as patch:
         if case is no_valid_pixel_on_the_first and rank == 0:
             nowhere = torch.zeros(2, 32, 32, dtype=torch.bool)
-            patch.setattr(base, "_valid_mask", lambda *_: nowhere)
+            patch.setattr(batches, "_valid_mask", lambda *_: nowhere)
         for step in range(STEPS):
             model.progress = step / STEPS
             log = parallel.train_step(case(rank, step), wrapper)
-            model.update_teacher()
+            model.after_optimizer_step()
             log = {name: value.item() for name, value in log.items()}
             history.append((state_of(model), log))
     return history
@@ -123,7 +123,7 @@ def test_each_rank_mixes_and_drops_out_its_own_way_and_all_choose_together(proce
 
 
 def seeds_of_a_step(rank):
-    own, common = tiny_u2pl(seed=rank).next_generators(torch.device("cpu"))
+    own, common = tiny_u2pl(seed=rank).random.next(torch.device("cpu"))
     return own.initial_seed(), torch.initial_seed(), common.initial_seed()
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
 
+from mmseg_u2pl.models.reliability import EntropyQuantile
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
 STEPS = 3
@@ -15,12 +16,8 @@ LOSSES = {
     "supervised": dict(unsup_weight=0.0, contra_weight=0.0),
     "unsupervised": dict(contra_weight=0.0),
     "contrastive": dict(unsup_weight=0.0, contra_weight=1.0),
-    "other rules": dict(
-        anchor_pixels="lowest_alpha_t",
-        negative_pixels="all",
-        contrastive_head=HEAD | dict(loss="binary", positives="candidates"),
-    ),
-    "two passes": dict(teacher_passes=2),
+    "binary, all pixels": dict(negative_pixels="all", contrastive_head=HEAD | dict(loss="binary")),
+    "two passes": dict(method="U2PLReference"),
 }
 
 
@@ -28,7 +25,9 @@ def model_for(name):
     supervised = float(name not in ("unsupervised", "contrastive"))
     loss = dict(type="CrossEntropyLoss", loss_weight=supervised)
     options = dict(mixing="none", contrastive_head=HEAD) | LOSSES[name]
-    return tiny_u2pl(tiny_segmentor(loss_decode=loss), **options).double()
+    model = tiny_u2pl(tiny_segmentor(loss_decode=loss), **options).double()
+    model.rule = EntropyQuantile(0.2, dynamic=True)  # the authors' is one of each process
+    return model
 
 
 def images(rank, step):
@@ -54,7 +53,7 @@ def train(model, parallel, batches):
         total.backward()
         gradient = [parameter.grad.clone() for parameter in model.student.parameters()]
         optimizer.step()
-        model.update_teacher()
+        model.after_optimizer_step()
         history.append((gradient, {name: value.detach() for name, value in log.items()}))
     return history, model.contrastive_head.bank.state_dict()
 
@@ -89,18 +88,18 @@ def test_gradient_queues_and_threshold_are_those_of_one_process(processes, name)
     assert (queues["fill"] == 50).all()
 
 
-def first_threshold(rank, scope):
+def first_threshold(rank, method):
     """Of a step, by what a process logs and by its own entropies."""
-    model, pools = tiny_u2pl(threshold_scope=scope, mixing="none"), []
+    model, pools = tiny_u2pl(method=method, mixing="none"), []
     model.observer = lambda view: pools.append(view.pseudo.entropy[view.split.valid])
     losses = model.loss(**model.data_preprocessor(images(rank, 0), training=True))
     return losses["gamma_t"].item(), pools[0].numpy()
 
 
-@pytest.mark.parametrize("scope", ["batch", "process"])
-def test_threshold_is_the_quantile_of_the_batch_or_of_each_process(processes, scope):
-    thresholds, pools = zip(*processes.run(first_threshold, scope), strict=True)
-    if scope == "batch":
+@pytest.mark.parametrize("method", ["U2PL", "U2PLReference"])
+def test_threshold_is_the_quantile_of_the_batch_or_of_each_process(processes, method):
+    thresholds, pools = zip(*processes.run(first_threshold, method), strict=True)
+    if method == "U2PL":
         pools = [np.concatenate(pools)] * processes.count
     assert thresholds == tuple(
         np.percentile(pool.astype(np.float64), 80).astype(np.float32) for pool in pools

@@ -5,14 +5,14 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import PixelData
 
 import oracles
-from mmseg_u2pl.methods.base import HIDDEN_TRUTH
-from mmseg_u2pl.methods.rules import VARIANTS, Rules, with_preset
-from mmseg_u2pl.methods.u2pl import TeacherView
+from datatrees import ROOT
+from mmseg_u2pl.methods import U2PL, ReferenceContrastiveHead, U2PLReference
+from mmseg_u2pl.models.batches import HIDDEN_TRUTH, UnlabeledBatch
 from mmseg_u2pl.ops import (
-    PixelPrediction,
     cutmix_plan,
     distort,
     draw_plan,
@@ -21,7 +21,7 @@ from mmseg_u2pl.ops import (
     resize_logits,
     resize_nearest,
 )
-from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
+from tiny import NUM_CLASSES, SIZE, batch, tiny_method, tiny_segmentor, tiny_u2pl
 
 
 def distinct_teacher(model):
@@ -65,70 +65,50 @@ def clean_teacher(model, raw):
     return images, predict_pixels(resize_logits(logits, (SIZE, SIZE)))
 
 
+def load_method(name, **options):
+    """A tiny model with the options of one of configs/_base_/methods."""
+    method = Config.fromfile(ROOT / f"configs/_base_/methods/{name}.py").method.to_dict()
+    return tiny_method(method.pop("type"), **method | options)
+
+
 def test_defaults_are_the_papers():
-    model = tiny_u2pl(contrastive_head=None)
-    assert model.rules == Rules(
-        alpha_0=0.2,
-        dynamic_partition=True,
-        entropy_filter=True,
-        unsup_weight=1.0,
-        contra_weight=0.1,
-        anchor_pixels="reliable",
-        negative_pixels="unreliable",
-        mixing="cutmix",
-        mixing_prob=1.0,
-        photometric=False,
-        feature_dropout=0.0,
-        confidence_weight=False,
-        distribution_alignment=False,
-        teacher_passes=1,
-    )
+    model = load_method("u2pl")
+    assert type(model) is U2PL
+    assert (model.rule.alpha_0, model.rule.dynamic) == (0.2, True)
+    assert (model.entropy_filter, model.negative_pixels) == (True, "unreliable")
+    assert (model.unsup_weight, model.contra_weight) == (1.0, 0.1)
+    assert (model.mixing, model.mixing_prob) == ("cutmix", 1.0)
+    assert model.photometric is model.alignment is None
     head, teacher = model.contrastive_head, model.teacher
-    assert (head.num_anchors, head.num_negatives, head.positives) == (50, 256, "anchors")
-    assert (teacher.decay, teacher.ramp, teacher.statistics, teacher.dropout) == (
-        0.99,
-        True,
-        "own",
-        False,
-    )
+    assert (head.num_anchors, head.num_negatives) == (50, 256)
+    assert (head.temperature, head.min_prob) == (0.5, 0.3)
+    assert (teacher.decay, teacher.ramp) == (0.99, True)
+    assert (teacher.statistics, teacher.dropout) == ("own", False)
 
 
-def test_reference_is_the_authors_code():
-    model = tiny_u2pl(variant="reference", contrastive_head=None)
-    head, rules = model.contrastive_head, model.rules
+def test_reference_has_the_numbers_of_the_authors_code():
+    model = load_method("u2pl_reference")
+    head = model.contrastive_head
+    assert type(model) is U2PLReference
+    assert type(head) is ReferenceContrastiveHead
     assert (head.num_anchors, head.num_negatives) == (256, 50)
-    assert (head.positives, head.negatives_need_label) == ("candidates", True)
-    assert (rules.contra_weight, rules.mixing_prob, rules.teacher_passes) == (1.0, 0.5, 2)
-    assert (rules.anchor_pixels, rules.threshold_scope) == ("lowest_alpha_t", "process")
+    assert (model.contra_weight, model.mixing_prob) == (1.0, 0.5)
     assert model.teacher.dropout
     # What the preset does not name is the paper's.
-    assert (head.temperature, head.min_prob, rules.alpha_0) == (0.5, 0.3, 0.2)
+    assert (head.temperature, head.min_prob, model.rule.alpha_0) == (0.5, 0.3, 0.2)
 
 
 def test_best_is_the_paper_with_aligned_labels_for_all_pixels():
-    model = tiny_u2pl(variant="best", contrastive_head=None)
-    assert model.rules == Rules(distribution_alignment=True, entropy_filter=False)
+    model = load_method("u2pl_best")
+    assert type(model) is U2PL
     assert model.alignment is not None
+    assert not model.entropy_filter
     assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
 
 
-def test_options_replace_those_of_the_preset_one_by_one():
-    model = tiny_u2pl(
-        variant="reference",
-        contra_weight=0.5,
-        teacher=dict(decay=0.9),
-        contrastive_head=dict(num_anchors=7, queue_size=5),
-    )
-    assert model.rules.contra_weight == 0.5
-    assert (model.teacher.decay, model.teacher.dropout) == (0.9, True)
-    head = model.contrastive_head
-    assert (head.num_anchors, head.num_negatives, head.positives) == (7, 50, "candidates")
-    assert VARIANTS["reference"]["contrastive_head"]["num_anchors"] == 256
-
-
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
-def test_each_preset_trains(variant):
-    model = tiny_u2pl(variant=variant, contrastive_head=dict(min_prob=0.1, queue_size=99))
+@pytest.mark.parametrize("name", ["u2pl", "u2pl_best", "u2pl_reference", "mean_teacher"])
+def test_each_preset_trains(name):
+    model = load_method(name)
     losses = step(model)
     total, _ = model.parse_losses(losses)
     total.backward()
@@ -159,7 +139,7 @@ def test_pixels_of_anchors_and_negatives(monkeypatch):
     seen = {}
     for name, options in dict(
         paper={},
-        lowest=dict(anchor_pixels="lowest_alpha_t"),
+        lowest=dict(method="U2PLReference"),
         reliable=dict(negative_pixels="reliable"),
         everything=dict(negative_pixels="all"),
     ).items():
@@ -186,10 +166,10 @@ def test_pixels_of_anchors_and_negatives(monkeypatch):
     assert torch.equal(seen["paper"]["label"][1:], label)
 
 
-@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("method", ["U2PL", "U2PLReference"])
 @pytest.mark.parametrize("mixing", ["cutmix", "cutout", "classmix", "none"])
-def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, passes):
-    model = distinct_teacher(tiny_u2pl(mixing=mixing, teacher_passes=passes))
+def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, method):
+    model = distinct_teacher(tiny_u2pl(mixing=mixing, method=method))
     seen = inputs_of(model.student.segmentor.backbone, monkeypatch)
     given = inputs_of(model.contrastive_head, monkeypatch)
     raw = batch(1, 3)
@@ -221,7 +201,7 @@ def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, passes)
 def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
     segmentor = tiny_segmentor()
     segmentor["data_preprocessor"]["bgr_to_rgb"] = to_rgb
-    model = distinct_teacher(tiny_u2pl(segmentor, photometric=True, mixing="none"))
+    model = distinct_teacher(tiny_u2pl(segmentor, photometric={}, mixing="none"))
     student = inputs_of(model.student.segmentor.backbone, monkeypatch)
     teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
     raw, as_before = batch(1, 3), deepcopy(model)
@@ -232,7 +212,7 @@ def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
     assert torch.equal(student[0][:1], clean[:1])
     # The same numbers from the pictures as they lie on the disk, RGB in [0, 255].
     pictures = torch.stack(raw["inputs"][1:]).flip(1).float()
-    generator = as_before.next_generators(torch.device("cpu"))[0]
+    generator = as_before.random.next(torch.device("cpu"))[0]
     plain_plan = draw_plan("none", 1.0, torch.zeros(3, SIZE, SIZE, dtype=torch.int64), generator)
     assert not plain_plan.mask.any()
     expected = distort(pictures, generator)
@@ -240,42 +220,9 @@ def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
     torch.testing.assert_close(student[0][1:] * 127.5 + 127.5, expected, atol=1e-2, rtol=0)
 
 
-def test_features_of_unlabeled_images_lose_channels(monkeypatch):
-    model = tiny_u2pl(feature_dropout=0.5, mixing="none")
-    plain = tiny_u2pl(mixing="none")
-    heads = [inputs_of(m.student.segmentor.decode_head.convs, monkeypatch) for m in (model, plain)]
-    losses, expected = step(model), step(plain)
-
-    dropped, whole = (given[0] for given in heads)
-    assert torch.equal(dropped[:1], whole[:1])
-    factor = (dropped / whole)[1:].detach()
-    assert set(factor.round().flatten().tolist()) == {0.0, 2.0}
-    # The labeled images, and what the teacher says, are those of the plain model.
-    assert torch.equal(losses["sup.decode.loss_ce"], expected["sup.decode.loss_ce"])
-    assert torch.equal(losses["gamma_t"], expected["gamma_t"])
-    assert not torch.equal(losses["unsup.loss_ce"], expected["unsup.loss_ce"])
-
-
-def test_sure_pixels_count_more(monkeypatch):
-    model = distinct_teacher(tiny_u2pl(confidence_weight=True, mixing="none", alpha_0=0.5))
-    given = inputs_of(model.student, monkeypatch)
-    raw = batch(1, 3)
-    losses = step(model, raw)
-
-    _, prediction = clean_teacher(model, raw)
-    entropy = prediction.entropy.double().numpy()
-    kept = entropy <= np.percentile(entropy, 50)
-    weight = kept * (1 - entropy / np.log(NUM_CLASSES))
-    logits = resize_logits(model.student(given[0]).logits[1:], (SIZE, SIZE))
-    expected = oracles.unsupervised_loss(
-        logits.double().detach().numpy(), prediction.label.numpy(), weight, kept | True
-    )
-    assert losses["unsup.loss_ce"].item() == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("passes", [1, 2])
-def test_aligned_pseudo_labels_have_the_bias_and_move_it(monkeypatch, passes):
-    options = dict(teacher_passes=passes, mixing="none", alpha_0=0.4)
+@pytest.mark.parametrize("method", ["U2PL", "U2PLReference"])
+def test_aligned_pseudo_labels_have_the_bias_and_move_it(monkeypatch, method):
+    options = dict(method=method, mixing="none", alpha_0=0.4)
     model = distinct_teacher(tiny_u2pl(distribution_alignment=True, **options))
     bias = torch.tensor([0.3, -0.2, 0.1, 0.0, -0.4])
     model.alignment.bias.copy_(bias)
@@ -319,14 +266,14 @@ def test_probability_of_mixing(monkeypatch):
 
 
 def test_one_pass_of_the_teacher_sees_clean_images_and_two_also_mixed_ones(monkeypatch):
-    for passes, sizes in ((1, [4]), (2, [3, 4])):
-        model = distinct_teacher(tiny_u2pl(teacher_passes=passes))
+    for method, sizes in (("U2PL", [4]), ("U2PLReference", [3, 4])):
+        model = distinct_teacher(tiny_u2pl(method=method))
         teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
         student = inputs_of(model.student.segmentor.backbone, monkeypatch)
         step(model)
         clean = model.data_preprocessor(batch(1, 3), True)["inputs"]
         assert [len(images) for images in teacher] == sizes
-        if passes == 1:
+        if method == "U2PL":
             assert torch.equal(teacher[0], clean)
         else:
             assert torch.equal(teacher[0], clean[1:])
@@ -334,7 +281,7 @@ def test_one_pass_of_the_teacher_sees_clean_images_and_two_also_mixed_ones(monke
 
 
 def test_two_passes_take_labels_of_the_clean_view_and_the_rest_of_the_mixed_one(monkeypatch):
-    model = distinct_teacher(tiny_u2pl(teacher_passes=2, alpha_0=0.4))
+    model = distinct_teacher(tiny_u2pl(method="U2PLReference", alpha_0=0.4))
     teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
     given = inputs_of(model.contrastive_head, monkeypatch)
     losses = step(model)
@@ -396,26 +343,12 @@ def test_online_hard_example_mining_is_the_segmentors_own():
         (dict(mixing="mixup"), "mixing must be one of 'cutmix', 'cutout', 'classmix', 'none', got"),
         (dict(mixing_prob=1.5), r"mixing_prob must lie in \[0, 1\], got 1.5"),
         (dict(negative_pixels="none"), "negative_pixels must be one of 'unreliable', 'reliable'"),
-        (dict(anchor_pixels="all"), "anchor_pixels must be one of 'reliable', 'lowest_alpha_t'"),
-        (dict(feature_dropout=1.0), "feature_dropout must be below 1"),
-        (dict(photometric=1), "photometric must be True or False, got 1"),
         (dict(distribution_alignment="yes"), "distribution_alignment must be True or False, got"),
-        (dict(teacher_passes=3), "teacher_passes must be one of 1, 2, got 3"),
-        (dict(threshold_scope="rank"), "threshold_scope must be one of 'batch', 'process', got"),
-        (dict(variant="original"), "variant must be one of 'paper', 'best', 'reference', got"),
     ],
 )
 def test_refuses_values_that_a_switch_does_not_have(options, message):
     with pytest.raises(ValueError, match=message):
         tiny_u2pl(**options)
-
-
-def test_preset_leaves_what_it_is_given():
-    options = dict(contrastive_head=dict(num_anchors=3), mixing="none")
-    merged = with_preset("reference", options)
-    assert merged["mixing"] == "none"
-    assert merged["contrastive_head"]["num_negatives"] == 50
-    assert options == dict(contrastive_head=dict(num_anchors=3), mixing="none")
 
 
 def test_one_pass_mixes_all_that_the_teacher_said(monkeypatch):
@@ -425,7 +358,7 @@ def test_one_pass_mixes_all_that_the_teacher_said(monkeypatch):
     step(model, raw)
 
     clean = model.teacher.predict(model.data_preprocessor(raw, True)["inputs"])
-    generator = as_before.next_generators(torch.device("cpu"))[0]
+    generator = as_before.random.next(torch.device("cpu"))[0]
     plan = cutmix_plan(torch.zeros(3, SIZE, SIZE), generator)
     prob = resize_logits(clean.logits, clean.embedding.grid).softmax(dim=1)
     for mixed, unmixed in (
@@ -436,7 +369,9 @@ def test_one_pass_mixes_all_that_the_teacher_said(monkeypatch):
 
 
 def test_the_pass_that_gives_labels_leaves_the_statistics():
-    model = tiny_u2pl(teacher_passes=2, projector=dict(embed_dims=4, norm_cfg=dict(type="BN")))
+    model = tiny_u2pl(
+        method="U2PLReference", projector=dict(embed_dims=4, norm_cfg=dict(type="BN"))
+    )
     step(model)
     assert model.teacher.module.projector.blocks[0].bn.num_batches_tracked == 1
 
@@ -485,9 +420,8 @@ def test_ignored_truth_has_the_segmentors_value():
     assert accuracies[0] == accuracies[1]
 
 
-@pytest.mark.parametrize("confidence_weight", [False, True])
-def test_pixels_whose_entropy_is_no_number_count_for_nothing(confidence_weight):
-    model = tiny_u2pl(alpha_0=0.5, confidence_weight=confidence_weight, entropy_filter=False)
+def test_pixels_without_a_finite_entropy_count_for_nothing():
+    model = tiny_u2pl(alpha_0=0.5, entropy_filter=False)
     generator = torch.Generator().manual_seed(0)
     entropy = torch.rand(2, SIZE, SIZE, generator=generator)
     valid = torch.ones(2, SIZE, SIZE, dtype=torch.bool)
@@ -498,9 +432,9 @@ def test_pixels_whose_entropy_is_no_number_count_for_nothing(confidence_weight):
 
     results = []
     for values, where in (entropy.masked_fill(bad, torch.nan), valid), (entropy, ~bad):
-        split = model._partition(values, where)
-        teacher = TeacherView(None, None, PixelPrediction(label, values))
-        results.append((*split[:3], split.valid, model._unsupervised(logits, teacher, split)))
+        split = model.rule(values, where, progress=0.0)
+        loss = model.unsupervised_loss(logits, label, split.valid, split.valid)
+        results.append((*split[:3], split.valid, loss))
 
     torch.testing.assert_close(*results)
     assert results[0][3].equal(~bad)
@@ -508,6 +442,7 @@ def test_pixels_whose_entropy_is_no_number_count_for_nothing(confidence_weight):
 
 
 def test_colours_of_images_that_have_none_are_not_changed():
-    model = tiny_u2pl(photometric=True)
-    with pytest.raises(ValueError, match=r"photometric=True changes colours, .* have 4 channels"):
-        model._strong_view(torch.zeros(1, 4, 8, 8), torch.Generator())
+    model = tiny_u2pl(photometric={})
+    unlabeled = UnlabeledBatch(torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8) > 0, None)
+    with pytest.raises(ValueError, match=r"photometric changes colours, .* have 4 channels"):
+        model.strong_view(unlabeled, torch.Generator())

@@ -32,7 +32,7 @@ def test_soak():
         outputs = model.train_step(data[step % len(data)], optimizer)
         losses.append(outputs["sup.decode.loss_ce"].item())
         del outputs
-        model.update_teacher()
+        model.after_optimizer_step()
         if step + 1 in (SETTLED, STEPS):
             tensors.append(num_tensors())
             memory.append(resident())

@@ -53,12 +53,12 @@ def test_a_step_waits_for_the_device_as_often_as_the_page_says(monkeypatch):
     with Waits(monkeypatch) as waits:
         losses = model.loss(**data)
         model.parse_losses(losses)[0].backward()
-        model.update_teacher()
+        model.after_optimizer_step()
 
     assert losses["contra.loss_nce"] > 0
     del waits.files[ON_THE_HOST]
     assert waits.files == {
-        "u2pl.py": 1,  # entropies of the valid pixels
+        "reliability.py": 1,  # entropies of the valid pixels
         "selection.py": 3,  # labeled pixels, negatives among them, unreliable pixels
         "memory_bank.py": 2,  # how many go into each queue, and where
         "contrastive_head.py": 3,  # anchors, classes to contrast, anchors of this process

@@ -4,7 +4,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmseg_u2pl.models import EMATeacher
-from mmseg_u2pl.models.step_counter import StepCounter
+from mmseg_u2pl.models.saved_integer import SavedInteger
 from oracles import averages
 
 
@@ -278,7 +278,7 @@ def test_refuses_a_decay_outside_of_zero_to_one(decay):
 
 
 def test_counter_counts_and_is_saved():
-    counter, loaded = StepCounter(5), StepCounter()
+    counter, loaded = SavedInteger(5), SavedInteger()
     counter.advance()
     counter.advance()
 
@@ -292,8 +292,8 @@ def test_counter_counts_and_is_saved():
 def test_counter_holds_large_seeds():
     seed = 2**63 - 1
 
-    loaded = StepCounter()
-    loaded.load_state_dict(StepCounter(seed).state_dict())
+    loaded = SavedInteger()
+    loaded.load_state_dict(SavedInteger(seed).state_dict())
 
     assert loaded.value == seed
 
@@ -313,14 +313,6 @@ def test_averaged_statistics_follow_the_weights_and_normalise():
 
     assert teacher.module.running_mean.item() == 4.0
     torch.testing.assert_close(y, torch.tensor([2.0, 4.0]), rtol=1e-4, atol=0)
-
-
-@pytest.mark.parametrize("has_run", [True, False])
-def test_copied_statistics_are_the_students_and_normalise(has_run):
-    teacher, y = batch_norm_after_a_step("copied", has_run)
-
-    assert teacher.module.running_mean.item() == 6.0
-    torch.testing.assert_close(y, torch.tensor([0.0, 2.0]), rtol=1e-4, atol=1e-6)
 
 
 def test_own_statistics_are_not_the_students():
@@ -370,8 +362,8 @@ def test_hand_worked_distance():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(statistics="none"), ValueError, "statistics must be one of 'own', 'averaged', 'cop"),
-        (dict(momentum=0.9), TypeError, "EMATeacher has no option 'momentum'"),
+        (dict(statistics="none"), ValueError, "statistics must be one of 'own', 'averaged', got"),
+        (dict(momentum=0.9), TypeError, "unexpected keyword argument 'momentum'"),
     ],
 )
 def test_refuses_unknown_options(options, error, message):

@@ -111,7 +111,7 @@ def test_all_losses_train_and_the_model_predicts(model):
 
     for seed in range(2):
         log = model.train_step(batch(seed=seed), optim_wrapper)
-        model.update_teacher()
+        model.after_optimizer_step()
 
     assert all(value.isfinite() for value in log.values())
     assert log["unsup.loss_ce"] > 0

@@ -89,7 +89,7 @@ def test_backbone_trains_and_predicts(segmentor, size, grid):
 
     for seed in range(3):
         log = model.train_step(batch(size=(size, size), seed=seed), optim_wrapper)
-        model.update_teacher()
+        model.after_optimizer_step()
 
     assert all(value.isfinite() for value in log.values())
     assert log["unsup.loss_ce"] > 0

@@ -32,7 +32,7 @@ def train(model: nn.Module) -> dict[str, torch.Tensor]:
     for step in range(2):
         losses = model.train_step(batch(seed=step), wrapper)
         assert losses["contra.loss_nce"] > 0
-        model.update_teacher()
+        model.after_optimizer_step()
     return model.state_dict()
 
 
@@ -107,7 +107,7 @@ def test_compiled_step_draws_the_same_numbers(tmp_path):
         model = u2pl(plain_config(tmp_path).model)
 
         def draw(model=model):
-            return [generator.initial_seed() for generator in model.next_generators(CPU)]
+            return [generator.initial_seed() for generator in model.random.next(CPU)]
 
         draw = torch.compile(draw, backend="eager") if compiling else draw
         seeds.append([draw(), draw()])

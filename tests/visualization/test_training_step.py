@@ -48,7 +48,7 @@ def test_images_without_three_colours_are_gray(channels):
 
 
 def test_the_student_s_input_is_shown_with_its_colours_changed(monkeypatch):
-    model = tiny_u2pl(photometric=True, mixing="none")
+    model = tiny_u2pl(photometric={}, mixing="none")
     fed, forward = [], model.student.forward
     monkeypatch.setattr(
         model.student,
@@ -56,8 +56,8 @@ def test_the_student_s_input_is_shown_with_its_colours_changed(monkeypatch):
         lambda images, *args: (fed.append(images), forward(images, *args))[1],
     )
     view, _ = observed(model, batch(num_labeled=1, num_unlabeled=3))
-    assert view.mixed.images.equal(fed[0][1:])
-    assert not view.mixed.images.equal(view.unlabeled.images)
+    assert view.strong.images.equal(fed[0][1:])
+    assert not view.strong.images.equal(view.unlabeled.images)
 
 
 def test_entropy_is_black_at_zero_and_brightest_at_its_maximum():
@@ -108,7 +108,7 @@ def test_pictures_show_what_the_step_saw_and_said():
             np.testing.assert_array_equal((kinds == colour).all(-1), mask.numpy())
     predicted = picture("teacher's\nprediction", 1)
     np.testing.assert_array_equal(predicted, np.array(PALETTE)[view.pseudo.label[1]])
-    erased = (view.mixed.images[0] != view.unlabeled.images[0]).any(0).numpy()
+    erased = (view.strong.images[0] != view.unlabeled.images[0]).any(0).numpy()
     clean, mixed = picture("unlabeled image\n(teacher)"), picture("mixed image\n(student)")
     np.testing.assert_array_equal((clean != mixed).any(-1), erased)
     # Of three labeled images two are drawn, in three columns; of one and two, all.

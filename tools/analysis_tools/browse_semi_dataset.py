@@ -25,7 +25,7 @@ from rich.progress import track
 
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
-from mmseg_u2pl.methods import U2PL, StepView
+from mmseg_u2pl.methods import SemiSegmentor, StepView
 from mmseg_u2pl.visualization import plot_step
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,
@@ -61,14 +61,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build_model(args: argparse.Namespace, cfg: dict) -> U2PL:
+def build_model(args: argparse.Namespace, cfg: dict) -> SemiSegmentor:
     """The model of the config, with its first or the checkpoint's weights.
 
     Raises:
-        ValueError: The model is not U2PL.
+        ValueError: The model is a plain one.
     """
     model = MODELS.build(cfg)
-    if not isinstance(model, U2PL):
+    if not isinstance(model, SemiSegmentor):
         raise ValueError(
             f"the model of '{args.config}' is {type(model).__name__}, which sees no unlabeled "
             "images; give a config with U2PL, such as tools/misc/wrap_config.py writes"

@@ -41,7 +41,7 @@ from mmseg_u2pl.checks.file_contents import check_images, read_images
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
-from mmseg_u2pl.methods.base import ROLES, SemiSegmentor
+from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.ops import predict_pixels
 from mmseg_u2pl.visualization import paint_pseudo_labels, plot_comparison
@@ -153,7 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="of the pixels of all images, in [0, 1) (default: %(default)s, the paper's alpha_0)",
     )
-    add("--from", dest="role", choices=ROLES, default="teacher", help="(default: %(default)s)")
+    add("--from", dest="role", metavar="NETWORK", help="network that predicts (default: teacher)")
     add("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     return parser
 

@@ -1,4 +1,4 @@
-"""Write the config that trains a plain MMSegmentation config with U2PL."""
+"""Write the config that trains a plain MMSegmentation config semi-supervised."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from mmseg_u2pl_tools.wrapping import (
     training_sets,
     try_data,
     unlabeled_sets,
-    wrap_with_u2pl,
+    wrap_with_method,
 )
 
-METHOD = Path(__file__).resolve().parents[2] / "configs/_base_/u2pl.py"
+METHODS = Path(__file__).resolve().parents[2] / "configs/_base_/methods"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="unlabeled images; a folder with images will do, too",
     )
     add("-o", "--out", required=True, type=Path, help="config to write; it must not exist")
+    methods = sorted(path.stem for path in METHODS.glob("*.py") if path.stem != "supervised")
+    add("--method", choices=methods, default="u2pl", help="(default: %(default)s)")
     add(
         "--embedding-source",
         metavar="MODULE",
@@ -85,10 +87,11 @@ def wrap(args: argparse.Namespace) -> None:
     if args.sup_only:
         source = supervised_twin(plain, base, labeled, unlabeled)
     else:
-        method = relative_base(METHOD, args.out), Config.fromfile(METHOD)
-        source = wrap_with_u2pl(plain, base, method, labeled, unlabeled, args.embedding_source)
+        path = METHODS / f"{args.method}.py"
+        method = relative_base(path, args.out), Config.fromfile(path)
+        source = wrap_with_method(plain, base, method, labeled, unlabeled, args.embedding_source)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    title = "Supervised only" if args.sup_only else "U2PL"
+    title = "Supervised only" if args.sup_only else args.method
     args.out.write_text(f"# {title}, written by tools/misc/wrap_config.py.\n{source}")
     try:
         lines = try_out(args, plain, labeled, unlabeled)
@@ -128,21 +131,24 @@ def try_out(
 def describe_method(
     cfg: Config, plain: Config, model: SemiSegmentor, unlabeled: Images
 ) -> dict[str, str]:
-    """What was decided for U2PL."""
+    """What was decided for the method."""
     first = unlabeled[0]
     pipeline = first.plain["pipeline"]
     kept = [step["type"] for step in complete_unlabeled(first.plain, first.changes)["pipeline"]]
     stripped = ", ".join(step["type"] for step in pipeline if step["type"] not in kept)
     unit, size = training_schedule(plain).unit, cfg.train_dataloader.batch_size
-    hook = next(hook for hook in cfg.custom_hooks if hook.type == "MeanTeacherHook")
+    sup_only = cfg.default_hooks.mean_teacher[f"sup_only_{unit}"]
     lines = {
         "unlabeled": f"{describe_images(unlabeled, 'images')}; pipeline without {stripped}",
         "batch": f"{size} images a GPU: {size // 2} labeled, as in the plain config, and "
         f"{size // 2} unlabeled",
-        "sup. only": f"the first {hook[f'sup_only_{unit}']} {unit} use the labeled images alone",
-        "embedding": f"what enters {model.student.embedding_source}",
-        "optimizer": "parameter groups of the plain config; projector as decode head",
+        "sup. only": f"the first {sup_only} {unit} use the labeled images alone",
+        "optimizer": "parameter groups of the plain config",
     }
+    network = next(iter(model.trained_networks.values()))
+    if network.projector is not None:
+        lines["embedding"] = f"what enters {network.embedding_source}"
+        lines["optimizer"] += "; projector as decode head"
     if dropped_hooks(plain):
         lines["left out"] = f"{', '.join(dropped_hooks(plain))}; the teacher is an average"
     return lines

@@ -14,7 +14,6 @@ from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
-from mmseg_u2pl.methods.base import PREFIXES
 from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl_tools.wrapping import export_segmentor, read_config
 
@@ -31,9 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from",
         dest="role",
-        choices=list(PREFIXES),
-        default="teacher",
-        help="which of the two networks (default: %(default)s, which validation scores)",
+        metavar="NETWORK",
+        help="teacher, student, or what the method calls its networks (default: the one that "
+        "validation scores, the teacher)",
     )
     return parser
 
@@ -66,8 +65,9 @@ def export(args: argparse.Namespace) -> None:
     plain = export_segmentor(cfg, read_checkpoint(args.checkpoint), args.role)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(plain, args.out)
+    role = f" of the {args.role}" if args.role else ""
     before, after = (decimal(path.stat().st_size) for path in (args.checkpoint, args.out))
-    print(f"{args.out}: the plain segmentor of the {args.role}, {after} of {before}")
+    print(f"{args.out}: the plain segmentor{role}, {after} of {before}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

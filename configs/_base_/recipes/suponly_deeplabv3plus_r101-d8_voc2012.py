@@ -5,8 +5,8 @@ _base_ = [
     "../models/deeplabv3plus_r101-d8_voc2012.py",
     "../datasets/voc2012.py",
     "../schedules/schedule_80e_voc2012.py",
+    "../methods/supervised.py",
 ]
-custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
 train_dataloader = dict(
     batch_size=4,
     sampler=dict(_delete_=True, type="DefaultSampler", shuffle=True),
@@ -15,4 +15,4 @@ train_dataloader = dict(
     ),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-custom_hooks = [dict(type="DataCheckHook"), dict(type="LossCheckHook")]
+default_hooks = _base_.method_hooks

@@ -5,15 +5,14 @@ _base_ = [
     "../models/deeplabv3plus_r101-d8_cityscapes.py",
     "../datasets/cityscapes.py",
     "../schedules/schedule_200e_cityscapes.py",
-    "../u2pl.py",
+    "../methods/u2pl.py",
 ]
 model = dict(
     _delete_=True,
-    type="U2PL",
     segmentor=_base_.model,
     embedding_source="decode_head.fusion",  # what enters it: 512 channels, stride 4
     projector=dict(kernel_size=3),
-    **_base_.u2pl,
+    **_base_.method,
 )
 train_dataloader = dict(
     batch_size=4,  # 2 labeled, 2 unlabeled
@@ -27,10 +26,7 @@ train_dataloader = dict(
     ),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=32)
-val_cfg = dict(type="TeacherStudentValLoop")
-custom_hooks = [
-    dict(type="DataCheckHook"),
-    dict(type="MeanTeacherHook", sup_only_epochs=20),
-    dict(type="SemiStatisticsHook"),
-    dict(type="LossCheckHook"),
-]
+val_cfg = dict(type="SemiValLoop")
+default_hooks = dict(
+    _base_.method_hooks, mean_teacher=dict(type="MeanTeacherHook", sup_only_epochs=20)
+)

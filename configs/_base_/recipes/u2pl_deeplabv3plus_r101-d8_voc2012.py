@@ -5,16 +5,15 @@ _base_ = [
     "../models/deeplabv3plus_r101-d8_voc2012.py",
     "../datasets/voc2012.py",
     "../schedules/schedule_80e_voc2012.py",
-    "../u2pl.py",
+    "../methods/u2pl.py",
 ]
 model = dict(
     _delete_=True,
-    type="U2PL",
     segmentor=_base_.model,
     embedding_source="decode_head.fusion",  # what enters it: 512 channels, stride 4
     projector=dict(kernel_size=3),
     contrastive_head=dict(queue_size=[50000] + [30000] * 20),  # more for the background
-    **_base_.u2pl,
+    **_base_.method,
 )
 train_dataloader = dict(
     batch_size=8,  # 4 labeled, 4 unlabeled
@@ -28,10 +27,7 @@ train_dataloader = dict(
     ),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=32)
-val_cfg = dict(type="TeacherStudentValLoop")
-custom_hooks = [
-    dict(type="DataCheckHook"),
-    dict(type="MeanTeacherHook", sup_only_epochs=1),
-    dict(type="SemiStatisticsHook"),
-    dict(type="LossCheckHook"),
-]
+val_cfg = dict(type="SemiValLoop")
+default_hooks = dict(
+    _base_.method_hooks, mean_teacher=dict(type="MeanTeacherHook", sup_only_epochs=1)
+)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
-from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -28,7 +28,7 @@ from mmseg_u2pl.engine.resume.resuming import (
 
 
 @HOOKS.register_module()
-class CheckpointHook(MMEngineCheckpointHook):
+class SafeCheckpointHook(CheckpointHook):
     """MMEngine's hook, with the same options, that survives the death of the process at any time.
 
     In MMSegmentation's registry it takes the place of MMEngine's, so that configs stay as they are.

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, find_latest_checkpoint
 
-from mmseg_u2pl.methods.base import PREFIXES, SemiSegmentor
+from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.utils.unwrap import unwrapped
 
 VALIDATED = "validated_iter"
@@ -92,7 +92,7 @@ def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
     if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
         return
     names = checkpoint.get("state_dict", checkpoint)
-    if any(name.startswith(PREFIXES["teacher"]) for name in names):
+    if "random.seed.count" in names:
         raise ValueError(
             "the checkpoint is of a run with U2PL, and the config's model is a plain "
             f"{type(unwrapped(runner.model)).__name__}, which none of its weights fit. Give the "

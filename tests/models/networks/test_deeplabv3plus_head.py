@@ -6,7 +6,7 @@ from mmseg.models.decode_heads import DPTHead
 from torch import nn
 
 from mmseg_u2pl.models.networks import DeepLabV3PlusHead, MapsForDPT
-from mmseg_u2pl.models.tapped_segmentor import Projector
+from mmseg_u2pl.models.projector import Projector
 
 
 def make_head():

@@ -1,4 +1,4 @@
-"""A counter that is saved with the model and read without waiting for the device."""
+"""An integer that is saved with the model and read without waiting for the device."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from mmengine.dist import broadcast
 from torch import Tensor, nn
 
 
-class StepCounter(nn.Module):
+class SavedInteger(nn.Module):
     """Non-negative integer, kept in a buffer for checkpoints and mirrored on the host.
 
     Args:
@@ -23,7 +23,7 @@ class StepCounter(nn.Module):
 
     @property
     def value(self) -> int:
-        """The count; reads the buffer only once after a checkpoint was loaded."""
+        """The integer; reads the buffer only once after a checkpoint was loaded."""
         if self._value is None:
             self._value = int(self.count)
         return self._value
@@ -33,8 +33,8 @@ class StepCounter(nn.Module):
         self._value = self.value + 1
         self.count.fill_(self._value)
 
-    def take_from_first_rank(self) -> None:
-        """Take over the count of rank 0; all ranks of a distributed training must call it."""
+    def take_from_first_process(self) -> None:
+        """Take over the value of process 0; all processes must call it."""
         broadcast(self.count)
         self._value = None
 

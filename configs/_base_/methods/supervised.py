@@ -1,0 +1,8 @@
+# The labeled images alone, with the same checks and checkpoints. A config takes it as
+#   default_hooks = _base_.method_hooks
+custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
+method_hooks = dict(
+    checkpoint=dict(type="SafeCheckpointHook"),
+    data_check=dict(type="DataCheckHook"),
+    loss_check=dict(type="LossCheckHook"),
+)

@@ -1,0 +1,289 @@
+"""What methods share whose teacher is a moving average of the student."""
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from mmengine.dist import get_world_size
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_u2pl.methods.base import SemiSegmentor
+from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
+from mmseg_u2pl.models.distribution_alignment import DistributionAlignment
+from mmseg_u2pl.models.ema_teacher import EMATeacher
+from mmseg_u2pl.models.photometric import PhotometricDistortion
+from mmseg_u2pl.ops import (
+    MIXINGS,
+    MIXINGS_OF_TWO,
+    EmbeddingMap,
+    MixPlan,
+    Partition,
+    PixelPrediction,
+    class_probabilities,
+    class_totals,
+    draw_plan,
+    mix,
+    predict_pixels,
+    resize_logits,
+    resize_nearest,
+    unsupervised_loss,
+)
+from mmseg_u2pl.ops.selection import IGNORE
+from mmseg_u2pl.utils.distributed import sum_over_processes
+from mmseg_u2pl.utils.options import require_choice, require_flag, require_options, require_share
+
+
+class TeacherView(NamedTuple):
+    """What the teacher predicts for a batch, labeled images first.
+
+    Attributes:
+        prob: (N, C, h, w), probabilities at the resolution of the embedding.
+        embedding: Of the same pixels.
+        pseudo: Label and entropy of the unlabeled images, (N_u, H, W) each.
+    """
+
+    prob: Tensor
+    embedding: EmbeddingMap
+    pseudo: PixelPrediction
+
+    def mixed(self, plan: MixPlan) -> "TeacherView":
+        """The view after mixing the unlabeled images."""
+        num_labeled = len(self.prob) - len(plan.mask)
+
+        def mix_unlabeled(values: Tensor) -> Tensor:
+            return torch.cat([values[:num_labeled], mix(values[num_labeled:], plan)])
+
+        embedding = self.embedding._replace(features=mix_unlabeled(self.embedding.features))
+        return TeacherView(mix_unlabeled(self.prob), embedding, self.pseudo.mixed(plan))
+
+
+class TeacherStudent(SemiSegmentor):
+    """A student, its moving average as the teacher, and the blocks their methods are made of.
+
+    Args:
+        segmentor: See :class:`SemiSegmentor`.
+        teacher: Options of :class:`EMATeacher`.
+        contrastive_head: Config of a head on embeddings of the pixels, for
+            :class:`UnreliableContrastiveHead` without ``type``. ``num_classes`` and ``embed_dims``
+            are filled in. None for a method without embeddings.
+        projector: Options of :class:`Projector`.
+        embedding_source: See :class:`TappedSegmentor`.
+        mixing: Strong augmentation of the unlabeled images: ``'cutmix'``, ``'cutout'``,
+            ``'classmix'`` or ``'none'``.
+        mixing_prob: Share of the steps that mix, in [0, 1].
+        distribution_alignment: Whether pseudo-labels are as frequent, class by class, as the
+            teacher finds the classes likely (:class:`DistributionAlignment`).
+        photometric: Options of :class:`PhotometricDistortion`, which the student's view of the
+            unlabeled images goes through. None for no distortion.
+        data_preprocessor: See :class:`SemiSegmentor`.
+        train_cfg: See :class:`SemiSegmentor`.
+        pretrained: See :class:`SemiSegmentor`.
+        init_cfg: See :class:`SemiSegmentor`.
+
+    Attributes:
+        contrastive_head: The head, or None.
+        alignment: Bias of the teacher's logits, if ``distribution_alignment`` is set.
+    """
+
+    networks: ClassVar = {"teacher": "teacher.module.segmentor", "student": "student.segmentor"}
+
+    def __init__(
+        self,
+        segmentor: dict,
+        teacher: dict | None = None,
+        contrastive_head: dict | None = None,
+        projector: dict | None = None,
+        embedding_source: str | None = None,
+        mixing: str = "cutmix",
+        mixing_prob: float = 1.0,
+        distribution_alignment: bool = False,
+        photometric: dict | None = None,
+        data_preprocessor: dict | None = None,
+        train_cfg: None = None,
+        pretrained: None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        given = dict(teacher=teacher, contrastive_head=contrastive_head, photometric=photometric)
+        for name, options in given.items():
+            require_options(name, options)
+        require_choice("mixing", mixing, MIXINGS)
+        require_share("mixing_prob", mixing_prob)
+        require_flag("distribution_alignment", distribution_alignment)
+        super().__init__(segmentor, data_preprocessor, train_cfg, pretrained, init_cfg)
+        if contrastive_head is not None:
+            projector = projector or {}
+        self.student = self.build_network(projector, embedding_source)
+        self.teacher = EMATeacher(self.student, **(teacher or {}))
+        self.contrastive_head = None
+        if contrastive_head is not None:
+            defaults = dict(
+                type="UnreliableContrastiveHead",
+                num_classes=self.num_classes,
+                embed_dims=self.student.projector.embed_dims,
+            )
+            self.contrastive_head = MODELS.build(defaults | contrastive_head)
+        self.mixing = mixing
+        self.mixing_prob = mixing_prob
+        self.alignment = DistributionAlignment(self.num_classes) if distribution_alignment else None
+        self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
+
+    def init_weights(self) -> None:
+        """Initialise the student as its config says and copy it to the teacher.
+
+        With a checkpoint of the whole model in ``init_cfg``, both are what that holds.
+        """
+        super().init_weights()
+        if not self.starts_from_checkpoint:
+            self.teacher.copy_from(self.student)
+
+    def after_optimizer_step(self) -> None:
+        """Move the teacher."""
+        self.teacher.update(self.student, has_run=not self.sup_only)
+
+    def class_statistics(self) -> dict[str, Tensor]:
+        """Distance of teacher and student; fill of the queues, anchors, bias of each class."""
+        statistics = {"teacher_distance": self.teacher.distance(self.student)}
+        if self.contrastive_head is not None:
+            statistics["queue_fill"] = self.contrastive_head.queue_fill
+            statistics["anchors"] = self.contrastive_head.anchor_counts
+        if self.alignment is not None:
+            statistics["bias"] = self.alignment.bias
+        return statistics
+
+    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
+        """Warn if there is no second image to mix with."""
+        if num_unlabeled > 1 or self.mixing not in MIXINGS_OF_TWO or self.mixing_prob == 0:
+            return None
+        return (
+            f"model.mixing={self.mixing!r} mixes two unlabeled images of a process, and this run "
+            "has one, so nothing is mixed. Set train_dataloader.batch_size to "
+            f"{2 * (num_labeled + num_unlabeled)} or more, or model.mixing to 'cutout' or 'none'."
+        )
+
+    def pseudo_label(self, logits: Tensor, unlabeled: UnlabeledBatch) -> PixelPrediction:
+        """Label and entropy of the unlabeled pixels at the resolution of the images (Eq. 5, 6).
+
+        Args:
+            logits: (N_u, C, h, w), the teacher's.
+            unlabeled: The images.
+
+        Returns:
+            The prediction, (N_u, H, W) each.
+        """
+        logits = resize_logits(logits, unlabeled.images.shape[-2:], self.align_corners)
+        return predict_pixels(logits, None if self.alignment is None else self.alignment.bias)
+
+    def align(self, prob: Tensor, valid: Tensor) -> None:
+        """Move the bias of distribution alignment, if there is one.
+
+        Args:
+            prob: (N_u, C, h, w), the teacher's probabilities for the unlabeled images.
+            valid: (N_u, H, W), bool, pixels of the images.
+        """
+        if self.alignment is not None:
+            # Labels are counted at the resolution of the probabilities, as both must be alike.
+            valid = resize_nearest(valid, prob.shape[-2:])
+            self.alignment.update(class_totals(prob, self.alignment.bias, valid))
+
+    def mix_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
+        """Draw how the unlabeled images of a step are mixed."""
+        return draw_plan(self.mixing, self.mixing_prob, label, generator)
+
+    def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
+        """Mixed images as the student sees them."""
+        if self.photometric is None:
+            return unlabeled
+        images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
+        return unlabeled._replace(images=images)
+
+    def view(self, labeled: LabeledBatch, unlabeled: UnlabeledBatch) -> TeacherView:
+        """One pass of the teacher over all images, for methods with an embedding."""
+        output = self.teacher(torch.cat([labeled.images, unlabeled.images]))
+        num_labeled = len(labeled.images)
+        logits = resize_logits(output.logits, output.embedding.grid, self.align_corners)
+        prob = class_probabilities(logits)
+        pseudo = self.pseudo_label(output.logits[num_labeled:], unlabeled)
+        self.align(prob[num_labeled:], unlabeled.valid)
+        return TeacherView(prob, output.embedding, pseudo)
+
+    def contrast(
+        self,
+        embedding: EmbeddingMap,
+        teacher: TeacherView,
+        labeled: LabeledBatch,
+        valid: Tensor,
+        anchor_pixels: Tensor,
+        negative_pixels: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Losses and statistics of the contrastive head for the pixels of a step.
+
+        Args:
+            embedding: The student's, of labeled and strong images.
+            teacher: Of the same pixels.
+            labeled: The labeled images.
+            valid: (N_u, H, W), bool, pixels of the unlabeled images that have a pseudo-label.
+            anchor_pixels: (N_u, H, W), bool, those whose pseudo-label is trusted.
+            negative_pixels: (N_u, H, W), bool, those that may be negatives.
+            generator: On the device, the same in all processes.
+        """
+        ignored = labeled.label == self.ignore_index
+        ground_truth = labeled.label.masked_fill(ignored, IGNORE)
+        pseudo_label = teacher.pseudo.label.masked_fill(~valid, IGNORE)
+        label = torch.cat([ground_truth, pseudo_label])
+        grid = embedding.grid
+        result = self.contrastive_head(
+            student_embedding=embedding,
+            teacher_embedding=teacher.embedding,
+            prob=teacher.prob,
+            label=resize_nearest(label, grid),
+            anchor_pixels=resize_nearest(anchor_pixels, grid),
+            negative_pixels=resize_nearest(negative_pixels, grid),
+            generator=generator,
+        )
+        # The head returns the share of this process in the loss of all; see unsupervised_loss().
+        return result | {"loss_nce": get_world_size() * result["loss_nce"]}
+
+    def unsupervised_loss(
+        self, logits: Tensor, label: Tensor, kept: Tensor, valid: Tensor
+    ) -> Tensor:
+        """The unsupervised loss of this process's images (Eq. 3, 8).
+
+        It is normalised by the pixels of all processes, so its mean over them is the loss.
+
+        Args:
+            logits: (N_u, C, h, w), the student's.
+            label: (N_u, H, W), int64, pseudo-labels.
+            kept: (N_u, H, W), bool, pixels that supervise.
+            valid: (N_u, H, W), bool, pixels of the images.
+
+        Returns:
+            ().
+        """
+        logits = resize_logits(logits, label.shape[-2:], self.align_corners)
+        share = unsupervised_loss(logits, label, kept, valid, sum_over_processes)
+        return get_world_size() * share
+
+    def split_statistics(
+        self, label: Tensor, truth: Tensor | None, split: Partition
+    ) -> Mapping[str, Tensor]:
+        """Shares of reliable and unreliable pixels, and accuracy of the reliable pseudo-labels.
+
+        Args:
+            label: (N_u, H, W), int64, pseudo-labels.
+            truth: (N_u, H, W), int64, hidden ground truth, or None.
+            split: Of these pixels.
+        """
+        num_valid = split.valid.sum().clamp(min=1)
+        statistics = dict(
+            alpha_t=torch.full_like(split.threshold, split.alpha),
+            gamma_t=split.threshold,
+            reliable_share=split.reliable.sum() / num_valid,
+            unreliable_share=split.unreliable.sum() / num_valid,
+        )
+        if truth is not None:
+            known = split.reliable & (truth != self.ignore_index)
+            num_right = (known & (label == truth)).sum()
+            statistics["pseudo_label_accuracy"] = num_right / known.sum().clamp(min=1)
+        return statistics

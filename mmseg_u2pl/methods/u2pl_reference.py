@@ -1,0 +1,74 @@
+"""What the authors' released code does where it differs from their paper.
+
+Facts about that code are from https://github.com/Haochen-Wang409/U2PL (main, February 2023).
+``configs/_base_/methods/u2pl_reference.py`` has its numbers.
+"""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_u2pl.methods.teacher_student import TeacherView
+from mmseg_u2pl.methods.u2pl import U2PL
+from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
+from mmseg_u2pl.models.contrastive_head import UnreliableContrastiveHead
+from mmseg_u2pl.models.reliability import EntropyQuantile
+from mmseg_u2pl.ops import Negatives, Partition, mix, partition
+
+
+class ProcessEntropyQuantile(EntropyQuantile):
+    """The threshold of each process is a quantile of the entropies of its own pixels."""
+
+    def pool(self, entropy: Tensor) -> Tensor:
+        """The entropies as they are."""
+        return entropy
+
+
+@MODELS.register_module()
+class ReferenceContrastiveHead(UnreliableContrastiveHead):
+    """Positives of all candidates, and negatives that must have the label of their class.
+
+    A labeled pixel is a negative only of classes it does not have, so it is one of none here.
+    """
+
+    def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
+        """A positive is the mean over all pixels with a target, however unlikely their class."""
+        return target
+
+    def find_negatives(
+        self, prob: Tensor, label: Tensor, negative_pixels: Tensor
+    ) -> list[tuple[slice, Negatives]]:
+        """Those of the paper whose pixel has the label of the class."""
+        kept = []
+        for images, (pixel, negative_of) in super().find_negatives(prob, label, negative_pixels):
+            own = label[images].flatten()[pixel] == negative_of
+            kept.append((images, Negatives(pixel[own], negative_of[own])))
+        return kept
+
+
+@MODELS.register_module()
+class U2PLReference(U2PL):
+    """U2PL as the authors' code trains it; the options are those of :class:`U2PL`.
+
+    Pseudo-labels come from the clean images, in evaluation mode. Entropy, probabilities and
+    embeddings come from a second, training-mode pass over the mixed images. Anchors are the pixels
+    with the lowest entropy, a share ``alpha_t`` of them: none at the end of the training.
+    """
+
+    rule_type = ProcessEntropyQuantile
+
+    def teach(
+        self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generator: torch.Generator
+    ) -> tuple[TeacherView, UnlabeledBatch]:
+        """Labels of the clean images; everything else of the mixed ones."""
+        logits = self.teacher.predict(unlabeled.images).logits
+        label = self.pseudo_label(logits, unlabeled).label
+        plan = self.mix_plan(label, generator)
+        mixed = unlabeled.mixed(plan)
+        view = self.view(labeled, mixed)
+        return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), mixed
+
+    def contrast_pixels(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
+        """Anchors are the share ``alpha_t`` with the lowest entropy."""
+        _, negatives = super().contrast_pixels(entropy, split)
+        return partition(entropy, split.valid, 1.0 - split.alpha, split.pool).reliable, negatives

@@ -1,0 +1,116 @@
+"""The labeled and the unlabeled part of a batch."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.structures import SegDataSample
+from mmseg.utils import SampleList
+from torch import Tensor
+
+from mmseg_u2pl.ops import MixPlan, mix
+
+IMAGE_PIXELS = "image_pixels"
+"""Field of an unlabeled data sample: which pixels belong to the image, bool. Without it, all do."""
+
+HIDDEN_TRUTH = "hidden_sem_seg"
+"""Field of an unlabeled data sample: ground truth that serves to score pseudo-labels only."""
+
+
+class LabeledBatch(NamedTuple):
+    """Labeled part of a batch.
+
+    Attributes:
+        images: (N_l, 3, H, W).
+        data_samples: Their samples, each with ``gt_sem_seg``.
+        label: (N_l, H, W), int64, ground truth.
+    """
+
+    images: Tensor
+    data_samples: SampleList
+    label: Tensor
+
+
+class UnlabeledBatch(NamedTuple):
+    """Unlabeled part of a batch.
+
+    Attributes:
+        images: (N_u, 3, H, W).
+        valid: (N_u, H, W), bool, False for pixels that a transform or the preprocessor added.
+        truth: (N_u, H, W), int64, ground truth kept by :class:`HideGroundTruth` to score
+            pseudo-labels; None if some image has none.
+    """
+
+    images: Tensor
+    valid: Tensor
+    truth: Tensor | None
+
+    def mixed(self, plan: MixPlan) -> "UnlabeledBatch":
+        """The batch after mixing; erased pixels are not valid."""
+        truth = None if self.truth is None else mix(self.truth, plan)
+        return UnlabeledBatch(mix(self.images, plan), mix(self.valid, plan), truth)
+
+
+def split_batch(
+    inputs: Tensor, data_samples: SampleList, ignore_index: int
+) -> tuple[LabeledBatch, UnlabeledBatch]:
+    """Sort a batch into its labeled and unlabeled images.
+
+    Args:
+        inputs: (N, 3, H, W), in any order.
+        data_samples: A labeled sample has ``gt_sem_seg``, an unlabeled one has not.
+        ignore_index: Fills the padding of hidden ground truth.
+
+    Returns:
+        The two parts.
+
+    Raises:
+        ValueError: If one of the parts is empty.
+    """
+    labeled = [i for i, sample in enumerate(data_samples) if "gt_sem_seg" in sample]
+    unlabeled = [i for i in range(len(data_samples)) if i not in set(labeled)]
+    if not labeled or not unlabeled:
+        raise ValueError(
+            f"a batch must hold labeled and unlabeled images, got {len(labeled)} labeled and "
+            f"{len(unlabeled)} unlabeled; use SemiDataset with DualStreamSampler and a "
+            "batch_size that is a multiple of the sum of its ratio"
+        )
+    samples = [data_samples[i] for i in labeled]
+    others = [data_samples[i] for i in unlabeled]
+    label = torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()
+    return (
+        LabeledBatch(torch.stack([inputs[i] for i in labeled]), samples, label),
+        UnlabeledBatch(
+            torch.stack([inputs[i] for i in unlabeled]),
+            _valid_mask(others, inputs),
+            _hidden_truth(others, ignore_index),
+        ),
+    )
+
+
+def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
+    """(N, H, W), bool: False where the preprocessor, or a transform before it, added pixels."""
+    height, width = images.shape[-2:]
+    valid = torch.zeros(len(data_samples), height, width, dtype=torch.bool, device=images.device)
+    for mask, sample in zip(valid, data_samples, strict=True):
+        left, right, top, bottom = _padding(sample)
+        inside = mask[top : height - bottom, left : width - right]
+        inside[:] = sample.get(IMAGE_PIXELS).data[0] if IMAGE_PIXELS in sample else True
+    return valid
+
+
+def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
+    """(N, H, W), int64, hidden ground truth, padded as the images are; None if some lack it."""
+    if not all(HIDDEN_TRUTH in sample for sample in data_samples):
+        return None
+    # The preprocessor pads gt_sem_seg, but does not know this field.
+    padded = [
+        F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=ignore_index)
+        for sample in data_samples
+    ]
+    return torch.stack(padded)
+
+
+def _padding(data_sample: SegDataSample) -> tuple[int, int, int, int]:
+    """What the preprocessor added left, right, at the top and at the bottom, in pixels."""
+    return data_sample.metainfo.get("padding_size", (0, 0, 0, 0))
