@@ -1,6 +1,6 @@
 """From a plain MMSegmentation config to a semi-supervised one, and from its checkpoint back."""
 
-from mmseg_u2pl_tools.wrapping.export import export_segmentor
+from mmseg_u2pl_tools.wrapping.export import choose_role, export_segmentor
 from mmseg_u2pl_tools.wrapping.images import (
     Images,
     ImageSet,
@@ -29,6 +29,7 @@ __all__ = [
     "Images",
     "Schedule",
     "build_model",
+    "choose_role",
     "dropped_hooks",
     "export_segmentor",
     "labeled_sets",

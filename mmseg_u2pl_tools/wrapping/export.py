@@ -35,13 +35,7 @@ def export_segmentor(
             f"the config's model is {cfg.model.type}, not a semi-supervised method; give the "
             "config that the run was trained with. A checkpoint of a plain config needs no export"
         )
-    networks = MODELS.get(cfg.model.type).networks
-    role = role or next(iter(networks))
-    if role not in networks:
-        raise ValueError(
-            f"{cfg.model.type} has the networks {', '.join(networks)}, and none called '{role}'"
-        )
-    prefix = f"{networks[role]}."
+    prefix = f"{MODELS.get(cfg.model.type).networks[choose_role(cfg, role)]}."
     weights = checkpoint.get("state_dict", {})
     state = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
     if not state:
@@ -51,6 +45,21 @@ def export_segmentor(
         )
     _check_fit(cfg, state)
     return {"meta": checkpoint.get("meta", {}), "state_dict": state}
+
+
+def choose_role(cfg: Config, role: str | None) -> str:
+    """The network that is meant: the named one, or the one that validation scores.
+
+    Raises:
+        ValueError: The method has no network of that name.
+    """
+    networks = MODELS.get(cfg.model.type).networks
+    role = role or next(iter(networks))
+    if role not in networks:
+        raise ValueError(
+            f"{cfg.model.type} has the networks {', '.join(networks)}, and none called '{role}'"
+        )
+    return role
 
 
 def _check_fit(cfg: Config, state: dict[str, Any]) -> None:

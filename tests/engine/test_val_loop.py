@@ -16,7 +16,8 @@ def test_the_teacher_comes_last_so_that_pictures_of_the_same_name_are_its_own(mo
     loop = SemiValLoop.__new__(SemiValLoop)
     hooks = []
     loop._runner = SimpleNamespace(
-        call_hook=lambda name, **_: hooks.append(name), model=SimpleNamespace(eval=lambda: None)
+        call_hook=lambda name, **_: hooks.append(name),
+        model=SimpleNamespace(eval=lambda: None, networks=["teacher", "student"]),
     )
     assert list(loop.run().items()) == [("mIoU", 70.0), ("student/mIoU", 60.0)]
     assert roles == ["student", "teacher"]

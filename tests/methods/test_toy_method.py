@@ -9,7 +9,6 @@ from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
-from mmseg.utils import add_prefix
 
 import interrupted
 from mmseg_u2pl.methods import SemiSegmentor, StepResult

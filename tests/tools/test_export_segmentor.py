@@ -144,7 +144,9 @@ class TestErrors:
         self.fails(run, tmp_path, capsys, f"{run}/none.pth can not be found", checkpoint="none.pth")
 
     def test_plain_config(self, run, tmp_path, capsys):
-        message = "the config's model is EncoderDecoder, not U2PL; give the config that the run"
+        message = (
+            "the config's model is EncoderDecoder, not a semi-supervised method; give the config"
+        )
         self.fails(run, tmp_path, capsys, message, config="plain.py")
 
     def test_plain_checkpoint(self, run, tmp_path, capsys):
@@ -184,7 +186,9 @@ class TestErrors:
     def test_role(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):
             export(run, tmp_path / "out.pth", "--from", "both")
-        assert "argument --from: invalid choice: 'both'" in capsys.readouterr().err
+        assert "U2PL has the networks teacher, student, and none called 'both'" in (
+            capsys.readouterr().err
+        )
 
 
 @pytest.fixture(autouse=True)

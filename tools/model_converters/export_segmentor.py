@@ -15,7 +15,7 @@ from rich.filesize import decimal
 
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
 from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
-from mmseg_u2pl_tools.wrapping import export_segmentor, read_config
+from mmseg_u2pl_tools.wrapping import choose_role, export_segmentor, read_config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,9 +65,8 @@ def export(args: argparse.Namespace) -> None:
     plain = export_segmentor(cfg, read_checkpoint(args.checkpoint), args.role)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(plain, args.out)
-    role = f" of the {args.role}" if args.role else ""
     before, after = (decimal(path.stat().st_size) for path in (args.checkpoint, args.out))
-    print(f"{args.out}: the plain segmentor{role}, {after} of {before}")
+    print(f"{args.out}: the plain segmentor of the {choose_role(cfg, args.role)}, {after} of {before}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,13 +5,9 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.structures import PixelData
 
 import oracles
-from datatrees import ROOT
-from mmseg_u2pl.methods import U2PL, ReferenceContrastiveHead, U2PLReference
-from mmseg_u2pl.models.batches import HIDDEN_TRUTH, UnlabeledBatch
+from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.ops import (
     cutmix_plan,
     distort,
@@ -21,99 +17,8 @@ from mmseg_u2pl.ops import (
     resize_logits,
     resize_nearest,
 )
-from tiny import NUM_CLASSES, SIZE, batch, tiny_method, tiny_segmentor, tiny_u2pl
-
-
-def distinct_teacher(model):
-    """A teacher whose pixels are not all alike."""
-    generator = torch.Generator().manual_seed(9)
-    for parameter in model.teacher.parameters():
-        parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model
-
-
-def step(model, raw=None):
-    data = model.data_preprocessor(raw or batch(1, 3), True)
-    return model(**data, mode="loss")
-
-
-def inputs_of(module, monkeypatch):
-    """Keyword or first positional arguments of every call of a module's forward."""
-    calls, forward = [], module.forward
-
-    def recording(*args, **kwargs):
-        calls.append(kwargs or args[0].clone())
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(module, "forward", recording)
-    return calls
-
-
-def head_inputs(monkeypatch, **options):
-    """What the contrastive head is given in one step at half of the training."""
-    model = distinct_teacher(tiny_u2pl(**options))
-    model.progress = 0.5
-    calls = inputs_of(model.contrastive_head, monkeypatch)
-    losses = step(model)
-    return calls[0], losses
-
-
-def clean_teacher(model, raw):
-    """Labels and entropies of the unlabeled images as the evaluated teacher sees them."""
-    images = model.data_preprocessor(raw, True)["inputs"][1:]
-    logits = model.teacher.predict(images).logits
-    return images, predict_pixels(resize_logits(logits, (SIZE, SIZE)))
-
-
-def load_method(name, **options):
-    """A tiny model with the options of one of configs/_base_/methods."""
-    method = Config.fromfile(ROOT / f"configs/_base_/methods/{name}.py").method.to_dict()
-    return tiny_method(method.pop("type"), **method | options)
-
-
-def test_defaults_are_the_papers():
-    model = load_method("u2pl")
-    assert type(model) is U2PL
-    assert (model.rule.alpha_0, model.rule.dynamic) == (0.2, True)
-    assert (model.entropy_filter, model.negative_pixels) == (True, "unreliable")
-    assert (model.unsup_weight, model.contra_weight) == (1.0, 0.1)
-    assert (model.mixing, model.mixing_prob) == ("cutmix", 1.0)
-    assert model.photometric is model.alignment is None
-    head, teacher = model.contrastive_head, model.teacher
-    assert (head.num_anchors, head.num_negatives) == (50, 256)
-    assert (head.temperature, head.min_prob) == (0.5, 0.3)
-    assert (teacher.decay, teacher.ramp) == (0.99, True)
-    assert (teacher.statistics, teacher.dropout) == ("own", False)
-
-
-def test_reference_has_the_numbers_of_the_authors_code():
-    model = load_method("u2pl_reference")
-    head = model.contrastive_head
-    assert type(model) is U2PLReference
-    assert type(head) is ReferenceContrastiveHead
-    assert (head.num_anchors, head.num_negatives) == (256, 50)
-    assert (model.contra_weight, model.mixing_prob) == (1.0, 0.5)
-    assert model.teacher.dropout
-    # What the preset does not name is the paper's.
-    assert (head.temperature, head.min_prob, model.rule.alpha_0) == (0.5, 0.3, 0.2)
-
-
-def test_best_is_the_paper_with_aligned_labels_for_all_pixels():
-    model = load_method("u2pl_best")
-    assert type(model) is U2PL
-    assert model.alignment is not None
-    assert not model.entropy_filter
-    assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
-
-
-@pytest.mark.parametrize("name", ["u2pl", "u2pl_best", "u2pl_reference", "mean_teacher"])
-def test_each_preset_trains(name):
-    model = load_method(name)
-    losses = step(model)
-    total, _ = model.parse_losses(losses)
-    total.backward()
-    assert torch.isfinite(total)
-    assert all(p.grad is not None for p in model.student.parameters())
+from seen import clean_teacher, distinct_teacher, head_inputs, inputs_of, step
+from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
 
 
 def test_dynamic_partition():
@@ -265,70 +170,6 @@ def test_probability_of_mixing(monkeypatch):
     assert 8 <= mixed <= 32
 
 
-def test_one_pass_of_the_teacher_sees_clean_images_and_two_also_mixed_ones(monkeypatch):
-    for method, sizes in (("U2PL", [4]), ("U2PLReference", [3, 4])):
-        model = distinct_teacher(tiny_u2pl(method=method))
-        teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
-        student = inputs_of(model.student.segmentor.backbone, monkeypatch)
-        step(model)
-        clean = model.data_preprocessor(batch(1, 3), True)["inputs"]
-        assert [len(images) for images in teacher] == sizes
-        if method == "U2PL":
-            assert torch.equal(teacher[0], clean)
-        else:
-            assert torch.equal(teacher[0], clean[1:])
-            assert torch.equal(teacher[1], student[0])
-
-
-def test_two_passes_take_labels_of_the_clean_view_and_the_rest_of_the_mixed_one(monkeypatch):
-    model = distinct_teacher(tiny_u2pl(method="U2PLReference", alpha_0=0.4))
-    teacher = inputs_of(model.teacher.module.segmentor.backbone, monkeypatch)
-    given = inputs_of(model.contrastive_head, monkeypatch)
-    losses = step(model)
-
-    second = model.teacher.predict(teacher[1])
-    torch.testing.assert_close(tuple(given[0]["teacher_embedding"]), tuple(second.embedding))
-    entropy = predict_pixels(resize_logits(second.logits[1:], (SIZE, SIZE))).entropy
-    threshold = np.percentile(entropy.double().numpy(), 60)
-    assert losses["gamma_t"].item() == pytest.approx(threshold, rel=1e-5)
-
-
-def with_hidden_truth(raw, height):
-    generator = torch.Generator().manual_seed(3)
-    truth = torch.randint(0, NUM_CLASSES, (3, 1, height, SIZE), generator=generator)
-    truth[:, :, :2] = 255
-    for sample, label in zip(raw["data_samples"][1:], truth, strict=True):
-        setattr(sample, HIDDEN_TRUTH, PixelData(data=label))
-    return truth[:, 0]
-
-
-@pytest.mark.parametrize("height", [SIZE, SIZE - 4])
-def test_accuracy_of_reliable_pseudo_labels_where_the_truth_is_hidden(height):
-    model = distinct_teacher(tiny_u2pl(mixing="none", alpha_0=0.3))
-    raw = batch(1, 3, size=(height, SIZE))
-    truth = with_hidden_truth(raw, height)
-    _, prediction = clean_teacher(model, batch(1, 3, size=(height, SIZE)))
-
-    accuracy = step(model, raw)["pseudo_label_accuracy"].item()
-
-    entropy, label = (
-        values[:, :height].numpy() for values in (prediction.entropy, prediction.label)
-    )
-    scored = (entropy <= np.percentile(entropy.astype(np.float64), 70)) & (truth.numpy() != 255)
-    expected = (label == truth.numpy())[scored].mean()
-    assert 0 < expected < 1
-    assert accuracy == pytest.approx(expected, abs=1e-3)
-
-
-def test_hidden_truth_does_not_change_the_training():
-    losses, again = step(tiny_u2pl()), batch(1, 3)
-    with_hidden_truth(again, SIZE)
-    more = step(tiny_u2pl(), again)
-    assert set(more) - set(losses) == {"pseudo_label_accuracy"}
-    for name, value in losses.items():
-        assert torch.equal(value, more[name]), name
-
-
 def test_online_hard_example_mining_is_the_segmentors_own():
     sampler = dict(type="OHEMPixelSampler", min_kept=100)
     hard = step(tiny_u2pl(tiny_segmentor(sampler=sampler)))["sup.decode.loss_ce"].item()
@@ -368,14 +209,6 @@ def test_one_pass_mixes_all_that_the_teacher_said(monkeypatch):
         torch.testing.assert_close(mixed, torch.cat([unmixed[:1], mix(unmixed[1:], plan)]))
 
 
-def test_the_pass_that_gives_labels_leaves_the_statistics():
-    model = tiny_u2pl(
-        method="U2PLReference", projector=dict(embed_dims=4, norm_cfg=dict(type="BN"))
-    )
-    step(model)
-    assert model.teacher.module.projector.blocks[0].bn.num_batches_tracked == 1
-
-
 def test_logits_are_resized_as_the_head_does():
     segmentor = tiny_segmentor(align_corners=True)
     model = distinct_teacher(tiny_u2pl(segmentor, mixing="none", alpha_0=0.4))
@@ -384,40 +217,6 @@ def test_logits_are_resized_as_the_head_does():
     entropy = predict_pixels(resize_logits(logits, (SIZE, SIZE), align_corners=True)).entropy
     threshold = np.percentile(entropy.double().numpy(), 60)
     assert step(model, raw)["gamma_t"].item() == pytest.approx(threshold, rel=1e-5)
-
-
-def test_hidden_truth_is_mixed_as_the_images_are():
-    model = distinct_teacher(tiny_u2pl())
-    raw = batch(1, 3)
-    _, prediction = clean_teacher(model, batch(1, 3))
-    for sample, label in zip(raw["data_samples"][1:], prediction.label, strict=True):
-        setattr(sample, HIDDEN_TRUTH, PixelData(data=label[None]))
-    assert step(model, raw)["pseudo_label_accuracy"] == 1.0
-
-
-def test_truth_of_some_images_gives_no_accuracy():
-    raw = batch(1, 3)
-    with_hidden_truth(raw, SIZE)
-    raw["data_samples"][2].pop(HIDDEN_TRUTH)
-    assert "pseudo_label_accuracy" not in step(tiny_u2pl(), raw)
-
-
-def test_no_known_truth():
-    raw = batch(1, 3)
-    with_hidden_truth(raw, SIZE).fill_(255)
-    assert step(tiny_u2pl(), raw)["pseudo_label_accuracy"] == 0
-
-
-def test_ignored_truth_has_the_segmentors_value():
-    accuracies = []
-    for ignore_index in (255, 254):
-        segmentor = tiny_segmentor(ignore_index=ignore_index)
-        model = distinct_teacher(tiny_u2pl(segmentor, mixing="none"))
-        raw = batch(1, 3)
-        truth = with_hidden_truth(raw, SIZE)
-        truth[truth == 255] = ignore_index
-        accuracies.append(step(model, raw)["pseudo_label_accuracy"].item())
-    assert accuracies[0] == accuracies[1]
 
 
 def test_pixels_without_a_finite_entropy_count_for_nothing():
