@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from mmseg_u2pl.utils.parallel import map_parallel
 # has just been written is not kept.
 _SETTLED = 2.0  # seconds
 # Raise it whenever what readers return changes its form.
-_FORMAT = 2
+_FORMAT = 3
+# Transforms of these packages describe in their repr all that they do.
+_KNOWN_PACKAGES = {"mmcv", "mmseg", "mmseg_u2pl"}
 
 
 def cache_dir() -> Path:
@@ -23,21 +26,30 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MMSEG_U2PL_CACHE") or Path.home() / ".cache" / "mmseg_u2pl")
 
 
+def cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
+    """Describe how transforms read files; None if one is the user's own: its code may change."""
+    # A class that derives from MMSegmentation's describes itself as its base does.
+    packages = {type(step).__module__.partition(".")[0] for step in steps if step is not None}
+    return repr((kind, steps, *more)) if packages <= _KNOWN_PACKAGES else None
+
+
 def read_cached(
-    read: Callable[[int], dict[str, Any]],
-    files: Sequence[Sequence[str]],
+    read: Callable[[dict[str, Any]], dict[str, Any]],
+    items: Sequence[dict[str, Any]],
+    files: Sequence[str],
     key: str | None,
     description: str,
 ) -> list[dict[str, Any]]:
-    """Read items in parallel, except those whose files are as they were when last read.
+    """Read items in parallel, except those whose files are unchanged since they were last read.
 
-    A file is as it was if its size and its time of modification are. Items with files that are not
-    on a local disk are always read, and so are those whose ``"error"`` is not empty. Where the
-    cache cannot be written, all is read each time.
+    A file is unchanged if its size and its modification time are. Items with files that are not on
+    a local disk are always read, and so are those whose ``"error"`` is not empty. If the cache
+    cannot be written, all is read each time.
 
     Args:
-        read: Reads the item of an index; the result must survive JSON.
-        files: For each item, the paths it is read from.
+        read: Reads an item; the result must survive JSON.
+        items: What there is to read.
+        files: Keys of an item's paths.
         key: How the files are read. What was read under one key is not used for another. With
             None, all is read and nothing kept.
         description: What the progress bar says.
@@ -46,28 +58,28 @@ def read_cached(
         What ``read`` returned, now or then, for each item.
     """
     if key is None:
-        return map_parallel(read, range(len(files)), description)
-    path = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
-    kept = _load(path)
-    names = ["|".join(map(os.path.abspath, paths)) for paths in files]
-    stamps = [_stamp(paths) for paths in files]
-    stale = [
-        index
-        for index, (name, stamp) in enumerate(zip(names, stamps, strict=True))
-        if stamp is None or kept.get(name, {}).get("stamp") != stamp
-    ]
-    read_now = dict(zip(stale, map_parallel(read, stale, description), strict=True))
-    fresh = {
-        names[index]: {"stamp": stamps[index], "value": value}
-        for index, value in read_now.items()
-        if stamps[index] is not None and not value.get("error")
+        return map_parallel(read, items, description)
+    cache = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
+    kept = _load(cache)
+    paths = [[os.path.abspath(item[file]) for file in files] for item in items]
+    names = ["|".join(group) for group in paths]
+    stamps = dict(zip(names, map(_stamp, paths), strict=True))
+    stale = {
+        name: item
+        for name, item in zip(names, items, strict=True)
+        if stamps[name] is None or kept.get(name, {}).get("stamp") != stamps[name]
     }
-    if fresh:
-        _save(path, kept | fresh)
-    return [
-        read_now[index] if index in read_now else kept[name]["value"]
-        for index, name in enumerate(names)
-    ]
+    values = map_parallel(read, list(stale.values()), description)
+    for name, value in zip(stale, values, strict=True):
+        kept[name] = {"stamp": stamps[name], "value": value}
+    lasting = {
+        name: entry
+        for name, entry in kept.items()
+        if entry["stamp"] is not None and not entry["value"].get("error")
+    }
+    if stale.keys() & lasting.keys():
+        _save(cache, lasting)
+    return [kept[name]["value"] for name in names]
 
 
 def _stamp(paths: Sequence[str]) -> list[int] | None:
@@ -88,12 +100,10 @@ def _load(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
+def _save(path: Path, entries: dict[str, Any]) -> None:
     """Write a file that is whole at any time, also if two processes write it at once."""
-    try:
+    with suppress(OSError):  # a full or read-only disk: the next run reads again
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(content, file)
+            json.dump(entries, file)
         os.replace(file.name, path)
-    except OSError:  # a full or read-only disk: the next run reads again
-        pass

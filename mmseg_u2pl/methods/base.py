@@ -162,6 +162,18 @@ class SemiSegmentor(BaseSegmentor):
         if not _is_pretrained(self.init_cfg):
             self.teacher.copy_from(self.student)
 
+    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
+        """Say what a method cannot do with the batches of a run; asked before the training.
+
+        Args:
+            num_labeled: Labeled images in a batch of one process.
+            num_unlabeled: Unlabeled images in a batch of one process.
+
+        Returns:
+            A warning, or None.
+        """
+        return None
+
     def update_teacher(self) -> None:
         """Move the teacher; call after each step of the optimizer."""
         self.teacher.update(self.student, has_run=not self.sup_only)

@@ -33,6 +33,7 @@ from mmseg_u2pl.ops import (
     unreliable_share,
     unsupervised_loss,
 )
+from mmseg_u2pl.ops.mixing import MIXINGS_OF_TWO
 from mmseg_u2pl.ops.selection import IGNORE
 from mmseg_u2pl.utils.distributed import gather_rows, show_global_losses, sum_over_processes
 from mmseg_u2pl.utils.options import require_options
@@ -203,6 +204,17 @@ class U2PL(SemiSegmentor):
         """Pseudo-labels and their entropy at the resolution of the images."""
         logits = self._resize(logits, unlabeled.images.shape[-2:])
         return predict_pixels(logits, None if self.alignment is None else self.alignment.bias)
+
+    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
+        """Warn if the unlabeled images of a process are too few to be mixed."""
+        mixing = self.rules.mixing
+        if num_unlabeled > 1 or mixing not in MIXINGS_OF_TWO or self.rules.mixing_prob == 0:
+            return None
+        return (
+            f"model.mixing={mixing!r} mixes two unlabeled images of a process, and this run has "
+            "one, so nothing is mixed. Set train_dataloader.batch_size to "
+            f"{2 * (num_labeled + num_unlabeled)} or more, or model.mixing to 'cutout' or 'none'."
+        )
 
     def _draw_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         return draw_plan(self.rules.mixing, self.rules.mixing_prob, label, generator)

@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmseg_u2pl.datasets.checks import check_split_file
+from mmseg_u2pl.datasets.lists import check_split_file
 from mmseg_u2pl_tools.wrapping.plain_config import ConfigError
 
 _PREFIXES = {"images": "img_path", "masks": "seg_map_path"}
