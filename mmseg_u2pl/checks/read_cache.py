@@ -42,9 +42,8 @@ def read_cached(
 ) -> list[dict[str, Any]]:
     """Read items in parallel, except those whose files are unchanged since they were last read.
 
-    A file is unchanged if its size and its modification time are. Items with files that are not on
-    a local disk are always read, and so are those whose ``"error"`` is not empty. If the cache
-    cannot be written, all is read each time.
+    A file is unchanged if its size and its modification time are. Remote files are always read, and
+    so are items whose ``"error"`` is not empty.
 
     Args:
         read: Reads an item; the result must survive JSON.
@@ -61,36 +60,34 @@ def read_cached(
         return map_parallel(read, items, description)
     cache = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
     kept = _load(cache)
-    paths = [[os.path.abspath(item[file]) for file in files] for item in items]
-    names = ["|".join(group) for group in paths]
-    stamps = dict(zip(names, map(_stamp, paths), strict=True))
-    stale = {
-        name: item
-        for name, item in zip(names, items, strict=True)
-        if stamps[name] is None or kept.get(name, {}).get("stamp") != stamps[name]
-    }
-    values = map_parallel(read, list(stale.values()), description)
-    for name, value in zip(stale, values, strict=True):
-        kept[name] = {"stamp": stamps[name], "value": value}
+    names = [_stamped([item[file] for file in files]) for item in items]
+    stale = [number for number, name in enumerate(names) if name not in kept]
+    values = map_parallel(lambda number: read(items[number]), stale, description)
+    read_now = dict(zip(stale, values, strict=True))
     lasting = {
-        name: entry
-        for name, entry in kept.items()
-        if entry["stamp"] is not None and not entry["value"].get("error")
+        name: value
+        for number, value in read_now.items()
+        if (name := names[number]) and not value.get("error")
     }
-    if stale.keys() & lasting.keys():
-        _save(cache, lasting)
-    return [kept[name]["value"] for name in names]
+    if lasting:
+        _save(cache, kept | lasting)
+    return [
+        read_now[number] if number in read_now else kept[name] for number, name in enumerate(names)
+    ]
 
 
-def _stamp(paths: Sequence[str]) -> list[int] | None:
-    """Size and time of modification of files; None if not to be had, or too new to go by."""
+def _stamped(paths: Sequence[str]) -> str:
+    """Paths, sizes and modification times; empty if they are missing, or too new to go by."""
     try:
         status = [os.stat(path) for path in paths]
     except OSError:
-        return None
+        return ""
     if max(file.st_mtime for file in status) > time.time() - _SETTLED:
-        return None
-    return [number for file in status for number in (file.st_size, file.st_mtime_ns)]
+        return ""
+    return "|".join(
+        f"{os.path.abspath(path)}|{file.st_size}|{file.st_mtime_ns}"
+        for path, file in zip(paths, status, strict=True)
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def last_head(model: Any) -> Any:
 def _loop_class(train_cfg: Mapping[str, Any]) -> type:
     """The class of the training loop, by the rules of MMEngine's runner."""
     if "type" not in train_cfg:
-        return EpochBasedTrainLoop if train_cfg["by_epoch"] else IterBasedTrainLoop
+        return EpochBasedTrainLoop if train_cfg.get("by_epoch") else IterBasedTrainLoop
     return _class_of(LOOPS, train_cfg)
 
 

@@ -57,5 +57,5 @@ def poison_cache(folder: Path, **values: object) -> None:
     for path in folder.glob("*.json"):
         content = json.loads(path.read_text())
         for entry in content.values():
-            entry["value"] |= values
+            entry |= values
         path.write_text(json.dumps(content))
