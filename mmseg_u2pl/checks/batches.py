@@ -37,13 +37,14 @@ def check_batches(dataloader: DataLoader, loop: type) -> tuple[int, int]:
             f"train_dataloader.sampler is a {type(sampler).__name__}, which draws labeled and "
             "unlabeled images in no fixed proportion. Set sampler=dict(type='DualStreamSampler')."
         )
-    periods, rest = divmod(batch_size, sum(sampler.ratio))
+    period = sum(sampler.ratio)
+    periods, rest = divmod(batch_size, period)
     if rest:
         raise DataError(
-            f"batch_size={batch_size} is not a multiple of {sum(sampler.ratio)}, the sum of the "
-            f"sampler's ratio={sampler.ratio}, so batches would not hold labeled and unlabeled "
-            "images in that proportion. Set train_dataloader.batch_size to "
-            f"{(periods + 1) * sum(sampler.ratio)}, or change the ratio."
+            f"batch_size={batch_size} is not a multiple of {period}, the sum of the sampler's "
+            f"ratio={sampler.ratio}, so batches would not hold labeled and unlabeled images in "
+            f"that proportion. Set train_dataloader.batch_size to {(periods + 1) * period}, or "
+            "change the ratio."
         )
     if not (sampler.infinite or len(dataloader)):
         raise DataError(
