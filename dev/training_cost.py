@@ -5,8 +5,8 @@ import math
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_u2pl.checks.data_check import build_dataloader
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.checks import build_dataloader
+from mmseg_u2pl.datasets.errors import DataError
 
 
 def count_steps(cfg: Config, num_processes: int = 1) -> int:

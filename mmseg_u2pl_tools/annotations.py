@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
 from mmseg_u2pl_tools.atomic_folder import atomic_folder
 from mmseg_u2pl_tools.splits import (

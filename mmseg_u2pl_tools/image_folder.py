@@ -14,13 +14,9 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmseg_u2pl.datasets.checks import (
-    DataError,
-    check_files,
-    check_overlap,
-    check_split_file,
-    data_infos,
-)
+from mmseg_u2pl.checks.listed_files import check_files, check_overlap
+from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl.datasets.lists import check_split_file, data_infos
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:

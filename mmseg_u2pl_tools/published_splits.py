@@ -19,7 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from mmseg_u2pl.datasets.checks import DataError, describe
+from mmseg_u2pl.datasets.errors import DataError, describe
 from mmseg_u2pl_tools.splits import Split
 
 _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|tiff?)$", re.IGNORECASE)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 
 Split = tuple[Sequence[str], Sequence[str]]
 """Names of the labeled and of the unlabeled images."""

@@ -11,8 +11,8 @@ from mmseg.registry import DATASETS
 
 import mmseg_u2pl
 from datatrees import write_image, write_list, write_mask
-from mmseg_u2pl.checks.data_check import check_data
-from mmseg_u2pl.datasets.checks import explain_failed_build
+from mmseg_u2pl.checks.data import check_data
+from mmseg_u2pl.datasets.lists import explain_failed_build
 from mmseg_u2pl.methods import U2PL
 from mmseg_u2pl.models import EMATeacher, UnreliableContrastiveHead
 from mmseg_u2pl.models.projector import Projector

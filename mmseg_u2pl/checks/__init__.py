@@ -1,1 +1,6 @@
-"""What is wrong with the data and the config of a training, found before it starts."""
+"""What can be wrong with data and config, looked at before a training: :func:`check_run`."""
+
+from mmseg_u2pl.checks.data import DataReport, StreamReport
+from mmseg_u2pl.checks.run import build_dataloader, check_run
+
+__all__ = ["DataReport", "StreamReport", "build_dataloader", "check_run"]

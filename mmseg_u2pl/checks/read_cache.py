@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from mmseg_u2pl.utils.parallel import map_parallel
 # has just been written is not kept.
 _SETTLED = 2.0  # seconds
 # Raise it whenever what readers return changes its form.
-_FORMAT = 2
+_FORMAT = 3
+# Transforms of these packages describe in their repr all that they do.
+_KNOWN_PACKAGES = {"mmcv", "mmseg", "mmseg_u2pl"}
 
 
 def cache_dir() -> Path:
@@ -23,21 +26,29 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MMSEG_U2PL_CACHE") or Path.home() / ".cache" / "mmseg_u2pl")
 
 
+def cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
+    """Describe how transforms read files; None if one is the user's own: its code may change."""
+    # A class that derives from MMSegmentation's describes itself as its base does.
+    packages = {type(step).__module__.partition(".")[0] for step in steps if step is not None}
+    return repr((kind, steps, *more)) if packages <= _KNOWN_PACKAGES else None
+
+
 def read_cached(
-    read: Callable[[int], dict[str, Any]],
-    files: Sequence[Sequence[str]],
+    read: Callable[[dict[str, Any]], dict[str, Any]],
+    items: Sequence[dict[str, Any]],
+    files: Sequence[str],
     key: str | None,
     description: str,
 ) -> list[dict[str, Any]]:
-    """Read items in parallel, except those whose files are as they were when last read.
+    """Read items in parallel, except those whose files are unchanged since they were last read.
 
-    A file is as it was if its size and its time of modification are. Items with files that are not
-    on a local disk are always read, and so are those whose ``"error"`` is not empty. Where the
-    cache cannot be written, all is read each time.
+    A file is unchanged if its size and its modification time are. Remote files are always read, and
+    so are items whose ``"error"`` is not empty.
 
     Args:
-        read: Reads the item of an index; the result must survive JSON.
-        files: For each item, the paths it is read from.
+        read: Reads an item; the result must survive JSON.
+        items: What there is to read.
+        files: Keys of an item's paths.
         key: How the files are read. What was read under one key is not used for another. With
             None, all is read and nothing kept.
         description: What the progress bar says.
@@ -46,39 +57,37 @@ def read_cached(
         What ``read`` returned, now or then, for each item.
     """
     if key is None:
-        return map_parallel(read, range(len(files)), description)
-    path = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
-    kept = _load(path)
-    names = ["|".join(map(os.path.abspath, paths)) for paths in files]
-    stamps = [_stamp(paths) for paths in files]
-    stale = [
-        index
-        for index, (name, stamp) in enumerate(zip(names, stamps, strict=True))
-        if stamp is None or kept.get(name, {}).get("stamp") != stamp
-    ]
-    read_now = dict(zip(stale, map_parallel(read, stale, description), strict=True))
-    fresh = {
-        names[index]: {"stamp": stamps[index], "value": value}
-        for index, value in read_now.items()
-        if stamps[index] is not None and not value.get("error")
+        return map_parallel(read, items, description)
+    cache = cache_dir() / f"{sha1(f'{_FORMAT} {key}'.encode()).hexdigest()}.json"
+    kept = _load(cache)
+    names = [_stamped([item[file] for file in files]) for item in items]
+    stale = [number for number, name in enumerate(names) if name not in kept]
+    values = map_parallel(lambda number: read(items[number]), stale, description)
+    read_now = dict(zip(stale, values, strict=True))
+    lasting = {
+        name: value
+        for number, value in read_now.items()
+        if (name := names[number]) and not value.get("error")
     }
-    if fresh:
-        _save(path, kept | fresh)
+    if lasting:
+        _save(cache, kept | lasting)
     return [
-        read_now[index] if index in read_now else kept[name]["value"]
-        for index, name in enumerate(names)
+        read_now[number] if number in read_now else kept[name] for number, name in enumerate(names)
     ]
 
 
-def _stamp(paths: Sequence[str]) -> list[int] | None:
-    """Size and time of modification of files; None if not to be had, or too new to go by."""
+def _stamped(paths: Sequence[str]) -> str:
+    """Paths, sizes and modification times; empty if they are missing, or too new to go by."""
     try:
         status = [os.stat(path) for path in paths]
     except OSError:
-        return None
+        return ""
     if max(file.st_mtime for file in status) > time.time() - _SETTLED:
-        return None
-    return [number for file in status for number in (file.st_size, file.st_mtime_ns)]
+        return ""
+    return "|".join(
+        f"{os.path.abspath(path)}|{file.st_size}|{file.st_mtime_ns}"
+        for path, file in zip(paths, status, strict=True)
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -88,12 +97,10 @@ def _load(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
+def _save(path: Path, entries: dict[str, Any]) -> None:
     """Write a file that is whole at any time, also if two processes write it at once."""
-    try:
+    with suppress(OSError):  # a full or read-only disk: the next run reads again
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(content, file)
+            json.dump(entries, file)
         os.replace(file.name, path)
-    except OSError:  # a full or read-only disk: the next run reads again
-        pass

@@ -126,23 +126,3 @@ class DualStreamSampler(Sampler[int]):
         # A seed sequence mixes its parts; with a sum, seed s + 1 would repeat the passes of seed s.
         mixed = np.random.SeedSequence(self.seed, spawn_key=(stream, number))
         return np.random.default_rng(mixed).permutation(self._sizes[stream])
-
-
-def check_batch_size(batch_size: int, ratio: Sequence[int]) -> None:
-    """Check that every batch holds whole periods of the sampler.
-
-    Args:
-        batch_size: Images in a batch of one rank.
-        ratio: The sampler's ``ratio``.
-
-    Raises:
-        ValueError: ``batch_size`` is not a multiple of ``sum(ratio)``.
-    """
-    period = sum(ratio)
-    if batch_size % period:
-        raise ValueError(
-            f"batch_size={batch_size} is not a multiple of {period}, the sum of the sampler's "
-            f"ratio={tuple(ratio)}, so batches would not hold labeled and unlabeled images in that "
-            f"proportion. Set train_dataloader.batch_size to {batch_size + -batch_size % period}, "
-            "or change the ratio."
-        )

@@ -6,16 +6,11 @@ from typing import Any
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.registry import DATASETS
 
-from mmseg_u2pl.datasets.checks import (
-    DataError,
-    check_split,
-    check_unlabeled_pipeline,
-    explain_failed_build,
-    leaf_datasets,
-)
 from mmseg_u2pl.datasets.draws import random_numbers_of
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.faulty_images import note_skipped, require_whole
-from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
+from mmseg_u2pl.datasets.lists import check_split, explain_failed_build, leaf_datasets
+from mmseg_u2pl.datasets.unlabeled import check_unlabeled_pipeline, complete_unlabeled
 from mmseg_u2pl.utils.options import require_share
 
 MAX_TRIES = 10
@@ -119,8 +114,8 @@ class SemiDataset(ConcatDataset):
         path, first = next(iter(errors.items()))
         raise DataError(
             f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
-            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if the files are good, "
-            "see to the pipeline."
+            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if the files "
+            "are good, look at the pipeline."
         ) from first
 
     def _load_labeled(self, index: int) -> dict[str, Any]:

@@ -1,14 +1,26 @@
-"""Derives the unlabeled data set's config from the labeled one's."""
+"""The config of unlabeled images: derived from that of the labeled ones, or given and checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations
-from mmseg.datasets.transforms import RandomCrop
+from mmcv.transforms import CenterCrop, LoadAnnotations, Pad
+from mmengine.dataset import BaseDataset
+from mmseg.datasets.transforms import (
+    GenerateEdge,
+    LoadBiomedicalAnnotation,
+    RandomCrop,
+    RandomCutOut,
+    RandomRotate,
+    RandomRotFlip,
+)
 from mmseg.registry import TRANSFORMS
 
-from mmseg_u2pl.datasets.checks import GROUND_TRUTH_TRANSFORMS, DataError
+from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl.datasets.transforms import HideGroundTruth, MarkImagePixels
+
+GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
+"""Transforms that load or need ground truth, which unlabeled images do not have."""
 
 
 def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,3 +119,57 @@ def _kind_of(step: Mapping[str, Any]) -> type:
     """Class of a transform; ``object`` for what is none, such as a function."""
     kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
     return kind if isinstance(kind, type) else object
+
+
+def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
+    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth or pads.
+
+    Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
+    image has no label. In an unlabeled image it is a pixel like any other, unless
+    :class:`MarkImagePixels` tells them apart.
+
+    Args:
+        dataset: A data set of the unlabeled stream.
+        stream: The name the message begins with.
+
+    Raises:
+        DataError: Names the transform, and says what to do about it.
+    """
+    steps = list(_walk(dataset.pipeline.transforms))
+    hides = any(isinstance(step, HideGroundTruth) for step in steps)
+    marked = False
+    for step in steps:
+        name = type(step).__name__
+        marked |= hides and isinstance(step, MarkImagePixels)
+        if isinstance(step, GROUND_TRUTH_TRANSFORMS) and not hides:
+            raise DataError(
+                f"{stream}: the pipeline has {name}, but unlabeled images have no ground truth. "
+                "Remove it from this pipeline."
+            )
+        if isinstance(step, RandomCrop) and step.cat_max_ratio < 1:
+            raise DataError(
+                f"{stream}: {name} with cat_max_ratio={step.cat_max_ratio} needs ground truth, "
+                "which unlabeled images do not have. Remove cat_max_ratio from this pipeline."
+            )
+        if _adds_pixels(step) and not marked:
+            raise DataError(
+                f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Put "
+                "MarkImagePixels before it, where labeled images have LoadAnnotations, and "
+                "HideGroundTruth after PackSegInputs. An unlabeled config without a type gets both."
+            )
+
+
+def _walk(steps: Iterable[Any]) -> Iterator[Any]:
+    """Yield transforms and those inside wrappers such as RandomApply and RandomChoice."""
+    for step in steps:
+        yield step
+        yield from _walk(getattr(step, "transforms", ()))
+
+
+def _adds_pixels(step: Any) -> bool:
+    """Whether a transform pads an image or paints over a part of it."""
+    if isinstance(step, RandomCutOut):
+        return step.seg_fill_in is not None
+    if isinstance(step, CenterCrop):
+        return step.auto_pad
+    return isinstance(step, (Pad, RandomRotate, RandomRotFlip))

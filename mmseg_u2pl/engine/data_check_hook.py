@@ -2,34 +2,26 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch.nn import ModuleList
-from torch.utils.data import DataLoader
 
-from mmseg_u2pl.checks.data_check import check_data, check_sampler
-from mmseg_u2pl.datasets.checks import DataError, describe
+from mmseg_u2pl.checks import check_run
+from mmseg_u2pl.datasets.errors import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
-from mmseg_u2pl.methods.base import SemiSegmentor
-from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Stops a run whose data, sampler or class counts do not fit, before it costs time.
 
-    It runs :func:`~mmseg_u2pl.checks.data_check.check_data` on the training data set, with or
-    without unlabeled images, and on the validation data set if there is one; with unlabeled images
-    it looks at the sampler too. ``tools/misc/check_data.py`` does the same without a training. What it
-    read of files is kept between runs, see :mod:`mmseg_u2pl.checks.read_cache`.
-
-    Rank 0 reads the files; what it finds stops all ranks. Without the hook nothing is checked.
+    It runs :func:`~mmseg_u2pl.checks.check_run` on the runner, with or without unlabeled images.
+    ``tools/misc/check_data.py`` does the same without a training. Without the hook nothing is
+    checked. One process reads the files; what it finds stops all processes.
 
     While the training runs, it counts unlabeled images that :class:`SemiDataset` skips because they
     cannot be used, names each once in the log and all at the end, and stops the run if they are
@@ -44,13 +36,16 @@ class DataCheckHook(Hook):
             runner: The runner, with its loops built.
 
         Raises:
-            ValueError: Something does not fit (on rank 0 also any other error of the checks).
+            DataError: Something does not fit (in the main process also any error of the checks).
         """
         error: Exception | None = None
         if is_main_process():
             try:
-                check_run(runner)
-            except Exception as caught:  # any error: the other ranks wait for the broadcast below
+                report = check_run(runner)
+                for warning in report.warnings:
+                    print_log(warning, "current", logging.WARNING)
+                report.raise_problems()
+            except Exception as caught:  # any: the other processes wait for the broadcast below
                 error = caught
         message = [None if error is None else str(error)]
         broadcast_object_list(message)
@@ -100,40 +95,3 @@ def _describe_skipped(skipped: Mapping[str, str], dataset: SemiDataset) -> str:
         [f"{path} ({reason})" for path, reason in sorted(skipped.items())],
         ["Replace them, or take them out of the list."],
     )
-
-
-def _warn_of_small_batch(dataloader: DataLoader, model: SemiSegmentor) -> None:
-    batch_sampler: Any = dataloader.batch_sampler
-    ratio = batch_sampler.sampler.ratio
-    sizes = [batch_sampler.batch_size * part // sum(ratio) for part in ratio]
-    if warning := model.check_batch(*sizes):
-        print_log(warning, "current", logging.WARNING)
-
-
-def _last_head(model: Any) -> Any:
-    head = getattr(model, "decode_head", None)
-    return head[-1] if isinstance(head, ModuleList) else head
-
-
-def check_run(runner: Runner) -> None:
-    """Run all checks on a runner with built loops, in this process.
-
-    Args:
-        runner: The runner.
-
-    Raises:
-        ValueError: Something does not fit; the message tells all that was found.
-    """
-    model = unwrapped(runner.model)
-    train = runner.train_dataloader.dataset
-    if isinstance(model, SemiSegmentor) or isinstance(train, SemiDataset):
-        check_sampler(runner.train_dataloader, type(runner.train_loop))
-    if isinstance(model, SemiSegmentor):
-        _warn_of_small_batch(runner.train_dataloader, model)
-    val = None if runner.val_loop is None else runner.val_dataloader.dataset
-    ignore_index = getattr(_last_head(model), "ignore_index", None)
-    report = check_data(train, val, getattr(model, "num_classes", None), ignore_index)
-    for warning in report.warnings:
-        print_log(warning, "current", logging.WARNING)
-    if report.problems:
-        raise DataError("\n\n".join(report.problems))

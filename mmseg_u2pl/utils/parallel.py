@@ -14,18 +14,13 @@ Result = TypeVar("Result")
 def map_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], description: str
 ) -> list[Result]:
-    """Apply a function to all items in a thread pool.
+    """Apply a function to all items in threads; images are decoded outside of Python's lock.
 
-    Threads do, for decoding and encoding of images runs outside of Python's lock. The progress bar
-    is on the standard error, if that is a terminal, and vanishes at the end.
-
-    Args:
-        function: What to do with an item. The first error it raises ends the work.
-        items: The items.
-        description: What the progress bar says.
+    MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. This
+    one is on the standard error, if that is a terminal, and vanishes at the end.
 
     Returns:
-        The results, in the order of the items.
+        The results, in the order of the items. The first error of the function ends the work.
     """
     console = Console(stderr=True)
     with ThreadPoolExecutor() as pool:

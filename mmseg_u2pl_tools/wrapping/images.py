@@ -13,7 +13,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmseg_u2pl.datasets.checks import check_split_file
+from mmseg_u2pl.checks.listed_files import present
+from mmseg_u2pl.datasets.lists import check_split_file
 from mmseg_u2pl_tools.wrapping.plain_config import ConfigError
 
 _PREFIXES = {"images": "img_path", "masks": "seg_map_path"}
@@ -55,8 +56,7 @@ class ImageSet:
     def count_missing(self, kind: str) -> int:
         """How many of its ``'images'`` or ``'masks'`` are not on disk."""
         dataset = self.open()
-        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-        return sum(not osp.isfile(info.get(_PREFIXES[kind], "")) for info in infos)
+        return len(dataset) - len(present(dataset, _PREFIXES[kind]))
 
     def count(self) -> int:
         """Number of its images."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 
-from mmseg_u2pl.datasets import SemiDataset, checks
+from mmseg_u2pl.checks import check_run
+from mmseg_u2pl.datasets import DataError
 from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl_tools.wrapping.plain_config import ConfigError
 
@@ -23,31 +24,27 @@ def build_model(cfg: Config) -> SemiSegmentor:
         return MODELS.build(cfg.model)
 
 
-def try_data(cfg: Config, num_classes: int | None) -> None:
-    """Look for all listed files and read one image of each stream.
+def try_data(cfg: Config) -> None:
+    """Check the training data as :class:`DataCheckHook` does, and load one image of each stream.
+
+    Masks are not read, and the validation data are not looked at.
 
     Args:
         cfg: The written config, with U2PL or its supervised-only twin.
-        num_classes: Of the model, None if it is not known.
 
     Raises:
-        DataError: What :class:`DataCheckHook` would find too; masks are not read.
+        DataError: What the hook would find too.
         ConfigError: A data set does not build or its pipeline fails.
     """
+    training = Config({**cfg, "val_dataloader": None})
     with _explained("the training data do not build"):
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    if isinstance(dataset, SemiDataset):
-        streams = {"labeled": dataset.labeled_datasets, "unlabeled": dataset.unlabeled_datasets}
-    else:  # RepeatDataset has the data set in `dataset`
-        streams = {"labeled": checks.leaf_datasets(getattr(dataset, "dataset", dataset))}
-    checks.check_num_classes(dataset.metainfo, num_classes)
-    for name, datasets in streams.items():
-        checks.check_files(datasets, name, masks=name == "labeled")
-    checks.check_overlap(streams)
-    for name, datasets in streams.items():
-        image = datasets[0].get_data_info(0)["img_path"]
+        report = check_run(training, read_files=False)
+    report.raise_problems()
+    for name, stream in report.streams.items():
+        first = stream.datasets[0]
+        image = first.get_data_info(0)["img_path"]
         with _explained(f"the pipeline of the {name} images fails on '{image}'"):
-            datasets[0][0]
+            first[0]
 
 
 @contextmanager
@@ -55,7 +52,7 @@ def _explained(problem: str) -> Iterator[None]:
     """Turn whatever parts of the user's config raise into an error that says where it arose."""
     try:
         yield
-    except checks.DataError:
+    except DataError:
         raise
     except Exception as error:
         raise ConfigError(f"{problem}: {type(error).__name__}: {error}") from error

@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,15 +19,16 @@ class Reader:
     def __init__(self, paths, key="text"):
         self.paths, self.key, self.calls = paths, key, []
 
-    def read(self, index):
-        self.calls.append(index)
-        text = self.paths[index].read_text() if self.paths[index].exists() else "gone"
+    def read(self, item):
+        self.calls.append(item["number"])
+        path = Path(item["path"])
+        text = path.read_text() if path.exists() else "gone"
         return {"text": text, "error": text if text in ("broken", "gone") else ""}
 
     def __call__(self):
         self.calls = []
-        files = [[str(path)] for path in self.paths]
-        values = read_cached(self.read, files, self.key, "Reading")
+        items = [{"number": i, "path": str(path)} for i, path in enumerate(self.paths)]
+        values = read_cached(self.read, items, ["path"], self.key, "Reading")
         return [value["text"] for value in values]
 
 
@@ -58,16 +60,20 @@ def test_an_item_of_several_files_depends_on_each(folder):
     first, second = write(folder / "a", "a"), write(folder / "b", "b")
     calls = []
 
-    def read(index):
-        calls.append(index)
+    def read(item):
+        calls.append(item)
         return {"text": first.read_text() + second.read_text()}
 
-    files = [[str(first), str(second)]]
-    assert read_cached(read, files, "both", "Reading") == [{"text": "ab"}]
+    item = {"image": str(first), "mask": str(second)}
+
+    def both():
+        return read_cached(read, [item], ["image", "mask"], "both", "Reading")
+
+    assert both() == [{"text": "ab"}]
     write(second, "B", age=50)
-    assert read_cached(read, files, "both", "Reading") == [{"text": "aB"}]
-    assert read_cached(read, files, "both", "Reading") == [{"text": "aB"}]
-    assert calls == [0, 0]
+    assert both() == [{"text": "aB"}]
+    assert both() == [{"text": "aB"}]
+    assert calls == [item, item]
 
 
 def test_what_has_just_been_written_is_read_each_time(folder):

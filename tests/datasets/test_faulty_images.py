@@ -9,8 +9,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from datatrees import write_image, write_list, write_mask
-from mmseg_u2pl.checks.file_contents import check_masks, read_masks
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.checks.masks import check_masks, read_masks
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.faulty_images import require_whole, skipped_images
 
 LOAD, ANNOTATE, PACK = (
@@ -206,9 +206,9 @@ def test_images_are_turned_as_their_exif_data_say_and_masks_must_be_too(root):
     dataset = semi_dataset(root)
     masks = read_masks(dataset.labeled_datasets, "labeled")
     with pytest.raises(DataError, match=r"b\.png: 4x6 pixels .*its image 6x4\n.*EXIF"):
-        check_masks(masks, 2)
+        check_masks(masks, 2, "labeled")
     write_mask(root / "labels/b.png", [0, 1], (6, 4))
-    check_masks(read_masks(dataset.labeled_datasets, "labeled"), 2)
+    check_masks(read_masks(dataset.labeled_datasets, "labeled"), 2, "labeled")
     assert dataset[1]["inputs"].shape == (3, 6, 4)
 
 
@@ -219,7 +219,7 @@ def test_masks_of_16_bits_are_refused_if_they_need_them(root, largest):
     Image.fromarray(mask).save(root / "labels/a.png")
     masks = read_masks(semi_dataset(root).labeled_datasets, "labeled")
     if largest == 255:
-        check_masks(masks, 2)
+        check_masks(masks, 2, "labeled")
     else:
         with pytest.raises(DataError, match=f"values up to {largest}, of which .* 8 bits"):
-            check_masks(masks, 2)
+            check_masks(masks, 2, "labeled")

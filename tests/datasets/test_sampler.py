@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from torch.utils.data import DataLoader
 
 from mmseg_u2pl.datasets import sampler as sampler_module
-from mmseg_u2pl.datasets.sampler import DualStreamSampler, check_batch_size
+from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 
@@ -289,17 +289,3 @@ def test_ratio_must_be_two_positive_integers(ratio):
 def test_skip_must_not_be_negative():
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         make((3, 3)).skip(-1)
-
-
-@pytest.mark.parametrize(("batch_size", "ratio"), [(2, (1, 1)), (8, (1, 1)), (6, (1, 2))])
-def test_batch_size_of_whole_periods(batch_size, ratio):
-    check_batch_size(batch_size, ratio)
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "ratio", "advice"), [(1, (1, 1), 2), (7, (1, 1), 8), (4, (1, 2), 6)]
-)
-def test_batch_size_that_cuts_a_period(batch_size, ratio, advice):
-    match = rf"batch_size={batch_size} is not a multiple of {sum(ratio)}.*batch_size to {advice},"
-    with pytest.raises(ValueError, match=match):
-        check_batch_size(batch_size, ratio)

@@ -8,8 +8,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_u2pl.datasets.camvid import CamVidDataset  # noqa: F401 (registers)
-from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.draws import Draw
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 

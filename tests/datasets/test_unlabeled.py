@@ -3,7 +3,7 @@
 import pytest
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled, strip_ground_truth
 
 LABELED = dict(

@@ -129,7 +129,7 @@ def test_masks_with_the_ending_of_the_images_are_no_images(tmp_path):
 def test_masks_of_0_and_255_are_warned_of(folder, capsys):
     write_list(folder / "list.txt", [f"a/{number:02}" for number in range(0, 32, 2)])
     assert with_masks(folder, "--labeled", 4, "--ann-file", folder / "list.txt") == 0
-    expected = "warning: images: all masks hold 0 and 255 alone, and 255 is ignored"
+    expected = "warning: images: all masks hold only 0 and 255, and 255 is ignored"
     assert expected in capsys.readouterr().err
     assert with_masks(folder, "--labeled", 4, "--overwrite") == 0
     assert expected not in capsys.readouterr().err

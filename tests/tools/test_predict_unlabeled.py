@@ -16,7 +16,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from datatrees import keep_columns, load_tool, run_main, write_image, write_mask, write_sideways
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 
 tool = load_tool("predict_unlabeled")
 

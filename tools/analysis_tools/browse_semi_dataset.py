@@ -23,7 +23,7 @@ from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmseg.registry import MODELS
 from rich.progress import track
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor, StepView
 from mmseg_u2pl.visualization import plot_step

@@ -21,9 +21,10 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 import numpy as np
 from PIL import Image
 
-from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
 from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.layout import check_layout
 from mmseg_u2pl_tools.splits import write_splits
 
 NUM_CLASSES = 11

@@ -21,8 +21,9 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from PIL import Image
 
-from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.layout import check_layout
 
 NUM_IMAGES = {"train": 2975, "val": 500}
 # Ids of the 19 classes in the order of CityscapesDataset: road, sidewalk, building, ...

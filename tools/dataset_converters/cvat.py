@@ -24,7 +24,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmseg_u2pl.datasets.checks import DataError, raise_if_any
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl_tools.annotations import (
     BACKGROUND,
     Mask,

@@ -21,8 +21,9 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 import mmseg
 
-from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.layout import check_layout
 
 NUM_TRAIN_AUG = 10582
 LISTS = "ImageSets/Segmentation"

@@ -25,7 +25,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.registry import init_default_scope
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl_tools.image_folder import add_folder_arguments, image_names, open_folder
 from mmseg_u2pl_tools.published_splits import ImageIndex, find_pairs, import_pair
 from mmseg_u2pl_tools.splits import Split, write_splits

@@ -26,13 +26,15 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
 from numpy.typing import NDArray
 
-from mmseg_u2pl.checks.file_contents import (
+from mmseg_u2pl.checks.listed_files import is_missing
+from mmseg_u2pl.checks.masks import (
     check_masks,
     count_pixels,
     ignored_foreground,
     read_masks,
 )
-from mmseg_u2pl.datasets.checks import DataError, data_infos, is_missing
+from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl.datasets.lists import data_infos
 from mmseg_u2pl_tools.image_folder import (
     add_folder_arguments,
     image_names,

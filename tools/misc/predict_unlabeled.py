@@ -37,8 +37,8 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch.utils.data import ConcatDataset
 
-from mmseg_u2pl.checks.file_contents import check_images, read_images
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.checks.images import check_images, read_images
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor

@@ -121,7 +121,7 @@ def try_out(
     if absent:
         lines["not tried"] = f"the data: '{absent[0].directory('images')}' is not on this machine"
     else:
-        try_data(cfg, None if model is None else model.num_classes)
+        try_data(cfg)
         lines["tried"] = "all listed files are there, and a first image of each list loads"
     lines["check"] = f"python tools/misc/check_data.py {args.out}"
     lines["train"] = f"python tools/train.py {args.out}"

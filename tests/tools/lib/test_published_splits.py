@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl_tools.published_splits import (
     Entry,
     ImageIndex,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmseg_u2pl.datasets.checks import DataError
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl_tools.splits import (
     count_labeled,
     draw_order,

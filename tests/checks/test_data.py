@@ -6,7 +6,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from datatrees import write_image, write_list, write_mask
-from mmseg_u2pl.checks.data_check import check_data
+from mmseg_u2pl.checks.data import check_data
 from mmseg_u2pl.datasets import camvid, semi_dataset  # noqa: F401 (register)
 
 LOADING = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
@@ -69,7 +69,7 @@ def test_masks_of_0_and_255_are_taken_for_a_foreground_that_is_ignored(root):
     for number, name in enumerate("ab"):
         write_mask(root / f"labels/{name}.png", [0, 255], size=(4 + number, 6))
     first, second = check_data(build(root, "ab"), None, 3).warnings
-    assert first.startswith("training: all masks hold 0 and 255 alone, and 255 is ignored")
+    assert first.startswith("training: all masks hold only 0 and 255, and 255 is ignored")
     assert second.startswith("training: no mask has a pixel of")
 
 
@@ -109,9 +109,12 @@ def test_what_the_model_does_not_ignore(root):
     train = semi(root, "ab", "cd")
     assert check_data(train, None, 3, 255).problems == []
     (problem,) = check_data(train, build(root, "ef"), 3, 254).problems
+    path = root / "labels"
     assert problem == (
-        "labeled: masks hold 255, which the data set ignores (its ignore_index) and the model does "
-        "not: to it, 254 has no label. Set ignore_index=255 in every head of the model."
+        "labeled: 2 of 2 masks cannot be trained on:\n"
+        f"  {path}/a.png: value 255, which the data set ignores and the model does not\n"
+        f"  {path}/b.png: value 255, which the data set ignores and the model does not\n"
+        "Set ignore_index=255, that of the data set, in every head of the model; it is 254 there."
     )
 
 
@@ -122,13 +125,13 @@ def test_what_the_data_set_ignores_need_not_be_in_the_masks(root):
     assert check_data(train, None, 3, 255).problems == []
     write_mask(root / "labels/b.png", [1, 100, 0], size=(5, 6))
     (problem,) = check_data(train, None, 3, 255).problems
-    assert problem.startswith("training: masks hold 100, which the data set ignores")
+    assert "labels/b.png: value 100, which the data set ignores and the model" in problem
 
 
 def test_no_class_names(root):
     report = check_data(build(root, "ab", metainfo={}), None, 3)
     (problem,) = report.problems
-    assert problem.startswith("labeled: the data set names no classes")
+    assert problem.startswith("training: the data set names no classes")
     assert report.streams["training"].pixels.shape == (2, 0)
 
 
@@ -154,3 +157,27 @@ def test_masks_of_unlabeled_images_must_be_there_to_score_pseudo_labels_only(roo
     for problem in report.problems:
         assert "unlabeled: 1 listed files are not on disk" in problem
         assert "labels/d.png" in problem
+
+
+def test_number_of_classes(root):
+    train = build(root, "ab")
+    for number in (None, 3):
+        assert check_data(train, None, number).problems == []
+    (problem,) = check_data(train, None, 19).problems
+    assert problem.startswith(
+        "The model has num_classes=19, the training data set 3 classes (sky, building, pole). "
+        "Set num_classes=3 in every head"
+    )
+
+
+def test_without_reading_files(root):
+    write_mask(root / "labels/a.png", 9)
+    (root / "images/d.jpg").write_text("no image")
+    train = semi(root, "ab", "cd")
+    assert len(check_data(train, None, 3).problems) == 2
+    report = check_data(train, None, 3, read_files=False)
+    assert report.problems == report.warnings == []
+    assert all(stream.pixels is None for stream in report.streams.values())
+    (root / "images/c.jpg").unlink()
+    (problem,) = check_data(train, None, 3, read_files=False).problems
+    assert problem.startswith("unlabeled: 1 listed files are not on disk")

@@ -1,25 +1,11 @@
-import json
-import os
-import time
-
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmseg_u2pl.checks.file_contents import (
-    check_images,
-    check_masks,
-    count_pixels,
-    loads_masks,
-    read_images,
-    read_masks,
-)
-from mmseg_u2pl.datasets import camvid  # noqa: F401 (register)
-from mmseg_u2pl.datasets.checks import DataError
-
-LOADING = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+from listed import LOADING, add, age_files, listed, poison_cache
+from mmseg_u2pl.checks.masks import check_masks, count_pixels, loads_masks, read_masks
+from mmseg_u2pl.datasets.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -34,28 +20,6 @@ def root(tmp_path):
     return tmp_path
 
 
-def add(root, name, mask=None, size=(4, 6)):
-    """Write an image of (height, width) and its mask, an array or a PIL image."""
-    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"{name}.jpg")
-    if mask is None:
-        mask = np.zeros(size, np.uint8)
-    image = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
-    image.save(root / "labels" / f"{name}.png")
-
-
-def listed(root, names, **changes):
-    (root / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    config = {
-        "type": "CamVidDataset",
-        "data_root": str(root),
-        "ann_file": "list.txt",
-        "data_prefix": {"img_path": "images", "seg_map_path": "labels"},
-        "pipeline": LOADING,
-        "serialize_data": False,  # serializing collects garbage, which is slow
-    }
-    return DATASETS.build({**config, **changes})
-
-
 def filled(value, size=(4, 6)):
     """A mask of zeros with one pixel of `value`."""
     mask = np.zeros(size, np.uint8)
@@ -64,7 +28,7 @@ def filled(value, size=(4, 6)):
 
 
 def check(datasets, num_classes):
-    check_masks(read_masks(datasets, "labeled"), num_classes)
+    check_masks(read_masks(datasets, "labeled"), num_classes, "labeled")
 
 
 class TestMasks:
@@ -192,7 +156,7 @@ def test_masks_of_other_types_than_bytes_are_counted(root):
     assert masks[0].pixels == {-1: 1, 5: 2}
     assert count_pixels(masks, 6).tolist() == [[0, 0, 0, 0, 0, 2]]
     with pytest.raises(DataError, match=r"1x3 pixels .*its image 4x6"):
-        check_masks(masks, 6)
+        check_masks(masks, 6, "labeled")
 
 
 def test_loads_masks(root):
@@ -201,68 +165,26 @@ def test_loads_masks(root):
     assert not loads_masks(listed(root, ["a"], pipeline=LOADING[:1]))
 
 
-class TestImages:
-    def test_sizes(self, root):
-        add(root, "a", size=(4, 6))
-        add(root, "b", size=(5, 3))
-        images = read_images([listed(root, ["a", "gone", "b"])], "unlabeled")
-        assert [image.size for image in images] == [(4, 6), (5, 3)]
-        check_images(images, "unlabeled")
-
-    def test_unreadable(self, root):
-        add(root, "a")
-        add(root, "b")
-        (root / "images/b.jpg").write_text("<html>404</html>")
-        images = read_images([listed(root, ["a", "b"])], "unlabeled")
-        match = r"unlabeled: 1 of 2 images cannot be read:\n  .*b\.jpg \(.*\)\nReplace"
-        with pytest.raises(DataError, match=match):
-            check_images(images, "unlabeled")
-
-    def test_the_loader_of_the_pipeline_has_the_last_word(self, root):
-        (root / "images/a.jpg").write_text("known to a loader of one's own")
-        dataset = listed(root, ["a"])
-
-        def load(results):
-            return results | {"ori_shape": (7, 8)}
-
-        dataset.pipeline.transforms[0] = load
-        assert read_images([dataset], "unlabeled")[0].size == (7, 8)
-
-
 class TestCache:
-    """Masks and images are read again only if something has changed."""
+    """Masks are read again only if something has changed."""
 
     @pytest.fixture(autouse=True)
     def _folder(self, monkeypatch, tmp_path):
         monkeypatch.setenv("MMSEG_U2PL_CACHE", str(tmp_path / "cache"))
 
-    @staticmethod
-    def age(root, seconds=100):
-        then = time.time() - seconds
-        for path in [*root.glob("images/*"), *root.glob("labels/*")]:
-            os.utime(path, (then, then))
-
-    def poison(self, root):
-        """Change what the cache says, to see where an answer comes from."""
-        for path in root.glob("cache/*.json"):
-            content = json.loads(path.read_text())
-            for entry in content.values():
-                entry["value"] |= {"counts": [123], "size": [9, 9]}
-            path.write_text(json.dumps(content))
-
     def test_masks(self, root):
         add(root, "a", np.full((4, 6), 3, np.uint8))
-        self.age(root)
+        age_files(root)
         assert read_masks([listed(root, ["a"])], "labeled")[0].pixels == {3: 24}
-        self.poison(root)
+        poison_cache(root / "cache", counts=[123])
         assert read_masks([listed(root, ["a"])], "labeled")[0].pixels == {3: 123}
         add(root, "a", np.full((4, 6), 5, np.uint8))
-        self.age(root, 50)
+        age_files(root, 50)
         assert read_masks([listed(root, ["a"])], "labeled")[0].pixels == {5: 24}
 
     def test_other_ways_to_load_are_kept_apart(self, root):
         add(root, "a", np.full((4, 6), 3, np.uint8))
-        self.age(root)
+        age_files(root)
         for _ in range(2):
             assert read_masks([listed(root, ["a"])], "x")[0].pixels == {3: 24}
             shifted = listed(root, ["a"], reduce_zero_label=True)
@@ -272,7 +194,7 @@ class TestCache:
 
     def test_a_transform_of_ones_own_is_run_each_time(self, root):
         add(root, "a")
-        self.age(root)
+        age_files(root)
         dataset = listed(root, ["a"])
 
         class Shift(type(dataset.pipeline.transforms[1])):
@@ -285,10 +207,3 @@ class TestCache:
             dataset.pipeline.transforms[1].by = by
             assert read_masks([dataset], "labeled")[0].pixels == {by: 24}
         assert not (root / "cache").exists()
-
-    def test_images(self, root):
-        add(root, "a")
-        self.age(root)
-        assert read_images([listed(root, ["a"])], "unlabeled")[0].size == (4, 6)
-        self.poison(root)
-        assert read_images([listed(root, ["a"])], "unlabeled")[0].size == (9, 9)
