@@ -21,7 +21,6 @@ from mmseg_u2pl.ops import (
     PixelPrediction,
     class_probabilities,
     class_totals,
-    confidence,
     distort,
     draw_plan,
     drop_channels,
@@ -245,9 +244,6 @@ class U2PL(SemiSegmentor):
         """This process's share of the unsupervised loss, at the resolution of the images."""
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
-        if self.rules.confidence_weight:
-            sure = confidence(teacher.pseudo.entropy, self.num_classes)
-            kept = sure.masked_fill(~kept, 0.0)  # not a product: what is left out may be NaN
         logits = self._resize(logits, label.shape[-2:])
         return unsupervised_loss(logits, label, kept, valid, sum_over_processes)
 

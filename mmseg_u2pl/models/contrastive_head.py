@@ -69,8 +69,8 @@ class UnreliableContrastiveHead(nn.Module):
         low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
             and with fewer than four classes the last rank, ``C - 1``.
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
-        queue_size: Embeddings a class, or one number a class. By default 30,000.
-        queue_budget: Bytes of all queues together, in place of ``queue_size``.
+        queue_size: Embeddings per class, one number or a list; see :class:`CategoryMemoryBank` for
+            the default.
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
         positives: A positive is the mean over the ``'anchors'`` of its class (Eq. 12), or over all
@@ -107,7 +107,6 @@ class UnreliableContrastiveHead(nn.Module):
         positives: str = "anchors",
         normalize_positives: bool = False,
         negatives_need_label: bool = False,
-        queue_budget: int | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -130,9 +129,7 @@ class UnreliableContrastiveHead(nn.Module):
         self.positives = positives
         self.normalize_positives = normalize_positives
         self.negatives_need_label = negatives_need_label
-        self.bank = CategoryMemoryBank(
-            num_classes, embed_dims, queue_size, queue_dtype, queue_budget
-        )
+        self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
         if positives == "prototypes":  # a row of zeros until the class has been seen
             self.register_buffer("prototypes", torch.zeros(num_classes, embed_dims))
@@ -258,7 +255,7 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> Tensor:
         """This process's share of the mean over all anchors that were drawn; 0 without any."""
         anchors = embedding.at(*draw.pixels)
-        slots = self.bank.draw(draw.classes, self.num_anchors * self.num_negatives, generator)
+        slots = self.bank.sample(draw.classes, self.num_anchors * self.num_negatives, generator)
         slots = slots.view(-1, self.num_negatives)[draw.own]
         positives = positives[draw.classes[draw.own // self.num_anchors]]
 

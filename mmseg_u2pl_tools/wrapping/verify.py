@@ -19,9 +19,7 @@ def build_model(cfg: Config) -> SemiSegmentor:
     Raises:
         ConfigError: It does not build: the message is that of the model.
     """
-    # Full queues can take gigabytes, 2.3 for the 150 classes of ADE20K.
-    queues = dict(queue_size=1, queue_budget=None)
-    small = dict(contrastive_head=dict(cfg.model.get("contrastive_head", {}), **queues))
+    small = dict(contrastive_head=dict(cfg.model.get("contrastive_head", {}), queue_size=1))
     with _explained("U2PL around this model does not build"):
         return MODELS.build({**cfg.model, **small})
 

@@ -38,9 +38,9 @@ def push(bank, pixel, label):
     bank.enqueue(as_map(UNIT), torch.tensor(pixel).long(), torch.tensor(label).long())
 
 
-def draw(bank, classes, num_samples, seed=0):
+def sample(bank, classes, num_samples, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return bank.keys[bank.draw(torch.tensor(classes), num_samples, generator)]
+    return bank.keys[bank.sample(torch.tensor(classes), num_samples, generator)]
 
 
 @st.composite
@@ -93,7 +93,7 @@ class BankMachine(RuleBasedStateMachine):
         classes = [c for c, queue in enumerate(self.queues.of_class) if queue]
         if not classes:
             return
-        for c, drawn in zip(classes, draw(self.bank, classes, 4, seed), strict=True):
+        for c, drawn in zip(classes, sample(self.bank, classes, 4, seed), strict=True):
             stored = np.array(self.queues.of_class[c])
             for key in drawn.double().numpy():
                 assert np.abs(stored - key).max(1).min() < 1e-3
@@ -218,7 +218,7 @@ def test_queues_do_not_hold_the_graph():
     bank.enqueue(as_map(UNIT.clone().requires_grad_()), torch.tensor([0]), torch.tensor([0]))
 
     assert not bank.keys.requires_grad
-    assert not draw(bank, [0], 3).requires_grad
+    assert not sample(bank, [0], 3).requires_grad
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -226,7 +226,7 @@ def test_samples_come_from_the_filled_part_of_the_named_queues(dtype):
     bank = CategoryMemoryBank(4, 8, [5, 5, 1, 9], dtype)
     push(bank, [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 2, 3, 3, 3])
 
-    samples = draw(bank, [3, 0, 2], 200)
+    samples = sample(bank, [3, 0, 2], 200)
 
     assert samples.shape == (3, 200, 8)
     assert samples.dtype == getattr(torch, dtype)
@@ -240,7 +240,7 @@ def test_samples_are_uniform(pushed):
     bank = CategoryMemoryBank(2, 8, [3, 7])
     push(bank, [i % 8 for i in range(pushed)], [1] * pushed)
 
-    counts = torch.bincount(draw(bank, [1], 7000)[0].argmax(dim=1), minlength=8)
+    counts = torch.bincount(sample(bank, [1], 7000)[0].argmax(dim=1), minlength=8)
 
     members = axes_in(bank, 1)
     assert counts.sum() == counts[members].sum() == 7000
@@ -253,7 +253,7 @@ def test_all_of_a_queue_of_the_papers_size_is_within_reach():
     bank.keys.copy_(torch.arange(30_000)[:, None])
     bank.fill.fill_(30_000)
 
-    assert len(draw(bank, [0], 600_000).unique()) == 30_000
+    assert len(sample(bank, [0], 600_000).unique()) == 30_000
 
 
 def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch):
@@ -261,13 +261,13 @@ def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch
     push(bank, [1, 2, 3], [0, 0, 1])
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.ones(size))
 
-    assert draw(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
+    assert sample(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
 
 
 def test_no_class_gives_no_sample():
     bank = CategoryMemoryBank(2, 8, 4)
 
-    assert bank.draw(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5)
+    assert bank.sample(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5)
 
 
 def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
@@ -280,7 +280,7 @@ def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
 
     for c, axes in enumerate([[2, 3, 5], [6, 7]]):
         assert axes_in(bank, c) == axes_in(resumed, c) == axes
-    assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
+    assert torch.equal(sample(bank, [0, 1], 50), sample(resumed, [0, 1], 50))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
