@@ -88,12 +88,11 @@ class CategoryMemoryBank(nn.Module):
         size, keys, fill = (state_dict.get(prefix + name) for name in ("size", "keys", "fill"))
         self._refuse_other_queues(size, keys)
         if keys is not None and fill is not None and len(keys) == fill.sum():
-            parts = keys.split(fill.tolist())
-            with torch.no_grad():
-                self.keys.zero_()
-                for ring, rows in zip(self._rings(), parts, strict=True):
-                    ring[: len(rows)].copy_(rows)
-            state_dict[f"{prefix}keys"] = self.keys
+            # Straight into the queues: a GPU may have no room for a copy.
+            self.keys.zero_()
+            for ring, rows in zip(self._rings(), keys.split(fill.tolist()), strict=True):
+                ring[: len(rows)].copy_(rows)
+            state_dict = {**state_dict, f"{prefix}keys": self.keys}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _refuse_other_queues(self, size: Tensor | None, keys: Tensor | None) -> None:
