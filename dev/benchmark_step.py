@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--size", type=int, help="image side in pixels (default: the preset's)")
     add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
     add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
-    add("--queue-budget", type=int, help="bytes of all queues (default: the preset's size a class)")
+    add("--queue-size", type=int, help="embeddings per class (default: the preset's)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     add("--amp", action="store_true", help="forward passes in automatic mixed precision")
     add("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
@@ -94,13 +94,12 @@ def build_parser() -> argparse.ArgumentParser:
 def workload_of(args: argparse.Namespace) -> Workload:
     """What the command line asks for, completed by its preset."""
     preset = PRESETS[args.preset]
-    queues = dict(queue_size=preset.queue_size)
     return Workload(
         config=args.config or preset.config,
         num_classes=args.classes or preset.num_classes,
         size=args.size or preset.size,
         images=args.images or preset.images,
-        queues=dict(queue_budget=args.queue_budget) if args.queue_budget else queues,
+        queues=dict(queue_size=args.queue_size or preset.queue_size),
         device=torch.device(args.device),
         amp=args.amp,
         warm_up=args.warm_up,

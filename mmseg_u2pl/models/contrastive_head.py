@@ -65,8 +65,8 @@ class UnreliableContrastiveHead(nn.Module):
         low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
             and with fewer than four classes the last rank, ``C - 1``.
         high_rank: ``r_h``, rank after the last one that is used. By default 20.
-        queue_size: Embeddings a class, or one number a class. By default 30,000.
-        queue_budget: Bytes of all queues together, in place of ``queue_size``.
+        queue_size: Embeddings per class, one number or a list; see :class:`CategoryMemoryBank` for
+            the default.
         queue_dtype: ``'float16'`` or ``'float32'``.
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
 
@@ -91,7 +91,6 @@ class UnreliableContrastiveHead(nn.Module):
         queue_size: int | Sequence[int] | None = None,
         queue_dtype: str = "float16",
         loss: str = "info_nce",
-        queue_budget: int | None = None,
     ) -> None:
         super().__init__()
         require_count("num_anchors", num_anchors)
@@ -106,9 +105,7 @@ class UnreliableContrastiveHead(nn.Module):
         self.min_prob = min_prob
         self.low_rank, self.high_rank = _choose_ranks(num_classes, low_rank, high_rank)
         self.loss = CONTRASTIVE_LOSSES[loss]
-        self.bank = CategoryMemoryBank(
-            num_classes, embed_dims, queue_size, queue_dtype, queue_budget
-        )
+        self.bank = CategoryMemoryBank(num_classes, embed_dims, queue_size, queue_dtype)
         self.anchor_counts = torch.zeros(num_classes, dtype=torch.int64)
 
     def forward(
@@ -234,7 +231,7 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> Tensor:
         """This process's share of the mean over all anchors that were drawn; 0 without any."""
         anchors = embedding.at(*draw.pixels)
-        slots = self.bank.draw(draw.classes, self.num_anchors * self.num_negatives, generator)
+        slots = self.bank.sample(draw.classes, self.num_anchors * self.num_negatives, generator)
         slots = slots.view(-1, self.num_negatives)[draw.own]
         positives = positives[draw.classes[draw.own // self.num_anchors]]
 

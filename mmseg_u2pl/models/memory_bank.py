@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmseg_u2pl.ops import EmbeddingMap, class_counts, normalized_rows
@@ -12,30 +13,35 @@ from mmseg_u2pl.utils.distributed import gather_rows
 from mmseg_u2pl.utils.options import require_choice, require_count
 
 PAPER_SIZE = 30000
-"""Embeddings a class, unless something else is asked for."""
+"""Embeddings per class in the paper."""
+
+PAPER_CLASSES = 21
+"""The most classes in the paper (VOC); the default size for up to so many is the paper's."""
+
+DEFAULT_BYTES = 2**28
+"""Size of all queues together, by default, with more classes than that."""
 
 
 class CategoryMemoryBank(nn.Module):
     """One queue of embeddings a class (U2PL, Eq. 16, Alg. 1).
 
     All queues lie one behind the other in one buffer, so that they may differ in size and are still
-    written and read with one index operation. Queues are buffers: checkpoints, resuming and moves
-    between devices need nothing else. A checkpoint has of each queue what is filled. In distributed
-    training every process holds the same queues.
+    written and read with one index operation. Queues are buffers, so checkpoints, resuming and
+    moves between devices work without further code. A checkpoint stores only the filled part of
+    each queue. In distributed training every process holds the same queues.
 
     Args:
         num_classes: ``C``.
         embed_dims: ``D``.
-        queue_size: Embeddings a class, or one number a class (the paper: 30,000, and 50,000 for
-            the background of VOC). By default 30,000.
-        budget: Bytes of all queues together, in place of ``queue_size``: each class gets the same
-            number of embeddings, as many as there is room for.
+        queue_size: Embeddings per class: one number, or a list with one per class (the paper:
+            30,000, and 50,000 for the background of VOC). The default is 30,000 for up to 21
+            classes; with more, all queues together take 256 MiB, and no queue more than 30,000
+            embeddings.
         dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so
             half precision changes a cosine by less than 0.001.
 
     Raises:
-        ValueError: If sizes are not positive or their number is not ``num_classes``, or if both
-            ``queue_size`` and ``budget`` are given.
+        ValueError: If a size is not positive or the number of sizes is not ``num_classes``.
     """
 
     keys: Tensor
@@ -50,19 +56,12 @@ class CategoryMemoryBank(nn.Module):
         embed_dims: int,
         queue_size: int | Sequence[int] | None = None,
         dtype: str = "float16",
-        budget: int | None = None,
     ) -> None:
         super().__init__()
         require_choice("queue_dtype", dtype, ("float16", "float32"))
-        if budget is None:
-            sizes = _sizes(num_classes, PAPER_SIZE if queue_size is None else queue_size)
-        elif queue_size is None:
-            sizes = _sizes_within(budget, num_classes, embed_dims * getattr(torch, dtype).itemsize)
-        else:
-            raise ValueError(
-                f"queue_size={queue_size} and queue_budget={budget} cannot both be given; "
-                "leave one of them out, or set it to None"
-            )
+        if queue_size is None:
+            queue_size = _default_size(num_classes, embed_dims * getattr(torch, dtype).itemsize)
+        sizes = _sizes(num_classes, queue_size)
         self.sizes = sizes  # reading the buffer would make the host wait for the device
         size = torch.tensor(sizes)
         self.register_buffer(
@@ -74,43 +73,48 @@ class CategoryMemoryBank(nn.Module):
         self.register_buffer("cursor", torch.zeros_like(size))
 
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        """Save of each queue the rows that are filled, which are its first ones."""
+        """Save the filled rows of each queue, which are its first ones."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not torch.equal(self.fill, self.size):
-            filled = [ring[:n] for ring, n in zip(self._rings(), self.fill.tolist(), strict=True)]
+            fill = self.fill.tolist()
+            # On the CPU, for a GPU may have no room for a copy.
+            filled = [ring[:n].cpu() for ring, n in zip(self._rings(), fill, strict=True)]
             destination[f"{prefix}keys"] = torch.cat(filled)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse queues of other sizes: embeddings would silently change their class."""
-        saved, keys, fill = (state_dict.get(prefix + name) for name in ("size", "keys", "fill"))
-        if saved is not None and len(saved) != self.num_classes:
-            raise ValueError(
-                f"the checkpoint is of a model with {len(saved)} classes, and this one has "
-                f"{self.num_classes}; to start from the weights that fit, export them with "
-                "tools/model_converters/export_segmentor.py"
-            )
-        if keys is not None and keys.shape[1] != self.keys.shape[1]:
-            raise ValueError(
-                f"the checkpoint's embeddings have {keys.shape[1]} dimensions, and those of this "
-                f"model {self.keys.shape[1]}; to go on with that training set "
-                "projector.embed_dims as it was, to start another one from its weights export "
-                "them with tools/model_converters/export_segmentor.py"
-            )
-        if saved is not None and not torch.equal(saved.cpu(), self.size.cpu()):
-            raise ValueError(
-                f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
-                f"this model {self.sizes}; to go on with that training set queue_size as it was, "
-                "to start another one from its weights export them with tools/model_converters/export_segmentor.py"
-            )
+        """Load the filled rows of each queue, or whole queues as early versions saved them."""
+        size, keys, fill = (state_dict.get(prefix + name) for name in ("size", "keys", "fill"))
+        self._refuse_other_queues(size, keys)
         if keys is not None and fill is not None and len(keys) == fill.sum():
-            whole = torch.zeros_like(self.keys)
-            rings = whole.split(self.sizes)
-            for ring, rows in zip(rings, keys.split(fill.tolist()), strict=True):
-                ring[: len(rows)] = rows
-            state_dict[f"{prefix}keys"] = whole
+            # Straight into the queues: a GPU may have no room for a copy.
+            self.keys.zero_()
+            for ring, rows in zip(self._rings(), keys.split(fill.tolist()), strict=True):
+                ring[: len(rows)].copy_(rows)
+            state_dict = {**state_dict, f"{prefix}keys": self.keys}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _refuse_other_queues(self, size: Tensor | None, keys: Tensor | None) -> None:
+        """Raise if saved queues do not fit: embeddings would silently change their class."""
+        saved: dict[str, Any] = {}
+        if size is not None:
+            saved |= {"num_classes": len(size), "queue_size": _shortest(size.tolist())}
+        if keys is not None:
+            saved["projector.embed_dims"] = keys.shape[1]
+        own = {
+            "num_classes": self.num_classes,
+            "queue_size": _shortest(self.sizes),
+            "projector.embed_dims": self.keys.shape[1],
+        }
+        for option, value in saved.items():
+            if value != own[option]:
+                raise ValueError(
+                    f"the checkpoint was saved with {option}={value}, but this model has "
+                    f"{option}={own[option]}. To continue that training, set {option} as it was; "
+                    "to start a new training from its weights, export them with "
+                    "tools/model_converters/export_segmentor.py"
+                )
 
     def _rings(self) -> Sequence[Tensor]:
         """The rows of :attr:`keys` that each queue has, as views."""
@@ -125,9 +129,9 @@ class CategoryMemoryBank(nn.Module):
     def enqueue(self, embedding: EmbeddingMap, pixel: Tensor, label: Tensor) -> None:
         """Push embeddings into the queues of their classes, in the order they are given.
 
-        Of more embeddings than a queue holds, the last ones stay. Processes of a distributed
-        training push the embeddings of all ranks, in the order of the ranks. Embeddings that are
-        NaN or infinite, as after an overflow in half precision, are left out.
+        Of more embeddings than a queue holds, the last ones stay. In distributed
+        training each process pushes the embeddings of all ranks, in the order of the ranks.
+        Embeddings that are NaN or infinite, as after an overflow in half precision, are left out.
 
         Args:
             embedding: Embeddings of N maps of h x w pixels, any floating dtype.
@@ -136,12 +140,12 @@ class CategoryMemoryBank(nn.Module):
             label: (K,), int64, in [0, C), the queue that each goes into.
         """
         keys = normalized_rows(embedding, self.keys.dtype)
-        # What is no number goes to a class after the last, which has no queue.
+        # NaN and infinity go to a class after the last, which has no queue.
         label = label.masked_fill(~keys.sum(1).isfinite()[pixel], self.num_classes)
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = class_counts(label, self.num_classes + 1)[:-1]
-        # Both at once, for each time the host waits for the device.
+        # Both at once, because the host waits for the device each time.
         lengths, cursors = torch.stack([counts, self.cursor]).tolist()
         by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
         for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
@@ -150,12 +154,12 @@ class CategoryMemoryBank(nn.Module):
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))
 
     @torch.no_grad()
-    def draw(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
-        """Draw rows of :attr:`keys` from queues, uniformly, with replacement.
+    def sample(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Sample rows of :attr:`keys` from queues, uniformly, with replacement.
 
         Args:
             classes: (K,), int64, classes whose queues are not empty.
-            num_samples: Draws a class.
+            num_samples: Samples per class.
             generator: On the device of the queues.
 
         Returns:
@@ -170,28 +174,37 @@ class CategoryMemoryBank(nn.Module):
         return self.start[classes, None] + offset
 
 
+def _default_size(num_classes: int, bytes_per_key: int) -> int:
+    """Embeddings per class: the paper's number, or with many classes what fits into 256 MiB."""
+    size = max(DEFAULT_BYTES // (num_classes * bytes_per_key), 1)
+    if num_classes <= PAPER_CLASSES or size >= PAPER_SIZE:
+        return PAPER_SIZE
+    now, paper = (n * num_classes * bytes_per_key / 2**20 for n in (size, PAPER_SIZE))
+    print_log(
+        f"The queue of each of the {num_classes} classes holds {size} embeddings ({now:.0f} MiB in "
+        f"all). The paper's {PAPER_SIZE} would take {paper:.0f} MiB; to choose another number, set "
+        "model.contrastive_head.queue_size",
+        logger="current",
+    )
+    return size
+
+
 def _sizes(num_classes: int, queue_size: int | Sequence[int]) -> list[int]:
     """Embeddings of each class."""
     sizes = list(queue_size) if isinstance(queue_size, Sequence) else [queue_size] * num_classes
     if len(sizes) != num_classes:
         raise ValueError(
-            f"queue_size must be a number or {num_classes} of them, one a class, got {queue_size}"
+            f"queue_size must be a number or a list of {num_classes}, one per class, "
+            f"got {queue_size}"
         )
     for length in sizes:
         require_count("queue_size", length)
     return sizes
 
 
-def _sizes_within(budget: int, num_classes: int, bytes_of_key: int) -> list[int]:
-    """As many embeddings of each class as fit into so many bytes."""
-    require_count("queue_budget", budget)
-    size = budget // (num_classes * bytes_of_key)
-    if size == 0:
-        raise ValueError(
-            f"queue_budget={budget} has no room for an embedding of each of {num_classes} classes; "
-            f"give at least {num_classes * bytes_of_key} bytes"
-        )
-    return [size] * num_classes
+def _shortest(sizes: list[int]) -> int | list[int]:
+    """The option that gives such queues: one number if all are equal."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:

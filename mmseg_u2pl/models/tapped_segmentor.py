@@ -1,7 +1,6 @@
 """A plain MMSegmentation segmentor, and an embedding of its pixels, in one forward pass."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,16 +9,15 @@ from mmengine.model import BaseModule
 from mmseg.models import BaseSegmentor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
 from mmseg_u2pl.models.decode_heads import (
     check_segmentor,
     classifier_name,
-    forward_of,
     main_output,
     refines_points,
 )
 from mmseg_u2pl.models.projector import Projector
+from mmseg_u2pl.models.recorded_pass import losses_of_pass, record_pass
 from mmseg_u2pl.ops import EmbeddingMap
 from mmseg_u2pl.utils.options import require_options
 
@@ -123,41 +121,22 @@ class TappedSegmentor(BaseModule):
         Returns:
             Logits and embedding, and what :meth:`supervised_loss` needs.
         """
-        features: list[Any] = []
-        head_outputs: list[Any] = []
-        classified: list[Tensor] = []
-        tapped: list[Tensor] = []
-        last_head = self.dense_heads[-1]
-        with ExitStack() as stack:
-            extract = self._extract(perturb)
-            stack.enter_context(_recorded(self.segmentor, "extract_feat", features, extract))
-            for head in self.decode_heads:
-                stack.enter_context(
-                    _replaced(head, "forward", lambda _, coarse: coarse)
-                    if refines_points(head)
-                    else _recorded(head, "forward", head_outputs, forward_of(head, images))
-                )
-            classifier = getattr(last_head, "conv_seg", None)
-            if classifier is not None:
-                stack.enter_context(_recorded(classifier, "forward", classified))
-            if self.projector is not None:
-                stack.enter_context(
-                    self._tap().register_forward_pre_hook(lambda _, args: tapped.append(args[0]))
-                )
-            self.segmentor._forward(images)
-        logits = main_output(last_head, head_outputs[-1], classified)
+        tap = None if self.projector is None else self._tap()
+        record = record_pass(self.segmentor, self.decode_heads, tap, images, perturb)
+        features, head_outputs, classified, tapped = record
+        logits = main_output(self.dense_heads[-1], head_outputs[-1], classified)
         embedding = None
         if self.projector is not None:
             embedding = self.projector(self._tapped_map(tapped, logits.shape[-2:]))
-        return SegmentorOutput(logits, embedding, features[-1], head_outputs)
+        return SegmentorOutput(logits, embedding, features, head_outputs)
 
     def supervised_loss(
         self, images: Tensor, output: SegmentorOutput, data_samples: list
     ) -> dict[str, Tensor]:
         """The segmentor's own losses on the first images of a pass, without running them again.
 
-        Features and outputs of the decode heads are those of ``output``: the segmentor's ``loss``
-        runs as written, auxiliary heads and extra terms included, but finds them computed.
+        The segmentor's ``loss`` runs as written, with auxiliary heads and extra terms, on the
+        features and decode head outputs of ``output`` (see :mod:`.recorded_pass`).
 
         Args:
             images: (N, 3, H, W), the images of the pass.
@@ -167,27 +146,9 @@ class TappedSegmentor(BaseModule):
         Returns:
             Losses under the segmentor's own names.
         """
-        num_labeled = len(data_samples)
-
-        def labeled_part(value: Any) -> Any:
-            return tree_map_only(Tensor, lambda tensor: tensor[:num_labeled], value)
-
-        with ExitStack() as stack:
-            stack.enter_context(
-                _replaced(self.segmentor, "extract_feat", lambda *_: labeled_part(output.features))
-            )
-            for head, head_output in zip(self.dense_heads, output.head_outputs, strict=True):
-                stack.enter_context(
-                    _replaced(head, "forward", lambda *_, out=head_output: labeled_part(out))
-                )
-            return self.segmentor.loss(images[:num_labeled], data_samples)
-
-    def _extract(self, perturb: Callable[[Tensor], Tensor] | None) -> Callable:
-        """The segmentor's ``extract_feat``, with something done to each feature map."""
-        extract_feat = self.segmentor.extract_feat
-        if perturb is None:
-            return extract_feat
-        return lambda images: tree_map_only(Tensor, perturb, extract_feat(images))
+        features, head_outputs = output.features, output.head_outputs
+        given = self.segmentor, self.dense_heads, features, head_outputs, images, data_samples
+        return losses_of_pass(*given)
 
     def _default_source(self) -> str:
         head = self.dense_heads[-1]
@@ -241,32 +202,3 @@ class TappedSegmentor(BaseModule):
             f"cannot read how many channels enter embedding_source {self.embedding_source!r} "
             f"({type(module).__name__}); give it as projector=dict(in_channels=...)"
         )
-
-
-@contextmanager
-def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]:
-    """Let a method of one object be another function; the class is not touched.
-
-    MMSegmentation calls ``head.forward`` rather than ``head``, so module hooks would not see it.
-    Others do so too, as MMEngine's activation checkpointing: what they did is there again after.
-    """
-    own = {name: vars(owner)[name]} if name in vars(owner) else {}
-    setattr(owner, name, function)
-    try:
-        yield
-    finally:
-        delattr(owner, name)
-        vars(owner).update(own)
-
-
-def _recorded(
-    owner: nn.Module, name: str, results: list[Any], function: Callable | None = None
-) -> Any:
-    """Keep what a method, or the function that replaces it, returns."""
-    method = function or getattr(owner, name)
-
-    def recording(*args: Any, **kwargs: Any) -> Any:
-        results.append(method(*args, **kwargs))
-        return results[-1]
-
-    return _replaced(owner, name, recording)

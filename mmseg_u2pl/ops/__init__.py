@@ -2,24 +2,21 @@
 
 from mmseg_u2pl.ops.alignment import ClassTotals, class_totals
 from mmseg_u2pl.ops.chunks import pieces_of, sum_with_gradient
-from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, info_nce
 from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
 from mmseg_u2pl.ops.mixing import (
     MIXINGS,
     MIXINGS_OF_TWO,
     MixPlan,
-    classmix_plan,
     cutmix_plan,
-    cutout_plan,
     draw_plan,
-    identity_plan,
     mix,
 )
 from mmseg_u2pl.ops.perturbation import drop_channels
-from mmseg_u2pl.ops.photometric import blur, change_colors, distort
+from mmseg_u2pl.ops.photometric import distort
 from mmseg_u2pl.ops.prediction import PixelPrediction, class_probabilities, predict_pixels
-from mmseg_u2pl.ops.reliability import Partition, confidence, partition, quantile
+from mmseg_u2pl.ops.reliability import Partition, kth_smallest, partition, quantile
 from mmseg_u2pl.ops.resample import resize_logits, resize_nearest
 from mmseg_u2pl.ops.schedule import unreliable_share
 from mmseg_u2pl.ops.selection import (
@@ -27,7 +24,6 @@ from mmseg_u2pl.ops.selection import (
     anchor_mask,
     class_counts,
     class_sums,
-    classes_by_rank,
     labeled_negatives,
     sample_per_class,
     unlabeled_negatives,
@@ -45,23 +41,16 @@ __all__ = [
     "Partition",
     "PixelPrediction",
     "anchor_mask",
-    "binary_nce",
-    "blur",
-    "change_colors",
     "class_counts",
     "class_probabilities",
     "class_sums",
     "class_totals",
-    "classes_by_rank",
-    "classmix_plan",
-    "confidence",
     "cutmix_plan",
-    "cutout_plan",
     "distort",
     "draw_plan",
     "drop_channels",
-    "identity_plan",
     "info_nce",
+    "kth_smallest",
     "labeled_negatives",
     "logits_of_masks",
     "logits_of_scores",

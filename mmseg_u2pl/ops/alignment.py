@@ -2,18 +2,18 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from mmseg_u2pl.ops.precision import widest_float
 from mmseg_u2pl.ops.selection import class_counts
 
 
 class ClassTotals(NamedTuple):
-    """What a batch has of each class.
+    """Sums over the pixels of a batch, in float64 where the device has it.
 
     Attributes:
-        prob: (C,), float64, sum of the probabilities of its pixels.
-        label: (C,), float64, number of pixels whose label it is.
+        prob: (C,), sum of the probabilities of each class.
+        label: (C,), number of pixels with each label.
     """
 
     prob: Tensor
@@ -23,7 +23,7 @@ class ClassTotals(NamedTuple):
 def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     """Sum up probabilities and labels; a label is ``argmax_c log p_ij(c) + b_c``.
 
-    Pixels whose probabilities are no numbers, as after an overflow in half precision, do not count.
+    Pixels with a NaN or infinite probability, as after an overflow in half precision, do not count.
 
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
@@ -37,5 +37,6 @@ def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     label = (prob * bias.exp()[:, None, None]).argmax(dim=1)
     # A class more, for the pixels that do not count: to leave them out would wait for the device.
     counts = class_counts(label.masked_fill(~valid, len(bias)).flatten(), len(bias) + 1)
-    total = prob.masked_fill(~valid[:, None], 0.0).sum(dim=(0, 2, 3), dtype=torch.float64)
-    return ClassTotals(total, counts[:-1].double())
+    dtype = widest_float(prob.device)
+    total = prob.masked_fill(~valid[:, None], 0.0).sum(dim=(0, 2, 3), dtype=dtype)
+    return ClassTotals(total, counts[:-1].to(dtype))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.func import grad_and_value
 
 from mmseg_u2pl.ops.precision import at_least_float32
 
@@ -56,58 +57,27 @@ def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Pie
 def sum_with_gradient(
     function: Callable[[Tensor, Any], Tensor], values: Tensor, pieces: Iterator[tuple[Piece, Any]]
 ) -> Tensor:
-    """Sum of a function over pieces of a tensor, with its gradient computed on the way.
+    """Sum of a function over pieces of a tensor, with the gradient computed on the way.
 
-    The same as calling the function on each piece and adding up, but nothing is kept for the
-    backward pass besides the gradient.
+    The result equals that of calling the function on each piece and adding up, but of each piece
+    only its gradient is kept for the backward pass. Runs in full precision, under autocast too.
 
     Args:
-        function: From a piece of ``values``, float32 or float64, and what comes with it to (),
-            the same dtype.
-        values: The argument that gets a gradient.
-        pieces: Index of each piece, and what the function is given with it. Each element of
-            ``values`` belongs to one piece.
+        function: From a piece of ``values``, float32 or float64, and its companion to (), the same
+            dtype.
+        values: The argument that gets a gradient, any floating dtype.
+        pieces: Index of each piece and its companion. No element of ``values`` is in two pieces.
 
     Returns:
-        (), 0 if there is no piece; can be differentiated once.
-
-    Raises:
-        RuntimeError: At the second of two backward passes through the sum.
+        (), float32 or float64; 0 if there is no piece. It has a first derivative only.
     """
-    needs_gradient = values.requires_grad and torch.is_grad_enabled()
-    # Half precision would lose small gradients before a loss scale can save them.
-    dtype = at_least_float32(values.new_empty(0)).dtype
-    gradient = torch.empty_like(values, dtype=dtype) if needs_gradient else None
-    total = torch.zeros((), dtype=dtype, device=values.device)
-    for piece, given in pieces:
-        part = at_least_float32(values.detach()[piece]).contiguous()
-        if gradient is None:
-            total += function(part, given)
-            continue
-        with torch.enable_grad():
-            result = function(part.requires_grad_(), given)
-        gradient[piece] = torch.autograd.grad(result, part)[0]
-        total += result.detach()
-    return total if gradient is None else _WithGradient.apply(values, total, gradient)
-
-
-class _WithGradient(torch.autograd.Function):
-    """A number and its derivative by a tensor, both known already."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
-        ctx.gradient = gradient
-        ctx.dtype = values.dtype
-        return total.clone()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
-        if ctx.gradient is None:
-            raise RuntimeError(
-                "backward was called a second time on the unsupervised or contrastive loss, which "
-                "keep their gradient for one call; compute the losses anew"
-            )
-        # In place and given away: fresh memory of this size costs far more than the product.
-        gradient, ctx.gradient = ctx.gradient, None
-        return gradient.mul_(scale).to(ctx.dtype), None, None
+    exact = at_least_float32(values)
+    gradient = torch.zeros_like(exact)
+    total = exact.new_zeros(())
+    with torch.autocast(values.device.type, enabled=False):
+        for piece, given in pieces:
+            # Without detach() the pieces would join the graph of `values`.
+            gradient[piece], part = grad_and_value(function)(exact.detach()[piece], given)
+            total += part
+        linear = (exact * gradient).sum()
+    return linear - linear.detach() + total

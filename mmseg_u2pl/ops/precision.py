@@ -1,4 +1,4 @@
-"""The dtype that losses and entropies are computed in."""
+"""Dtypes that losses, entropies and sums over pixels are computed in."""
 
 import torch
 from torch import Tensor
@@ -14,3 +14,15 @@ def at_least_float32(values: Tensor) -> Tensor:
         The same values.
     """
     return values if values.dtype == torch.float64 else values.float()
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """The dtype for sums over many pixels and for interpolation between floats.
+
+    Args:
+        device: Where to compute.
+
+    Returns:
+        float64, or float32 on Apple's GPUs (``'mps'``), which have no float64.
+    """
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,10 +1,11 @@
 """Dynamic partition of pixels into reliable and unreliable ones by the entropy of the teacher."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from mmseg_u2pl.ops.precision import widest_float
 
 
 class Partition(NamedTuple):
@@ -32,6 +33,22 @@ class Partition(NamedTuple):
         return self.reliable | self.unreliable
 
 
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The k-th smallest element.
+
+    Args:
+        values: (P,), no NaN.
+        k: In [1, P].
+
+    Returns:
+        (), same dtype.
+    """
+    if values.device.type == "cpu":
+        return values.kthvalue(k).values
+    # On CUDA, kthvalue is slower than sort and raises with deterministic algorithms.
+    return values.sort().values[k - 1]
+
+
 def quantile(values: Tensor, q: float) -> Tensor:
     """Quantile with linear interpolation, as ``numpy.percentile`` computes it in float64.
 
@@ -47,31 +64,9 @@ def quantile(values: Tensor, q: float) -> Tensor:
     flat = values.flatten()
     position = q * (flat.numel() - 1)
     below = int(position)
-    fraction = position - below
-    low = flat.kthvalue(below + 1).values.double()
-    if fraction == 0.0:
-        return low.float()
-    # The next larger value of the sorted sequence: the same value again if it occurs often enough.
-    at_most_low = (flat <= low).sum()
-    larger = torch.where(flat > low, flat, torch.inf).min().double()
-    high = torch.where(at_most_low > below + 1, low, larger)
-    # numpy's form of the interpolation: it starts from the nearer end.
-    step = high - low
-    value = low + step * fraction if fraction < 0.5 else high - step * (1.0 - fraction)
-    return value.float()
-
-
-def confidence(entropy: Tensor, num_classes: int) -> Tensor:
-    """How sure a prediction is: ``1 - H / log C``.
-
-    Args:
-        entropy: Any shape, float32, in nats.
-        num_classes: C, at least 2.
-
-    Returns:
-        Same shape, in [0, 1]: 1 where one class has all probability, 0 where all have the same.
-    """
-    return (1.0 - entropy / math.log(num_classes)).clamp(0.0, 1.0)
+    neighbors = (kth_smallest(flat, min(k, flat.numel())) for k in (below + 1, below + 2))
+    low, high = (value.to(widest_float(flat.device)) for value in neighbors)
+    return torch.lerp(low, high, position - below).float()
 
 
 def partition(

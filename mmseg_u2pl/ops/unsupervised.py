@@ -6,47 +6,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_u2pl.ops.chunks import pixel_pieces, sum_with_gradient
+from mmseg_u2pl.ops.precision import at_least_float32, widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
 
 
 def unsupervised_loss(
     logits: Tensor,
     label: Tensor,
-    weight: Tensor,
+    kept: Tensor,
     valid: Tensor,
     add_up: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Tensor:
     """Mean cross-entropy of the kept pixels, times the inverse of their share.
 
     Implements ``lambda_u * L_u`` with ``lambda_u = |valid pixels| / |kept pixels|`` (U2PL, Eq. 3,
-    8; the factor ``eta`` is the caller's). The paper keeps reliable pixels with the weight 1; with
-    other weights the mean is a weighted one, and pixels of any weight are kept.
+    8; the factor ``eta`` is the caller's). The paper keeps the reliable pixels.
 
     Args:
-        logits: (N, C, H, W) of the student.
+        logits: (N, C, H, W) of the student, any floating dtype.
         label: (N, H, W), int64, pseudo-labels in [0, C).
-        weight: (N, H, W), bool or floating, at least 0; pixels of weight 0 are left out.
+        kept: (N, H, W), bool, pixels that count.
         valid: (N, H, W), bool, pixels that are not padding.
-        add_up: Gives the sum of a tensor over all processes that have a batch together; by default
-            there is one.
+        add_up: Returns the sum of a tensor over all processes that share a batch; by default there
+            is one process.
 
     Returns:
-        (), float32; 0 if no pixel has a weight. The sum over the processes is the loss of their
-        batch.
+        (), float32; 0 if no pixel is kept. The sum over the processes is the loss of their batch.
     """
-    pixels = with_both_classes(logits).flatten(2)
-    kept = weight > 0
-    # What is left out may have an infinite loss, which times 0 would not be 0.
-    target = label.masked_fill(~kept, -100).flatten()
-    weight = weight.flatten().float()
-
-    def cross_entropy(piece: Tensor, place: slice) -> Tensor:
-        # With the classes before the pixels: as rows they would be copied.
-        loss = F.cross_entropy(piece[None], target[None, place], reduction="none")
-        return (loss[0] * weight[place]).sum()
-
-    total = sum_with_gradient(cross_entropy, pixels, pixel_pieces(pixels))
-    sums = [sum_of.sum(dtype=torch.float64) for sum_of in (weight, kept, valid)]
-    total_weight, num_kept, num_valid = add_up(torch.stack(sums)).to(total)
-    return total / total_weight.clamp(min=1e-6) * (num_valid / num_kept.clamp(min=1))
+    target = label.masked_fill(~kept, -100)
+    # Not reduction="sum", which is not deterministic on CUDA.
+    losses = F.cross_entropy(
+        at_least_float32(with_both_classes(logits)), target, ignore_index=-100, reduction="none"
+    )
+    dtype = widest_float(logits.device)
+    counts = torch.stack([mask.sum(dtype=dtype) for mask in (kept, valid)])
+    num_kept, num_valid = add_up(counts).to(losses)
+    num_kept = num_kept.clamp(min=1)
+    return losses.sum() / num_kept * (num_valid / num_kept)

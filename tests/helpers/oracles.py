@@ -106,20 +106,13 @@ def entropy_threshold(entropy: np.ndarray, valid: np.ndarray, alpha: float) -> n
 
 
 def unsupervised_loss(
-    logits: np.ndarray, label: np.ndarray, weight: np.ndarray, valid: np.ndarray
+    logits: np.ndarray, label: np.ndarray, kept: np.ndarray, valid: np.ndarray
 ) -> float:
-    """``(number of pixels / number kept) * mean over kept of -log p(label)`` (Eq. 3, 8).
-
-    With weights the mean is a weighted one.
-    """
+    """``(number of pixels / number kept) * mean over kept of -log p(label)`` (Eq. 3, 8)."""
     prob = probabilities(logits)
-    losses = [
-        -float(weight[place]) * log(vector_at(prob, place)[label[place]])
-        for place in places_of(label)
-        if weight[place] > 0
-    ]
-    mean = sum(losses) / float(weight.sum()) if losses else 0.0
-    return int(valid.sum()) / max(len(losses), 1) * mean
+    places = [place for place in places_of(label) if kept[place]]
+    losses = [-log(vector_at(prob, place)[label[place]]) for place in places]
+    return int(valid.sum()) / len(losses) * sum(losses) / len(losses) if losses else 0.0
 
 
 def cosine(first: Sequence[float], second: Sequence[float]) -> float:

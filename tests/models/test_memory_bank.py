@@ -9,38 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import oracles
 from mmseg_u2pl.models import CategoryMemoryBank
-from mmseg_u2pl.ops import EmbeddingMap
+from queues import UNIT, as_map, axes_in, push, queue_of
 from strategies import HALF_AND_FULL, rngs
 
-UNIT = torch.eye(8)
-"""Embeddings that can be told apart: row i points along axis i."""
 
-
-def queue_of(bank, c):
-    """Embeddings in the queue of a class, the oldest first."""
-    size, fill, cursor = (int(values[c]) for values in (bank.size, bank.fill, bank.cursor))
-    start = int(bank.start[c])
-    ring = bank.keys[start : start + size].double()
-    return ring.roll(-cursor, dims=0) if fill == size else ring[:fill]
-
-
-def axes_in(bank, c):
-    """Which rows of UNIT are in the queue of a class, the oldest first."""
-    return queue_of(bank, c).argmax(dim=1).tolist()
-
-
-def as_map(rows):
-    """(P, D) embeddings as a map (1, D, P, 1)."""
-    return EmbeddingMap(rows.T[None, :, :, None])
-
-
-def push(bank, pixel, label):
-    bank.enqueue(as_map(UNIT), torch.tensor(pixel).long(), torch.tensor(label).long())
-
-
-def draw(bank, classes, num_samples, seed=0):
+def sample(bank, classes, num_samples, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return bank.keys[bank.draw(torch.tensor(classes), num_samples, generator)]
+    return bank.keys[bank.sample(torch.tensor(classes), num_samples, generator)]
 
 
 @st.composite
@@ -93,7 +68,7 @@ class BankMachine(RuleBasedStateMachine):
         classes = [c for c, queue in enumerate(self.queues.of_class) if queue]
         if not classes:
             return
-        for c, drawn in zip(classes, draw(self.bank, classes, 4, seed), strict=True):
+        for c, drawn in zip(classes, sample(self.bank, classes, 4, seed), strict=True):
             stored = np.array(self.queues.of_class[c])
             for key in drawn.double().numpy():
                 assert np.abs(stored - key).max(1).min() < 1e-3
@@ -218,7 +193,7 @@ def test_queues_do_not_hold_the_graph():
     bank.enqueue(as_map(UNIT.clone().requires_grad_()), torch.tensor([0]), torch.tensor([0]))
 
     assert not bank.keys.requires_grad
-    assert not draw(bank, [0], 3).requires_grad
+    assert not sample(bank, [0], 3).requires_grad
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -226,7 +201,7 @@ def test_samples_come_from_the_filled_part_of_the_named_queues(dtype):
     bank = CategoryMemoryBank(4, 8, [5, 5, 1, 9], dtype)
     push(bank, [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 2, 3, 3, 3])
 
-    samples = draw(bank, [3, 0, 2], 200)
+    samples = sample(bank, [3, 0, 2], 200)
 
     assert samples.shape == (3, 200, 8)
     assert samples.dtype == getattr(torch, dtype)
@@ -240,7 +215,7 @@ def test_samples_are_uniform(pushed):
     bank = CategoryMemoryBank(2, 8, [3, 7])
     push(bank, [i % 8 for i in range(pushed)], [1] * pushed)
 
-    counts = torch.bincount(draw(bank, [1], 7000)[0].argmax(dim=1), minlength=8)
+    counts = torch.bincount(sample(bank, [1], 7000)[0].argmax(dim=1), minlength=8)
 
     members = axes_in(bank, 1)
     assert counts.sum() == counts[members].sum() == 7000
@@ -253,7 +228,7 @@ def test_all_of_a_queue_of_the_papers_size_is_within_reach():
     bank.keys.copy_(torch.arange(30_000)[:, None])
     bank.fill.fill_(30_000)
 
-    assert len(draw(bank, [0], 600_000).unique()) == 30_000
+    assert len(sample(bank, [0], 600_000).unique()) == 30_000
 
 
 def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch):
@@ -261,127 +236,10 @@ def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch
     push(bank, [1, 2, 3], [0, 0, 1])
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.ones(size))
 
-    assert draw(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
+    assert sample(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
 
 
 def test_no_class_gives_no_sample():
     bank = CategoryMemoryBank(2, 8, 4)
 
-    assert bank.draw(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5)
-
-
-def test_goes_on_after_a_state_dict_as_if_nothing_had_happened():
-    bank, resumed = CategoryMemoryBank(2, 8, [3, 2]), CategoryMemoryBank(2, 8, [3, 2])
-    push(bank, [0, 1, 2, 3, 4], [0, 0, 0, 0, 1])
-
-    resumed.load_state_dict(bank.state_dict())
-    for each in (bank, resumed):
-        push(each, [5, 6, 7], [0, 1, 1])
-
-    for c, axes in enumerate([[2, 3, 5], [6, 7]]):
-        assert axes_in(bank, c) == axes_in(resumed, c) == axes
-    assert torch.equal(draw(bank, [0, 1], 50), draw(resumed, [0, 1], 50))
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_a_checkpoint_holds_what_is_filled(dtype):
-    bank, loaded = (CategoryMemoryBank(3, 8, [3, 4, 5], dtype) for _ in range(2))
-    assert bank.state_dict()["keys"].shape == (0, 8)
-    push(bank, [0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 2, 2])
-    state = bank.state_dict()
-    assert state["keys"].shape == (3 + 0 + 2, 8)
-    assert state["keys"].dtype == getattr(torch, dtype)
-    push(loaded, [7] * 12, [0] * 3 + [1] * 4 + [2] * 5)  # all of it is to go
-    loaded.load_state_dict(state)
-    for name, buffer in bank.named_buffers():
-        assert torch.equal(buffer, loaded.get_buffer(name)), name
-
-
-def test_loads_whole_queues_as_they_were_saved_before():
-    bank, loaded = (CategoryMemoryBank(2, 8, [3, 4]) for _ in range(2))
-    push(bank, [0, 1, 2], [0, 1, 1])
-    loaded.load_state_dict(dict(bank.state_dict(), keys=bank.keys))
-    assert torch.equal(bank.keys, loaded.keys)
-
-
-def test_refuses_queues_that_hold_neither_all_nor_what_is_filled():
-    bank = CategoryMemoryBank(2, 8, [3, 4])
-    with pytest.raises(RuntimeError, match="size mismatch for keys"):
-        bank.load_state_dict(dict(bank.state_dict(), keys=torch.zeros(2, 8)))
-
-
-def test_refuses_queues_of_other_sizes_even_if_they_are_as_long_together():
-    state = CategoryMemoryBank(2, 8, [3, 2]).state_dict()
-
-    match = r"hold \[3, 2\] .* \[2, 3\]; .* set queue_size as it was, .*export_segmentor.py"
-    with pytest.raises(ValueError, match=match):
-        CategoryMemoryBank(2, 8, [2, 3]).load_state_dict(state)
-
-
-@pytest.mark.parametrize(
-    ("num_classes", "embed_dims", "match"),
-    [
-        (3, 8, r"of a model with 3 classes, and this one has 2; .*export_segmentor\.py"),
-        (2, 4, r"have 4 dimensions, and those of this model 8; .* projector\.embed_dims as it was"),
-    ],
-)
-def test_refuses_queues_of_another_model(num_classes, embed_dims, match):
-    state = CategoryMemoryBank(num_classes, embed_dims, 3).state_dict()
-    with pytest.raises(ValueError, match=match):
-        CategoryMemoryBank(2, 8, 3).load_state_dict(state)
-
-
-def test_one_size_for_all_classes():
-    bank = CategoryMemoryBank(3, 8, 4)
-
-    assert bank.num_classes == 3
-    assert bank.size.tolist() == [4, 4, 4]
-    assert bank.keys.shape == (12, 8)
-
-
-@pytest.mark.parametrize("size", [0, -1, [3], [3, 3, 3], [3, 0], []])
-def test_refuses_sizes_that_do_not_fit(size):
-    with pytest.raises(
-        ValueError, match=r"queue_size must be an? (number or 2|integer of at least 1)"
-    ):
-        CategoryMemoryBank(2, 8, size)
-
-
-@pytest.mark.parametrize(
-    ("num_classes", "dtype", "budget", "size"),
-    [
-        (2, "float16", 2 * 5 * 8 * 2, 5),
-        (2, "float16", 2 * 6 * 8 * 2 - 1, 5),
-        (2, "float32", 2 * 6 * 8 * 2, 3),
-        (171, "float16", 171 * 8 * 2, 1),
-    ],
-)
-def test_a_budget_is_shared_by_the_classes_and_kept(num_classes, dtype, budget, size):
-    bank = CategoryMemoryBank(num_classes, 8, dtype=dtype, budget=budget)
-
-    assert bank.size.tolist() == [size] * num_classes
-    assert bank.keys.nbytes <= budget < bank.keys.nbytes + num_classes * 8 * bank.keys.itemsize
-
-
-def test_a_budget_without_room_is_refused_with_the_least_one():
-    with pytest.raises(ValueError, match=r"queue_budget=47 has no room .* 3 classes; .* 48 bytes"):
-        CategoryMemoryBank(3, 8, budget=47)
-    assert CategoryMemoryBank(3, 8, budget=48).size.tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("budget", [0, -1, 1e9, "1 GB", True])
-def test_a_budget_that_is_no_number_of_bytes_is_refused(budget):
-    with pytest.raises(ValueError, match="queue_budget must be an integer of at least 1"):
-        CategoryMemoryBank(3, 8, budget=budget)
-
-
-def test_size_and_budget_exclude_each_other():
-    with pytest.raises(ValueError, match="queue_size=4 and queue_budget=64 cannot both be given"):
-        CategoryMemoryBank(2, 8, 4, budget=64)
-
-
-def test_refuses_an_unknown_dtype():
-    with pytest.raises(
-        ValueError, match="queue_dtype must be one of 'float16', 'float32', got 'int8'"
-    ):
-        CategoryMemoryBank(2, 8, 4, dtype="int8")
+    assert bank.sample(torch.empty(0).long(), 5, torch.Generator()).shape == (0, 5)

@@ -69,12 +69,29 @@ def test_goes_through_views_and_may_be_used_twice():
     assert values.grad.tolist() == [4.0, 8.0, 24.0, 32.0]
 
 
-def test_a_second_backward_pass_is_refused():
-    values = torch.ones(2, 2, requires_grad=True)
+def test_a_second_backward_pass_gives_the_same_gradient():
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     total = sum_with_gradient(squares, values, pieces(values))
-    total.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="compute the losses anew"):
-        total.backward()
+    (first,) = torch.autograd.grad(total, values, retain_graph=True)
+    (second,) = torch.autograd.grad(total, values)
+    assert torch.equal(first, second)
+
+
+def test_autocast_rounds_neither_the_sum_nor_the_gradient():
+    values = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = torch.randn(50, 40, generator=torch.Generator().manual_seed(1))
+
+    def function(part, factor):
+        return factor * (part @ weight).logsumexp(dim=1).sum()
+
+    exact = sum_with_gradient(function, values, pieces(values))
+    (expected,) = torch.autograd.grad(exact, values)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sum_with_gradient(function, values, pieces(values))
+    (gradient,) = torch.autograd.grad(mixed, values)
+
+    assert torch.equal(mixed, exact)
+    assert torch.equal(gradient, expected)
 
 
 def test_without_gradient_none_is_computed():

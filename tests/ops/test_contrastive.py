@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import CONTRASTIVE_LOSSES, binary_nce, info_nce
+from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
 from strategies import HALF_AND_FULL, rngs
 
 FLOAT = torch.float32

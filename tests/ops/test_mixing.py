@@ -7,17 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import (
-    MIXINGS,
-    MixPlan,
-    classmix_plan,
-    cutmix_plan,
-    cutout_plan,
-    draw_plan,
-    identity_plan,
-    mix,
-    resize_nearest,
-)
+from mmseg_u2pl.ops import MIXINGS, MixPlan, cutmix_plan, draw_plan, mix, resize_nearest
+from mmseg_u2pl.ops.mixing import classmix_plan, cutout_plan, identity_plan
 from strategies import LAYOUTS, laid_out, rngs
 
 SEEDS = st.integers(0, 2**63 - 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from mmseg_u2pl.ops import blur, change_colors, distort
+from mmseg_u2pl.ops.photometric import blur, change_colors, distort
 from strategies import rngs
 
 

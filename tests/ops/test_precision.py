@@ -3,7 +3,6 @@ import torch
 
 from mmseg_u2pl.ops import (
     EmbeddingMap,
-    binary_nce,
     class_probabilities,
     class_sums,
     info_nce,
@@ -12,7 +11,8 @@ from mmseg_u2pl.ops import (
     predict_pixels,
     unsupervised_loss,
 )
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.contrastive import binary_nce
+from mmseg_u2pl.ops.precision import at_least_float32, widest_float
 
 SHAPE = (2, 5, 6, 7)
 """Of the maps, as a network in half precision makes them."""
@@ -53,6 +53,14 @@ def test_half_becomes_single_and_double_stays(given_dtype, expected):
 
     assert result.dtype == expected
     assert result.tolist() == [1.5, -0.25]
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cpu", torch.float64), ("cuda", torch.float64), ("mps", torch.float32)],
+)
+def test_the_widest_float_is_one_that_the_device_has(device, expected):
+    assert widest_float(torch.device(device)) == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import confidence, partition, quantile
+from mmseg_u2pl.ops import kth_smallest, partition, quantile
 from strategies import LAYOUTS, laid_out, map_shapes, masks_like, rngs
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
@@ -130,9 +130,19 @@ def test_without_a_valid_pixel_both_masks_are_empty():
     assert split.threshold.item() == 0.0
 
 
-def test_confidence_is_one_for_a_sure_and_zero_for_an_undecided_prediction():
-    two_of_four = np.log(2)
-    entropy = torch.tensor([0.0, two_of_four, np.log(4), np.log(4) + 1e-6])
-    result = confidence(entropy, 4)
-    assert result.tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
-    assert result.min() >= 0
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_the_kth_smallest_counts_equal_elements(k):
+    values = torch.tensor([3.0, 1.0, 2.0, 2.0, 0.5])
+
+    assert kth_smallest(values, k).item() == sorted(values.tolist())[k - 1]
+
+
+def test_kthvalue_is_for_the_cpu_alone(monkeypatch):
+    # On CUDA it raises with deterministic algorithms.
+    def fail(*_):
+        raise AssertionError("kthvalue was called")
+
+    monkeypatch.setattr(torch.Tensor, "kthvalue", fail)
+
+    assert kth_smallest(torch.rand(5, device="meta"), 2).shape == ()
+    assert quantile(torch.rand(5, device="meta"), 0.5).dtype == torch.float32

@@ -9,11 +9,11 @@ from mmseg_u2pl.ops import (
     anchor_mask,
     class_counts,
     class_sums,
-    classes_by_rank,
     labeled_negatives,
     sample_per_class,
     unlabeled_negatives,
 )
+from mmseg_u2pl.ops.selection import classes_by_rank
 from strategies import (
     HALF_AND_FULL,
     LAYOUTS,

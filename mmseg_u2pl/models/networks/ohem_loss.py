@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_u2pl.ops import kth_smallest
 from mmseg_u2pl.utils.options import require_count, require_positive, require_share
 
 
@@ -73,5 +74,5 @@ class OHEMCrossEntropyLoss(nn.Module):
         if loss.numel() == 0:
             return logits.sum() * 0.0
         rank = max(loss.numel() - self.min_kept, 0) + 1
-        least = loss.detach().kthvalue(rank).values.clamp(max=-math.log(self.thresh))
+        least = kth_smallest(loss.detach(), rank).clamp(max=-math.log(self.thresh))
         return self.loss_weight * loss[loss >= least].mean()
