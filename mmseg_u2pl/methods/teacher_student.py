@@ -112,7 +112,7 @@ class TeacherStudent(SemiSegmentor):
         require_flag("distribution_alignment", distribution_alignment)
         super().__init__(segmentor, data_preprocessor, train_cfg, pretrained, init_cfg)
         if contrastive_head is not None:
-            projector = projector or {}
+            projector = {} if projector is None else projector
         self.student = self.build_network(projector, embedding_source)
         self.teacher = EMATeacher(self.student, **(teacher or {}))
         self.contrastive_head = None

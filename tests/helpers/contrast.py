@@ -63,16 +63,13 @@ class SlowHead:
         low_rank,
         high_rank,
         min_prob,
-        positives="anchors",
-        negatives_need_label=False,
-        normalize_positives=False,
+        reference=False,
     ):
         self.queues = oracles.Queues(sizes)
         self.low_rank, self.high_rank, self.min_prob = low_rank, high_rank, min_prob
-        self.positive_min_prob = -1.0 if positives == "candidates" else min_prob
-        self.prototypes = {} if positives == "prototypes" else None
-        self.normalize_positives = normalize_positives
-        self.negatives_need_label = negatives_need_label
+        # The authors' code: all candidates make the positive, and negatives need the label.
+        self.reference = reference
+        self.positive_min_prob = -1.0 if reference else min_prob
 
     def negatives(self, batch):
         """Places of the negatives of each class: labeled images first."""
@@ -86,7 +83,7 @@ class SlowHead:
             places + [(image + labeled, row, col) for image, row, col in more]
             for places, more in zip(first, second, strict=True)
         ]
-        if self.negatives_need_label:
+        if self.reference:
             label = batch.label.numpy()
             return [[p for p in places if label[p] == c] for c, places in enumerate(of_class)]
         return of_class
@@ -100,21 +97,12 @@ class SlowHead:
         prob, target = batch.prob.double().numpy(), batch.target.numpy()
         anchors = oracles.anchor_places(prob, target, self.min_prob)
         of_class = oracles.anchor_places(prob, target, self.positive_min_prob)
-        return anchors, [self.positive(c, teacher, places) for c, places in enumerate(of_class)]
+        return anchors, [self.positive(teacher, places) for places in of_class]
 
-    def positive(self, c, teacher, places):
-        """Mean of the embeddings at some places, or its average over the steps."""
-        if not places:
-            return None
+    def positive(self, teacher, places):
+        """Mean of the embeddings at some places."""
         vectors = [oracles.vector_at(teacher, place) for place in places]
-        if self.normalize_positives:
-            vectors = [vector / np.sqrt((vector**2).sum()) for vector in vectors]
-        mean = oracles.mean_vector(vectors)
-        if self.prototypes is None:
-            return mean
-        previous = self.prototypes.get(c)
-        self.prototypes[c] = mean if previous is None else 0.99 * previous + 0.01 * mean
-        return self.prototypes[c]
+        return oracles.mean_vector(vectors) if vectors else None
 
 
 def small_batch(num_anchors=3, num_negatives=3):

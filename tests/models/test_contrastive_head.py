@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import oracles
 from contrast import Batch, SlowHead, random_batch, run, small_batch, small_head
+from mmseg_u2pl.methods import ReferenceContrastiveHead
 from mmseg_u2pl.models import UnreliableContrastiveHead
 from mmseg_u2pl.ops import EmbeddingMap
 from oracles import IGNORE
@@ -21,26 +22,14 @@ SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([(1, 1)
 
 
 @given(rngs(), st.sampled_from([2, 3, 5, 21]), SHAPES, st.integers(1, 3), st.booleans())
-def test_queues_and_statistics_match_the_rules(
-    rng, num_classes, shape, num_steps, negatives_need_label
-):
+def test_queues_and_statistics_match_the_rules(rng, num_classes, shape, num_steps, reference):
     low = int(rng.integers(1, num_classes))
     high = low + int(rng.integers(1, 19))
     sizes = rng.integers(1, 15, num_classes).tolist()
-    head = UnreliableContrastiveHead(
-        num_classes,
-        4,
-        2,
-        3,
-        0.5,
-        0.25,
-        low,
-        high,
-        queue_size=sizes,
-        queue_dtype="float32",
-        negatives_need_label=negatives_need_label,
-    )
-    slow = SlowHead(sizes, low, high, 0.25, negatives_need_label=negatives_need_label)
+    kind = ReferenceContrastiveHead if reference else UnreliableContrastiveHead
+    ranks = low, high
+    head = kind(num_classes, 4, 2, 3, 0.5, 0.25, *ranks, queue_size=sizes, queue_dtype="float32")
+    slow = SlowHead(sizes, *ranks, 0.25, reference)
 
     for _ in range(num_steps):
         batch = random_batch(rng, num_classes, *shape)
@@ -64,32 +53,18 @@ def test_queues_and_statistics_match_the_rules(
     st.integers(1, 4),
     st.sampled_from([0.1, 0.5, 2.0]),
     st.sampled_from(["info_nce", "binary"]),
-    st.sampled_from(["anchors", "candidates", "prototypes"]),
     st.booleans(),
 )
 def test_loss_matches_the_rules(
-    rng, num_classes, shape, num_steps, num_negatives, temperature, loss, positives, normalize
+    rng, num_classes, shape, num_steps, num_negatives, temperature, loss, reference
 ):
     # With the ranks 0 and 1 each pixel is a negative of one class at most. So the negatives of a
     # class may all point the same way, and so may its anchors: whatever is drawn, the loss is the
     # same, and a mix-up of two classes shows.
     sizes = rng.integers(1, 30, num_classes).tolist()
-    head = UnreliableContrastiveHead(
-        num_classes,
-        4,
-        3,
-        num_negatives,
-        temperature,
-        0.25,
-        1,
-        2,
-        sizes,
-        "float32",
-        loss,
-        positives,
-        normalize,
-    )
-    slow = SlowHead(sizes, 1, 2, 0.25, positives, normalize_positives=normalize)
+    kind = ReferenceContrastiveHead if reference else UnreliableContrastiveHead
+    head = kind(num_classes, 4, 3, num_negatives, temperature, 0.25, 1, 2, sizes, "float32", loss)
+    slow = SlowHead(sizes, 1, 2, 0.25, reference)
     anchor_of, negative_of = rng.standard_normal((2, num_classes, 4)).astype(np.float32)
 
     for step in range(num_steps):
@@ -204,8 +179,8 @@ def test_gradient_reaches_the_anchors_of_the_student_alone(seed):
     assert list(head.parameters()) == []
 
 
-@given(rngs(), st.sampled_from(["anchors", "candidates"]))
-def test_a_linear_layer_that_is_left_to_do_changes_nothing(rng, positives):
+@given(rngs())
+def test_a_linear_layer_that_is_left_to_do_changes_nothing(rng):
     batch = random_batch(rng, 5, 2, 2, (3, 4))
     layers = [torch.from_numpy(rng.standard_normal(5 * 6)).float().view(6, 5) for _ in range(2)]
     student, teacher = ((layer[:, :4].clone(), layer[:, 4].clone()) for layer in layers)
@@ -219,7 +194,7 @@ def test_a_linear_layer_that_is_left_to_do_changes_nothing(rng, positives):
             for features, layer in zip(batch[:2], (student, teacher), strict=True)
         ]
         head = UnreliableContrastiveHead(
-            5, 6, 8, 4, min_prob=0.2, queue_dtype="float32", queue_size=40, positives=positives
+            5, 6, 8, 4, min_prob=0.2, queue_dtype="float32", queue_size=40
         )
         loss = head(*maps, *batch[2:], torch.Generator().manual_seed(0))["loss_nce"]
         outcomes.append((loss, head.bank.keys, *torch.autograd.grad(loss, inputs)))

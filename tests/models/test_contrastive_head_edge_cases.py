@@ -6,7 +6,6 @@ import torch
 
 from contrast import Batch, random_batch, run, small_batch, small_head
 from mmseg_u2pl.models import UnreliableContrastiveHead
-from mmseg_u2pl.ops import EmbeddingMap
 from oracles import IGNORE
 
 
@@ -124,21 +123,3 @@ def test_memory_layout_does_not_matter():
 
     assert expected.item() > 0
     assert run(head, other)["loss_nce"].item() == pytest.approx(expected.item(), rel=1e-6)
-
-
-def test_prototypes_of_absent_classes_rest():
-    options = dict(num_anchors=2, low_rank=1, queue_size=9, positives="prototypes")
-    head = UnreliableContrastiveHead(4, 4, **options)
-    student, teacher, *others = small_batch()  # class 2 alone has anchors
-    teacher = EmbeddingMap(teacher, torch.eye(4), torch.ones(4))
-    head(EmbeddingMap(student), teacher, *others, torch.Generator().manual_seed(0))
-    assert head.prototypes.any(dim=1).tolist() == [False, False, True, False]
-
-
-def test_a_checkpoint_holds_the_prototypes():
-    options = dict(num_anchors=2, low_rank=1, queue_size=9, positives="prototypes")
-    head, again = (UnreliableContrastiveHead(4, 4, **options) for _ in range(2))
-    run(head, small_batch())
-    again.load_state_dict(head.state_dict())
-    assert head.prototypes[2].any()
-    assert torch.equal(again.prototypes, head.prototypes)

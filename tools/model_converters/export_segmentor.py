@@ -66,7 +66,9 @@ def export(args: argparse.Namespace) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(plain, args.out)
     before, after = (decimal(path.stat().st_size) for path in (args.checkpoint, args.out))
-    print(f"{args.out}: the plain segmentor of the {choose_role(cfg, args.role)}, {after} of {before}")
+    print(
+        f"{args.out}: the plain segmentor of the {choose_role(cfg, args.role)}, {after} of {before}"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
