@@ -1,7 +1,7 @@
 """The frame of a semi-supervised method: everything about a training step but the method itself."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 

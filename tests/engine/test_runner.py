@@ -270,7 +270,7 @@ def test_resumed_run_logs_what_the_whole_run_logs(trained, data, tmp_path):
     assert [line["step"] for line in resumed] == [3, 4]
     final = torch.load(tmp_path / "iter_4.pth", weights_only=False)["state_dict"]
     whole = torch.load(trained / "iter_4.pth", weights_only=False)["state_dict"]
-    assert final["teacher.steps.count"] == whole["teacher.steps.count"] == 4
+    assert final["teacher.steps.saved"] == whole["teacher.steps.saved"] == 4
     for line in resumed:
         assert np.isfinite(line["loss"])
 
