@@ -268,3 +268,12 @@ class SemiSegmentor(BaseSegmentor):
             own = self.state_dict(prefix=prefix)
             state_dict |= {name: own[name] for name in own if not name.startswith(inside)}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def is_semi_checkpoint(state_dict: Iterable[str]) -> bool:
+    """Whether weights are those of a :class:`SemiSegmentor`, whichever method it is.
+
+    Args:
+        state_dict: Names of the weights, or the weights by name.
+    """
+    return any(name.startswith("random.seed") for name in state_dict)
