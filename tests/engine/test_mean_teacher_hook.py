@@ -198,9 +198,8 @@ def test_a_teacher_that_nothing_moves_is_refused(tmp_path):
         default_scope="mmseg",
         log_level="ERROR",
     )
-    with pytest.raises(
-        ValueError, match=r"add `mean_teacher=dict\(type='MeanTeacherHook'\)` to def"
-    ):
+    message = r"add `mean_teacher=dict\(type='MeanTeacherHook'\)` to default_hooks"
+    with pytest.raises(ValueError, match=message):
         runner.train()
 
 
