@@ -1,6 +1,7 @@
 """When progress is set and when the teacher moves, in real runs of MMEngine's Runner."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_u2pl.engine import MeanTeacherHook, mean_teacher_hook
 from mmseg_u2pl.engine.mean_teacher_hook import require_mean_teacher_hook
-from mmseg_u2pl.methods import SemiSegmentor
+from mmseg_u2pl.methods import SemiSegmentor, StepResult
 from processes import state_of
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
@@ -218,17 +219,17 @@ def test_a_plain_model_needs_no_hook():
 class WithoutTeacher(SemiSegmentor):
     """A method whose student learns from the labeled images alone."""
 
+    networks: ClassVar = {"student": "student.segmentor"}
+
     def __init__(self):
         super().__init__(tiny_segmentor())
-        del self.teacher
+        self.student = self.build_network()
         self.moves = []
 
-    def init_weights(self):
-        self.student.init_weights()
-
-    def loss(self, inputs, data_samples):
-        labeled, _ = self.split_batch(inputs, data_samples)
-        return self.student.segmentor.loss(labeled.images, labeled.data_samples)
+    def semi_step(self, labeled, unlabeled, generators):
+        outputs = self.student(labeled.images)
+        losses = self.student.supervised_loss(labeled.images, outputs, labeled.data_samples)
+        return StepResult(losses, {}, {})
 
     def after_optimizer_step(self):
         self.moves.append(self.progress)
