@@ -26,7 +26,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_u2pl_tools.cli import UsageError, ignore_warnings_of_the_stack, read_config
+from mmseg_u2pl_tools.cli import UsageError, read_config
 from step_benchmark.loss_path import time_loss_path
 from step_benchmark.step import time_step
 from step_benchmark.workload import Workload
@@ -141,7 +141,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     init_default_scope("mmseg")
     MMLogger.get_instance("benchmark_step", log_level="ERROR")
-    ignore_warnings_of_the_stack()
     measure = time_step
     if args.loss_path_only:
         measure = time_loss_path

@@ -35,7 +35,7 @@ from mmseg_u2pl.visualization import (
     paint_pseudo_labels,
     plot_comparison,
 )
-from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack, replace_data_root
+from mmseg_u2pl_tools.cli import replace_data_root
 from progress_hook import ProgressHook
 from scenes.dataset import write_builtin_dataset
 
@@ -267,7 +267,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
-    ignore_warnings_of_the_stack()
     try:
         run(args)
     except KeyboardInterrupt:

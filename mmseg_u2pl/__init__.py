@@ -1,19 +1,20 @@
 """U2PL semi-supervised training for any MMSegmentation config.
 
-Importing the package registers its components with MMSegmentation.
+Importing the package registers its components with MMSegmentation. :mod:`mmseg_u2pl.compat` lists
+what else it changes.
 """
 
-import sys
-from contextlib import redirect_stdout
-
-from mmseg_u2pl.compat import allow_checkpoint_types, check_versions, enable_config_lookup
+from mmseg_u2pl.compat import (
+    allow_checkpoint_types,
+    check_versions,
+    enable_config_lookup,
+    quiet_import,
+)
 
 check_versions()
 enable_config_lookup()
 allow_checkpoint_types()
-
-# MMSegmentation prints which optional packages it lacks. Standard output belongs to the caller.
-with redirect_stdout(sys.stderr):
+with quiet_import():
     from mmseg_u2pl import datasets, engine, methods, models, registry
 from mmseg_u2pl.version import __version__  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""The one place that knows there are two MMSegmentation stacks.
+"""The one place that knows there are two MMSegmentation stacks, and all that importing changes.
 
 The OpenMMLab originals (``mmengine``, ``mmcv``, ``mmsegmentation``) and the maintained OneDL
 builds (``onedl-mmengine``, ...) are imported under the same names, so the rest of the package
@@ -6,12 +6,30 @@ need not tell them apart. They differ in the names of their distributions, which
 places: when versions are checked, and when a config asks for a base as ``mmseg::...``. And they
 differ in what the data preprocessor derives from.
 
+After ``import mmseg_u2pl`` a plain MMSegmentation run builds the same hooks, writes the same files
+and loads checkpoints by the same rules as before. What changes for the whole process is this:
+
+- MMEngine's table of config packages, ``MODULE2PACKAGE``: ``mmseg_u2pl::...`` is found, and under
+  OneDL ``mmseg::``, ``mmpretrain::`` and ``mmdet::`` are too (:func:`enable_config_lookup`).
+- PyTorch's list of types that ``weights_only=True`` loads: NumPy's float32, and with the originals
+  the types that MMEngine saves (:func:`allow_checkpoint_types`).
+- MMSegmentation's registries: they have more names, none of which replaces another, and an empty
+  child of the scope ``mmseg_u2pl`` each (:mod:`mmseg_u2pl.registry`).
+- MMEngine's file backends: there is one more, ``"atomic"``
+  (:mod:`mmseg_u2pl.engine.resume.atomic_files`).
+- Python's filters of warnings: one for the text of a single warning (:func:`quiet_import`).
+
 Nothing of the stack is imported at the top, because :func:`check_versions` is to speak before an
 unsuitable stack fails in its own words.
 """
 
 from __future__ import annotations
 
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +58,9 @@ _ONEDL_CONFIG_PACKAGES = {
     "mmpretrain": "onedl-mmpretrain",
     "mmdet": "onedl-mmdetection",
 }
+
+_PRINTED_BY_ONEDL = "Could not import OneDL"
+_WARNED_BY_MMCV = "Fail to import ``MultiScaleDeformableAttention``"
 
 _INSTALL = "pip install -r requirements.txt"
 
@@ -132,3 +153,35 @@ def swaps_red_and_blue(preprocessor: nn.Module) -> bool:
     """
     onedl, openmmlab = "_channel_conversion", "channel_conversion"
     return bool(getattr(preprocessor, onedl if hasattr(preprocessor, onedl) else openmmlab))
+
+
+class _StderrWithoutNote(io.TextIOBase):
+    """Passes whole lines to standard error, except for the one that OneDL's MMSeg always prints."""
+
+    def __init__(self) -> None:
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line != _PRINTED_BY_ONEDL:
+                print(line, file=sys.stderr)
+        return len(text)
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Import the stack without two messages, on which no user can act.
+
+    MMSegmentation of OneDL prints twice that a client for OneDL's platform is not installed, and
+    MMCV warns without its compiled operators, which the models that need them report themselves.
+    Anything else that is printed goes to standard error: standard output belongs to the caller.
+    """
+    # The filter stays. To restore the filters would undo those of packages that are imported here.
+    warnings.filterwarnings("ignore", message=_WARNED_BY_MMCV, category=UserWarning)
+    lines = _StderrWithoutNote()
+    with redirect_stdout(lines):
+        try:
+            yield
+        finally:
+            lines.write("\n" if lines._line else "")

@@ -1,11 +1,10 @@
-"""What the tools share: the flags of those that take a config, the config, and less noise."""
+"""What the tools share: the flags of those that take a config, and the config."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 import os
-import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -93,13 +92,15 @@ def load_config(args: argparse.Namespace) -> Config:
     The work folder is the one of the command line, else that of the config (``--cfg-options``
     included), else ``work_dirs/<name of the config>``. ``data_root=...`` among the options moves
     all data sets that lie in the config's own ``data_root``, or below it. ``LOCAL_RANK`` is set in
-    the environment, where MMEngine reads it, unless the launcher did so.
+    the environment, where MMEngine reads it, unless the launcher did so. Open MPI sets a variable
+    of its own, from which MMEngine selects the GPU of the process, but not that of the model.
 
     Raises:
         UsageError: There is no such config, an option seems to misspell one of its keys, or moves
             data that have no common folder.
     """
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    local_rank = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") if args.launcher == "mpi" else None
+    os.environ.setdefault("LOCAL_RANK", local_rank or str(args.local_rank))
     cfg = read_config(args.config)
     _check_keys(cfg, args.cfg_options)
     cfg.launcher = args.launcher
@@ -188,11 +189,6 @@ def require_path(argument: str, path: str) -> None:
     """
     if "://" not in path and not Path(path).expanduser().exists():
         raise UsageError(f"{argument} '{path}' does not exist")
-
-
-def ignore_warnings_of_the_stack() -> None:
-    """Keep notes of the OpenMMLab packages on parts that no tool uses off the screen."""
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
 
 
 def replace_data_root(cfg: Config, new: str) -> None:

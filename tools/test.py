@@ -9,7 +9,6 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
 # isort: split
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmseg_u2pl_tools.cli import (
     UsageError,
@@ -19,6 +18,7 @@ from mmseg_u2pl_tools.cli import (
     require_path,
 )
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.runner import build_runner
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     join_cpu_processes(cfg)
-    Runner.from_cfg(cfg).test()
+    build_runner(cfg).test()
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner, find_latest_checkpoint
-from mmseg.registry import RUNNERS
+from mmengine.runner import find_latest_checkpoint
 
 from mmseg_u2pl_tools.cli import UsageError, add_common_arguments, load_config, require_path
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.runner import build_runner
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,8 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except ValueError as error:
             parser.error(str(error))
     join_cpu_processes(cfg)
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    build_runner(cfg).train()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Keeps the model informed of the training's progress and moves its teacher."""
+"""Tells the model how far the training is, and when the optimizer has stepped."""
 
 import logging
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from mmengine.hooks import EMAHook, Hook, SyncBuffersHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from mmseg_u2pl.methods import SemiSegmentor
@@ -16,43 +17,40 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 def require_mean_teacher_hook(runner: Runner) -> None:
-    """Refuse to train a teacher that nothing moves, or that moves twice a step.
+    """Refuse to train a semi-supervised model without :class:`MeanTeacherHook`, or with two.
 
-    A config's ``custom_hooks`` replace those of its base, and without the hook all goes on as if
-    nothing were wrong: the losses fall, and what is scored and exported is the first teacher. With
-    two of them the last one decides how long the supervised-only start is.
+    Without it the losses fall as usual, but a teacher keeps its first weights, which are validated
+    and exported, and the progress stays 0. With two, the teacher moves twice a step.
 
     Args:
         runner: Before it trains.
 
     Raises:
-        ValueError: The model has a teacher, and not one hook is a :class:`MeanTeacherHook`.
+        ValueError: The model is semi-supervised, and there is not exactly one hook.
     """
     if not isinstance(unwrapped(runner.model), SemiSegmentor):
         return
     count = sum(isinstance(hook, MeanTeacherHook) for hook in runner.hooks)
     if count > 1:
         raise ValueError(
-            f"custom_hooks has {count} MeanTeacherHooks, each of which would move the teacher; let "
-            "there be one. Options of a base config's can be changed with "
-            "--cfg-options custom_hooks.1.sup_only_iters=..., where it is the second of the list."
+            f"the config has {count} hooks of type MeanTeacherHook; keep the one in default_hooks, "
+            "and set its options there: --cfg-options default_hooks.mean_teacher.sup_only_iters=..."
         )
     if count == 0:
         raise ValueError(
-            "no hook moves the teacher, which would keep its first weights; add "
-            "dict(type='MeanTeacherHook') to custom_hooks. A list in a config replaces that of its "
-            "base: custom_hooks = [*_base_.custom_hooks, ...] keeps the hooks of "
-            "configs/_base_/u2pl.py."
+            "no hook moves the teacher, which would keep its first weights, or tells the model its "
+            "progress; add `mean_teacher=dict(type='MeanTeacherHook')` to default_hooks"
         )
 
 
 @HOOKS.register_module()
 class MeanTeacherHook(Hook):
-    """Sets ``progress`` and ``sup_only`` before each step and moves the teacher after it.
+    """Sets ``progress`` and ``sup_only`` before each step; moves a teacher after it.
 
-    The teacher moves when the optimizer steps: with gradient accumulation not at each iteration,
-    and in mixed precision not when the step is skipped because gradients overflowed. All iterations
-    that one step of the optimizer is made of have the same progress.
+    The hook serves every :class:`SemiSegmentor`, with or without a teacher: it calls
+    ``model.after_optimizer_step()`` whenever the optimizer has stepped. With gradient accumulation
+    that is not at each iteration, and in mixed precision not when overflowing gradients made the
+    scaler skip the step. All iterations of one optimizer step have the same progress.
 
     Args:
         sup_only_iters: Iterations at the start that use the labeled images alone. With gradient
@@ -75,33 +73,15 @@ class MeanTeacherHook(Hook):
         self._has_stepped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Turn epochs into iterations; refuse a model without a teacher, and averaged queues.
+        """Turn epochs into iterations; refuse what does not go together with the model.
 
         Raises:
-            TypeError: The model has no teacher.
+            TypeError: The model is not semi-supervised, or is trained by a strategy or with
+                optimizers that do not tell when a step was taken.
             ValueError: Another hook would change the queues.
         """
-        model = unwrapped(runner.model)
-        if not isinstance(model, SemiSegmentor):
-            raise TypeError(
-                f"MeanTeacherHook works on U2PL, but the model is {type(model).__name__}; remove "
-                "the hook from custom_hooks or wrap the model: "
-                "model=dict(type='U2PL', segmentor=...)"
-            )
-        if is_distributed() and any(isinstance(hook, SyncBuffersHook) for hook in runner.hooks):
-            raise ValueError(
-                "SyncBuffersHook averages all buffers over the processes, and with them queues, "
-                "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
-                "statistics of batch norm"
-            )
-        emas = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-        copies = [hook for hook in emas if hook.begin_iter or hook.begin_epoch]
-        if copies or any(hook.ema_cfg.get("update_buffers") for hook in emas):
-            raise ValueError(
-                "EMAHook with update_buffers=True, begin_iter or begin_epoch averages or copies "
-                "queues, which do not have the same size at all times; leave these options out, "
-                "or the hook: the teacher, which validation scores, is an average already"
-            )
+        _require_known_parts(runner)
+        _require_own_buffers(runner.hooks)
         if self.sup_only_epochs:
             self.sup_only_iters = self.sup_only_epochs * len(runner.train_dataloader)
         if self.sup_only_iters >= runner.max_iters:
@@ -138,7 +118,46 @@ class MeanTeacherHook(Hook):
         data_batch: dict | Sequence | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Move the teacher if the optimizer has stepped."""
+        """Tell the model if the optimizer has stepped."""
         if self._has_stepped:
             unwrapped(runner.model).after_optimizer_step()
         self._has_stepped = False
+
+
+def _require_known_parts(runner: Runner) -> None:
+    """Refuse other models, and models and optimizers whose weights and steps are not all here."""
+    model, wrapper = unwrapped(runner.model), runner.optim_wrapper
+    if not isinstance(model, SemiSegmentor):
+        raise TypeError(
+            "MeanTeacherHook works on a semi-supervised model such as U2PL, but the model is "
+            f"{type(model).__name__}; remove the hook from default_hooks, or wrap the model: "
+            "model=dict(type='U2PL', segmentor=...)"
+        )
+    if not isinstance(runner.model, (SemiSegmentor, DistributedDataParallel)):
+        raise TypeError(
+            f"the model is wrapped in {type(runner.model).__name__}, which splits its weights, so "
+            "the teacher cannot follow the student; use MMDistributedDataParallel"
+        )
+    if not isinstance(getattr(wrapper, "optimizer", None), Optimizer):
+        raise TypeError(
+            f"{type(wrapper).__name__} has no single optimizer of PyTorch that tells when it has "
+            "stepped; use OptimWrapper or AmpOptimWrapper with one optimizer"
+        )
+
+
+def _require_own_buffers(hooks: Sequence[Hook]) -> None:
+    """Refuse hooks that average or copy buffers, among them queues and the seed."""
+    if is_distributed() and any(isinstance(hook, SyncBuffersHook) for hook in hooks):
+        raise ValueError(
+            "SyncBuffersHook averages all buffers over the processes, and with them queues, "
+            "counters and the seed; remove it from custom_hooks, and use SyncBN for common "
+            "statistics of batch norm"
+        )
+    emas = [hook for hook in hooks if isinstance(hook, EMAHook)]
+    copies = [hook for hook in emas if hook.begin_iter or hook.begin_epoch]
+    if copies or any(hook.ema_cfg.get("update_buffers") for hook in emas):
+        raise ValueError(
+            "EMAHook with update_buffers=True, begin_iter or begin_epoch averages or copies "
+            "queues, which do not have the same size at all times; leave these options out, "
+            "or the hook: the teacher, which validation scores, is an average already"
+        )

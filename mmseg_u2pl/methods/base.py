@@ -1,7 +1,7 @@
 """The frame of a semi-supervised method: everything about a training step but the method itself."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
@@ -268,3 +268,12 @@ class SemiSegmentor(BaseSegmentor):
             own = self.state_dict(prefix=prefix)
             state_dict |= {name: own[name] for name in own if not name.startswith(inside)}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def is_semi_checkpoint(state_dict: Iterable[str]) -> bool:
+    """Whether weights are those of a :class:`SemiSegmentor`, whichever method it is.
+
+    Args:
+        state_dict: Names of the weights, or the weights by name.
+    """
+    return any(name.startswith("random.seed") for name in state_dict)

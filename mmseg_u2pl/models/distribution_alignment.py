@@ -57,4 +57,4 @@ class DistributionAlignment(nn.Module):
         self.bias.add_(RATE * (prob - share) / self.mean_prob.clamp(min=1e-8))
         # A bias that all classes have changes nothing, and would use up the range.
         self.bias.sub_((self.bias * self.mean_prob).sum()).clamp_(-MAX_BIAS, MAX_BIAS)
-        self.steps.advance()
+        self.steps.value += 1

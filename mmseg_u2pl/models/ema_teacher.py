@@ -115,7 +115,7 @@ class EMATeacher(nn.Module):
                 else:
                     average.copy_(source)
         torch._foreach_lerp_(averages, sources, 1.0 - decay)
-        self.steps.advance()
+        self.steps.value += 1
 
     @torch.no_grad()
     def distance(self, student: nn.Module) -> Tensor:

@@ -8,34 +8,34 @@ from torch import Tensor, nn
 
 
 class SavedInteger(nn.Module):
-    """Non-negative integer, kept in a buffer for checkpoints and mirrored on the host.
+    """Integer kept in a buffer for checkpoints and mirrored on the host.
 
     Args:
-        value: Initial value.
+        value: Initial value, at least 0 and less than 2**63.
     """
 
-    count: Tensor
+    saved: Tensor
 
     def __init__(self, value: int = 0) -> None:
         super().__init__()
-        self.register_buffer("count", torch.tensor(value))
+        self.register_buffer("saved", torch.tensor(value))
         self._value: int | None = value
 
     @property
     def value(self) -> int:
-        """The integer; reads the buffer only once after a checkpoint was loaded."""
+        """The integer; the buffer is read only once after a checkpoint was loaded."""
         if self._value is None:
-            self._value = int(self.count)
+            self._value = int(self.saved)
         return self._value
 
-    def advance(self) -> None:
-        """Add one."""
-        self._value = self.value + 1
-        self.count.fill_(self._value)
+    @value.setter
+    def value(self, value: int) -> None:
+        self._value = value
+        self.saved.fill_(value)
 
     def take_from_first_process(self) -> None:
-        """Take over the value of process 0; all processes must call it."""
-        broadcast(self.count)
+        """Take the value of process 0; all processes of a distributed training must call it."""
+        broadcast(self.saved)
         self._value = None
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

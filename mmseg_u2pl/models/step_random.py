@@ -1,4 +1,4 @@
-"""Random numbers of a training step that depend on seed, step and process alone."""
+"""Random numbers that depend on the seed, the step and the process alone."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ class StepGenerators(NamedTuple):
     """Generators of one step.
 
     Attributes:
-        own: On the CPU, different in each process: for what is done to its images.
-        common: On the device, the same in all processes: for what they choose together.
+        own: On the CPU, different in each process, for what is done to the images of the process.
+        common: On the device of the step, the same in all processes, for what they choose together.
     """
 
     own: torch.Generator
@@ -23,9 +23,12 @@ class StepGenerators(NamedTuple):
 
 
 class StepRandom(nn.Module):
-    """Makes the generators of each step from a seed and a step count.
+    """Generators for each training step, repeatable from what a checkpoint holds.
 
-    Both are saved in checkpoints, so a resumed run continues with the same random numbers.
+    A resumed run draws the numbers that would have come next, because nothing but the seed and the
+    number of the step decides them. Both are saved with the model, as ``seed`` and ``step``.
+
+    All processes use the seed of process 0.
     """
 
     def __init__(self) -> None:
@@ -35,28 +38,27 @@ class StepRandom(nn.Module):
         self._shares_seed = False
 
     @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
-    def next(self, device: torch.device) -> StepGenerators:
+    def next(self, device: torch.device | str) -> StepGenerators:
         """Begin a step: seed PyTorch's own generators, which dropout uses, and make two more.
 
         Args:
             device: Where the tensors of the step are.
 
         Returns:
-            The generators.
+            The generators of the step.
         """
         if not self._shares_seed:
             self.seed.take_from_first_process()
             self._shares_seed = True
-        own, common = (
-            np.random.SeedSequence([self.seed.value, self.step.value, rank]).generate_state(
-                3, np.uint64
-            )
-            >> np.uint64(1)
-            for rank in (get_rank(), 0)
-        )
-        self.step.advance()
-        torch.manual_seed(int(own[2]))
+        own, common = self._numbers(get_rank()), self._numbers(0)
+        self.step.value += 1
+        torch.manual_seed(own[2])
         return StepGenerators(
-            torch.Generator().manual_seed(int(own[0])),
-            torch.Generator(device).manual_seed(int(common[1])),
+            torch.Generator().manual_seed(own[0]),
+            torch.Generator(device).manual_seed(common[1]),
         )
+
+    def _numbers(self, process: int) -> list[int]:
+        """Three seeds for a process, each less than 2**63."""
+        sequence = np.random.SeedSequence([self.seed.value, self.step.value, process])
+        return [int(number) >> 1 for number in sequence.generate_state(3, np.uint64)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.structures import SegDataSample
 
-from mmseg_u2pl.engine import LossCheckHook
+from mmseg_u2pl.engine import LossCheckHook, loss_check_hook
 
 NAN, INF = float("nan"), float("inf")
 
@@ -79,6 +79,48 @@ def test_weights_that_are_no_numbers_are_not_written(name, value, is_bad):
         hook.before_save_checkpoint(None, dict(state_dict=state))
 
 
+def scaled(**options):
+    """A hook in a run whose optimizer wrapper has a gradient scaler."""
+    hook = LossCheckHook(**options)
+    scaler = torch.amp.GradScaler("cpu")
+    hook.before_train(SimpleNamespace(optim_wrapper=SimpleNamespace(loss_scaler=scaler)))
+    return hook
+
+
+@pytest.mark.parametrize("interval", [1, 2, 10])
+def test_a_gradient_scaler_may_skip_a_few_steps_in_a_row(interval, monkeypatch):
+    said = []
+    monkeypatch.setattr(loss_check_hook, "print_log", lambda text, *_: said.append(text))
+    hook = scaled(interval=interval, max_skipped_steps=2)
+    for iteration, unsup in enumerate([NAN, INF, 0.5, NAN, INF, 0.5], 1):
+        step(hook, iteration, unsup=unsup)
+    hook.before_save_checkpoint(None, dict(state_dict={}))
+    assert [text.partition(":")[0] for text in said] == [f"iteration {i}" for i in (1, 2, 4, 5)]
+    assert "unsup.loss_ce is NaN" in said[0]
+    assert said[0].endswith("1_a.jpg, 1_b.jpg. The gradient scaler skips it.")
+
+
+@pytest.mark.parametrize("interval", [1, 2, 10])
+def test_a_gradient_scaler_does_not_mend_a_loss_that_stays_bad(interval):
+    hook = scaled(interval=interval, max_skipped_steps=2)
+
+    def train():
+        for iteration, unsup in enumerate([0.5, NAN, NAN, NAN], 1):
+            step(hook, iteration, unsup=unsup)
+        hook.after_train(None)
+
+    with pytest.raises(FloatingPointError, match=r"^iteration 4: unsup\.loss_ce is NaN"):
+        train()
+
+
+@pytest.mark.parametrize("scaler", [None, torch.amp.GradScaler("cpu", enabled=False)])
+def test_without_an_enabled_scaler_no_step_is_skipped(scaler):
+    hook = LossCheckHook(interval=1)
+    hook.before_train(SimpleNamespace(optim_wrapper=SimpleNamespace(loss_scaler=scaler)))
+    with pytest.raises(FloatingPointError, match="iteration 1"):
+        step(hook, 1, unsup=NAN)
+
+
 def look_before_a_checkpoint(rank):
     """Losses of rank 1 are bad in step 2; what rank 0, which writes the checkpoint, says."""
     hook = LossCheckHook(interval=100)
@@ -96,6 +138,7 @@ def test_a_bad_loss_of_another_process_stops_the_one_that_writes(processes):
     assert second.startswith("iteration 2: unsup.loss_ce is NaN or infinite. The images were 2_a")
 
 
-def test_wrong_interval():
-    with pytest.raises(ValueError, match="LossCheckHook: interval must be at least 1, got 0"):
-        LossCheckHook(interval=0)
+@pytest.mark.parametrize(("option", "value"), [("interval", 0), ("max_skipped_steps", -1)])
+def test_impossible_options(option, value):
+    with pytest.raises(ValueError, match="interval must be at least 1 and max_skipped_steps"):
+        LossCheckHook(**{option: value})

@@ -1,15 +1,23 @@
 """When progress is set and when the teacher moves, in real runs of MMEngine's Runner."""
 
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from torch import nn
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
-from mmseg_u2pl.engine import mean_teacher_hook
+from mmseg_u2pl.engine import MeanTeacherHook, mean_teacher_hook
+from mmseg_u2pl.engine.mean_teacher_hook import require_mean_teacher_hook
+from mmseg_u2pl.methods import SemiSegmentor, StepResult
 from processes import state_of
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
@@ -50,7 +58,8 @@ def run(
         train_dataloader=loader(batch_list),
         train_cfg=loop or dict(type="IterBasedTrainLoop", max_iters=4),
         optim_wrapper=optim_wrapper or dict(optimizer=dict(type="SGD", lr=0.1)),
-        custom_hooks=[dict(type="MeanTeacherHook", **hook_options), recorder, *snapshots],
+        default_hooks=dict(mean_teacher=dict(type="MeanTeacherHook", **hook_options)),
+        custom_hooks=[recorder, *snapshots],
         experiment_name=experiment_name,
         default_scope="mmseg",
         log_level="ERROR",
@@ -152,7 +161,8 @@ def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
         train_dataloader=loader([batch(1, 1)]),
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=4),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.5)),
-        custom_hooks=[dict(type="MeanTeacherHook"), Snapshot()],
+        default_hooks=dict(mean_teacher=dict(type="MeanTeacherHook")),
+        custom_hooks=[Snapshot()],
         default_scope="mmseg",
         log_level="ERROR",
     )
@@ -164,8 +174,9 @@ def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
     torch.testing.assert_close(model.teacher.module.segmentor.backbone.first.weight, expected)
 
 
-def test_model_without_a_teacher(tmp_path):
-    with pytest.raises(TypeError, match=r"MeanTeacherHook works on U2PL, but .* EncoderDecoder"):
+def test_a_plain_model_is_refused(tmp_path):
+    message = "works on a semi-supervised model such as U2PL, but the model is EncoderDecoder"
+    with pytest.raises(TypeError, match=message):
         run(tmp_path, model=tiny_segmentor())
 
 
@@ -184,18 +195,82 @@ def test_a_teacher_that_nothing_moves_is_refused(tmp_path):
         train_dataloader=loader([batch(1, 1)]),
         train_cfg=dict(type="IterBasedTrainLoop", max_iters=4),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
-        custom_hooks=[dict(type="EarlyStoppingHook", monitor="mIoU")],
+        default_hooks=dict(checkpoint=dict(type="SafeCheckpointHook")),
         default_scope="mmseg",
         log_level="ERROR",
     )
-    with pytest.raises(ValueError, match=r"dict\(type='MeanTeacherHook'\) to custom_hooks"):
+    message = r"add `mean_teacher=dict\(type='MeanTeacherHook'\)` to default_hooks"
+    with pytest.raises(ValueError, match=message):
         runner.train()
 
 
 def test_a_teacher_that_moves_twice_a_step_is_refused(tmp_path):
-    another = dict(type="MeanTeacherHook", sup_only_iters=2)
-    with pytest.raises(ValueError, match="custom_hooks has 2 MeanTeacherHooks"):
-        run(tmp_path, snapshots=[another])
+    hooks = [MeanTeacherHook(), MeanTeacherHook(sup_only_iters=2)]
+    with pytest.raises(ValueError, match="2 hooks of type MeanTeacherHook; keep the one in def"):
+        require_mean_teacher_hook(SimpleNamespace(model=tiny_u2pl(), hooks=hooks))
+    require_mean_teacher_hook(SimpleNamespace(model=tiny_u2pl(), hooks=hooks[:1]))
+
+
+def test_a_plain_model_needs_no_hook():
+    model = MODELS.build(tiny_segmentor())
+    require_mean_teacher_hook(SimpleNamespace(model=model, hooks=[]))
+
+
+class WithoutTeacher(SemiSegmentor):
+    """A method whose student learns from the labeled images alone."""
+
+    networks: ClassVar = {"student": "student.segmentor"}
+
+    def __init__(self):
+        super().__init__(tiny_segmentor())
+        self.student = self.build_network()
+        self.moves = []
+
+    def semi_step(self, labeled, unlabeled, generators):
+        outputs = self.student(labeled.images)
+        losses = self.student.supervised_loss(labeled.images, outputs, labeled.data_samples)
+        return StepResult(losses, {}, {})
+
+    def after_optimizer_step(self):
+        self.moves.append(self.progress)
+
+
+def test_a_method_without_a_teacher_is_told_too(tmp_path):
+    model = WithoutTeacher()
+    Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=loader([batch(1, 1)]),
+        train_cfg=dict(type="IterBasedTrainLoop", max_iters=4),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1), accumulative_counts=2),
+        default_hooks=dict(mean_teacher=dict(type="MeanTeacherHook")),
+        default_scope="mmseg",
+        log_level="ERROR",
+    ).train()
+    assert model.moves == [0.0, 0.5]
+
+
+class Sharded(nn.Module):
+    """Stands for FSDP and for DeepSpeed's engine, which MMEngine registers as wrappers too."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+
+def test_wrappers_that_split_the_weights_are_refused(monkeypatch):
+    monkeypatch.setitem(MODEL_WRAPPERS.module_dict, "Sharded", Sharded)
+    runner = SimpleNamespace(model=Sharded(tiny_u2pl()), optim_wrapper=None, hooks=[])
+    with pytest.raises(TypeError, match="wrapped in Sharded, which splits its weights"):
+        MeanTeacherHook().before_train(runner)
+
+
+def test_several_optimizers_are_refused(tmp_path):
+    parts = {
+        name: OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)) for name in "ab"
+    }
+    with pytest.raises(TypeError, match="OptimWrapperDict has no single optimizer of PyTorch"):
+        run(tmp_path, optim_wrapper=OptimWrapperDict(**parts))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,6 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
             mean_teacher=dict(type="MeanTeacherHook", sup_only_iters=2),
             loss_check=dict(type="LossCheckHook", interval=1),
         ),
-        custom_hooks=[],
         log_processor=dict(by_epoch=by_epoch),
         log_level="ERROR",
         work_dir=str(work_dir),

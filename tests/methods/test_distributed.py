@@ -150,7 +150,9 @@ def test_buffers_that_ddp_broadcasts_stay_what_they_are(processes, histories):
 
 
 def begin_with_averaged_buffers(rank):
-    runner = SimpleNamespace(model=tiny_u2pl(), hooks=[SyncBuffersHook()])
+    model = tiny_u2pl()
+    wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, hooks=[SyncBuffersHook()])
     with pytest.raises(ValueError, match=r"SyncBuffersHook averages all buffers .* remove it"):
         MeanTeacherHook().before_train(runner)
 

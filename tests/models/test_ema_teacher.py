@@ -4,7 +4,6 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmseg_u2pl.models import EMATeacher
-from mmseg_u2pl.models.saved_integer import SavedInteger
 from oracles import averages
 
 
@@ -275,27 +274,6 @@ def test_may_be_moved_after_it_was_made():
 def test_refuses_a_decay_outside_of_zero_to_one(decay):
     with pytest.raises(ValueError, match=rf"decay must lie in \[0, 1\], got {decay}"):
         EMATeacher(Scalar(), decay)
-
-
-def test_counter_counts_and_is_saved():
-    counter, loaded = SavedInteger(5), SavedInteger()
-    counter.advance()
-    counter.advance()
-
-    loaded.load_state_dict(counter.state_dict())
-
-    assert counter.value == loaded.value == loaded.count.item() == 7
-    loaded.advance()
-    assert (loaded.value, counter.value) == (8, 7)
-
-
-def test_counter_holds_large_seeds():
-    seed = 2**63 - 1
-
-    loaded = SavedInteger()
-    loaded.load_state_dict(SavedInteger(seed).state_dict())
-
-    assert loaded.value == seed
 
 
 def batch_norm_after_a_step(statistics, has_run=True):

@@ -7,8 +7,10 @@ from types import ModuleType
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from datatrees import TOOLS, load_tool
+from mmseg_u2pl_tools import runner as tools_runner
 
 CONFIG = """
 model = dict(type='Net')
@@ -37,6 +39,9 @@ class FakeRunner:
         self.cfg = cfg
         return self
 
+    def register_hook(self, hook: Hook) -> None:
+        """Take the hook of the tools, which is tested with a real Runner."""
+
     def train(self) -> None:
         self.calls.append("train")
 
@@ -57,14 +62,14 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRunner:
 @pytest.fixture
 def trainer(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     tool = load_tool("train")
-    monkeypatch.setattr(tool, "Runner", runner)
+    monkeypatch.setattr(tools_runner, "Runner", runner)
     return tool
 
 
 @pytest.fixture
 def tester(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     tool = load_tool("test")
-    monkeypatch.setattr(tool, "Runner", runner)
+    monkeypatch.setattr(tools_runner, "Runner", runner)
     return tool
 
 
@@ -193,8 +198,8 @@ def test_train_starts_the_runner(trainer: ModuleType, runner: FakeRunner, config
 def test_train_starts_a_runner_of_another_type(
     trainer: ModuleType, runner: FakeRunner, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.RUNNERS, "build", runner.from_cfg)
-    monkeypatch.setattr(trainer, "Runner", None)
+    monkeypatch.setattr(tools_runner.RUNNERS, "build", runner.from_cfg)
+    monkeypatch.setattr(tools_runner, "Runner", None)
     trainer.main([config, "--cfg-options", "runner_type=Other"])
     assert runner.calls == ["train"]
 

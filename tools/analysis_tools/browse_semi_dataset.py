@@ -24,12 +24,11 @@ from mmseg.registry import MODELS
 from rich.progress import track
 
 from mmseg_u2pl.datasets.errors import DataError
-from mmseg_u2pl.engine.resume.resuming import require_checkpoint
+from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor, StepView
 from mmseg_u2pl.visualization import plot_step
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,
-    ignore_warnings_of_the_stack,
     load_config,
     require_unlabeled_images,
 )
@@ -115,7 +114,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
         parser.error("--batches and --num-images must be at least 1, --progress in [0, 1]")
-    ignore_warnings_of_the_stack()
     try:
         browse(args)
     except (DataError, OSError, ValueError) as error:

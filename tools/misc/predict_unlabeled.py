@@ -40,7 +40,7 @@ from torch.utils.data import ConcatDataset
 from mmseg_u2pl.checks.images import check_images, read_images
 from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.unlabeled import strip_ground_truth
-from mmseg_u2pl.engine.resume.resuming import require_checkpoint
+from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.ops import predict_pixels
@@ -48,7 +48,6 @@ from mmseg_u2pl.visualization import paint_pseudo_labels, plot_comparison
 from mmseg_u2pl_tools.annotations import BACKGROUND, open_upright
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,
-    ignore_warnings_of_the_stack,
     load_config,
     require_key,
     require_unlabeled_images,
@@ -338,7 +337,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not 0 <= args.unreliable_share < 1:
         parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
-    ignore_warnings_of_the_stack()
     try:
         run(args)
     except (DataError, OSError, ValueError) as error:

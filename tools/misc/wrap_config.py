@@ -14,7 +14,6 @@ from mmengine.config import Config
 
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.methods import SemiSegmentor
-from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
 from mmseg_u2pl_tools.image_folder import left_out
 from mmseg_u2pl_tools.wrapping import (
     Images,
@@ -170,7 +169,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
     if args.out.exists():
         parser.error(f"{args.out} exists already; remove it or give another name")
-    ignore_warnings_of_the_stack()
     try:
         wrap(args)
     except (OSError, ValueError, TypeError) as error:

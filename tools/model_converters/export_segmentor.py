@@ -13,8 +13,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
-from mmseg_u2pl.engine.resume.resuming import require_checkpoint
-from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
+from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl_tools.wrapping import choose_role, export_segmentor, read_config
 
 
@@ -74,7 +73,6 @@ def export(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    ignore_warnings_of_the_stack()
     try:
         export(args)
     except (OSError, ValueError) as error:

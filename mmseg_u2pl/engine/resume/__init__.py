@@ -1,1 +1,1 @@
-"""Checkpoints that are whole or absent, and runs that go on from them exactly."""
+"""Atomic checkpoints, and runs that continue from them exactly."""

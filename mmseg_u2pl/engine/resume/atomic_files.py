@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever their writing is interrupted."""
+"""Atomic writes: a file is complete or absent, whenever the process dies."""
 
 import os
 from contextlib import suppress
@@ -8,22 +8,21 @@ from mmengine.fileio import LocalBackend, register_backend
 
 
 class AtomicFileBackend(LocalBackend):
-    """Local files that take their name when all of them is on the disk.
+    """Local files that are renamed to their name once all of their bytes are on the disk.
 
-    Until then they are called ``<name>.part``. What an interrupted process leaves under that name
-    is overwritten by the next one that writes the file. A file of the name that was there before
-    stays until the new one is whole.
+    Until then a file is called ``<name>.part``. The next write of the same file replaces what an
+    interrupted one left there. An older file of that name stays until the new one is complete.
     """
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
         """Write a file.
 
         Args:
-            obj: What is in it.
-            filepath: Its name; folders that lack are made.
+            obj: Its content.
+            filepath: Its name; missing folders are created.
 
         Raises:
-            OSError: It cannot be written, for example for lack of space.
+            OSError: The file cannot be written, for example because the disk is full.
         """
         part = Path(f"{filepath}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +37,8 @@ class AtomicFileBackend(LocalBackend):
                 part.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
-                f"cannot write '{filepath}' of {len(obj):,} bytes: {error.strerror}. What was "
-                "written before is as it was; make room and go on with --resume",
+                f"cannot write '{filepath}' of {len(obj):,} bytes: {error.strerror}. Earlier files "
+                "are intact; free some space and continue with --resume",
             ) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
@@ -47,7 +46,7 @@ class AtomicFileBackend(LocalBackend):
         self.put(obj.encode(encoding), filepath)
 
 
-ATOMIC_FILES = "atomic_files"
-"""Name for ``backend_args``."""
+ATOMIC = "atomic"
+"""Name of the backend, for ``backend_args=dict(backend=...)``."""
 
-register_backend(ATOMIC_FILES, AtomicFileBackend)
+register_backend(ATOMIC, AtomicFileBackend)

@@ -1,0 +1,95 @@
+"""Refusals of checkpoints that MMEngine would load, and go on with something else than meant."""
+
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from mmseg_u2pl.methods.base import SemiSegmentor, is_semi_checkpoint
+from mmseg_u2pl.utils.unwrap import unwrapped
+
+_EPOCH_LENGTH = "iterations_of_an_epoch"
+_NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
+
+
+def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Refuse a checkpoint of a semi-supervised run for a plain model.
+
+    No name of a weight matches, and MMEngine goes on with random ones. The other way round, a plain
+    checkpoint starts a semi-supervised run.
+
+    Args:
+        runner: Its model is compared.
+        checkpoint: As it was loaded.
+
+    Raises:
+        ValueError: The checkpoint is of a semi-supervised run, and the model is plain.
+    """
+    # Also inside the wrappers of distributed training and of test-time augmentation.
+    if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
+        return
+    if is_semi_checkpoint(checkpoint.get("state_dict", checkpoint)):
+        raise ValueError(
+            "the checkpoint is of a semi-supervised run, and the config's model is a plain "
+            f"{type(unwrapped(runner.model)).__name__}, so none of the weights match. Use the "
+            "config of that run, or the plain checkpoint that "
+            "tools/model_converters/export_segmentor.py writes."
+        )
+
+
+def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Refuse to resume from a checkpoint without the state that a run needs to continue.
+
+    MMEngine would begin anew with the optimizer and the schedules.
+
+    Args:
+        runner: Its model is compared, and whether it has schedules.
+        checkpoint: As it was loaded.
+
+    Raises:
+        ValueError: Something is missing, or the weights are of another model.
+    """
+    needed = _NEEDED if runner.param_schedulers is None else (*_NEEDED, "param_schedulers")
+    missing = [key for key in needed if key not in checkpoint]
+    if missing:
+        raise ValueError(
+            f"cannot resume from this checkpoint: it lacks {', '.join(missing)}. Best checkpoints "
+            "('best_...'), exported and downloaded ones hold weights only; resume from 'iter_...' "
+            "or 'epoch_...', or start a new run from the weights: load_from=CHECKPOINT without "
+            "--resume."
+        )
+    names = unwrapped(runner.model).state_dict().keys()
+    differing = sorted(names ^ checkpoint["state_dict"].keys())
+    if differing:
+        raise ValueError(
+            f"cannot resume from this checkpoint: it is of another model. {len(differing)} weights "
+            f"are in only one of the two, the first is {differing[0]}. Use the config that the run "
+            "was started with."
+        )
+
+
+def require_same_epochs(runner: Runner) -> None:
+    """Refuse to resume with epochs of another length.
+
+    Iterations are counted through all epochs, so the position in the data, the progress and the
+    schedules by iteration would be those of another training. MMEngine does not notice.
+
+    Args:
+        runner: A runner that has loaded its checkpoint.
+
+    Raises:
+        ValueError: The epochs of the checkpoint have more or fewer iterations.
+    """
+    loop, hub = runner.train_loop, runner.message_hub
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    length = len(loop.dataloader)
+    before = hub.get_info(_EPOCH_LENGTH, length)
+    # Runs of the same name share their hub, so a new one may find the length of another.
+    if loop.iter and before != length:
+        raise ValueError(
+            f"cannot resume from this checkpoint: an epoch had {before} iterations and has "
+            f"{length} now, because the lists, the batch size or the number of processes changed. "
+            "Keep the lists and the images per step (train_dataloader.batch_size times processes), "
+            "or start a new run from the weights: load_from=CHECKPOINT without --resume."
+        )
+    hub.update_info(_EPOCH_LENGTH, length)

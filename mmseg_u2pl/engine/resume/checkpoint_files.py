@@ -1,0 +1,60 @@
+"""Which file a run loads, and whether that is a complete checkpoint."""
+
+import zipfile
+from pathlib import Path
+
+from mmengine.runner import Runner, find_latest_checkpoint
+
+# First bytes of what PyTorch 1.5 and older wrote.
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def checkpoint_to_load(runner: Runner) -> str | None:
+    """The file that a runner is about to load, if any.
+
+    Args:
+        runner: A runner that has not loaded it yet.
+
+    Raises:
+        ValueError: The latest checkpoint, from which the run is to continue, does not exist.
+    """
+    if runner._load_from is not None or not runner._resume:
+        return runner._load_from
+    path = find_latest_checkpoint(runner.work_dir)
+    if path is not None and "://" not in path and not Path(path).exists():
+        raise ValueError(
+            f"'{runner.work_dir}/last_checkpoint' names '{path}', which does not exist. If the "
+            "folder was moved, name the checkpoint: --resume CHECKPOINT."
+        )
+    return path
+
+
+def require_checkpoint(path: str) -> None:
+    """Refuse a file that is not a checkpoint, or is a truncated one, without unpickling it.
+
+    Args:
+        path: The file; one that is not on a local disk is not checked.
+
+    Raises:
+        ValueError: The file is not a complete checkpoint. The message names complete ones beside
+            it.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file() or _is_checkpoint(file):
+        return
+    others = sorted(str(other) for other in file.parent.glob("*.pth") if _is_checkpoint(other))
+    raise ValueError(
+        f"'{path}' of {file.stat().st_size:,} bytes is not a PyTorch checkpoint, or is truncated; "
+        + (f"complete checkpoints beside it: {', '.join(others)}" if others else "use another one")
+    )
+
+
+def _is_checkpoint(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        if opened.read(len(_LEGACY)) == _LEGACY:
+            return True
+    try:
+        with zipfile.ZipFile(file) as archive:  # its table of contents is at the end
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

@@ -1,0 +1,71 @@
+"""Where a resumed run continues: in the data, within an epoch, and before a validation."""
+
+from itertools import chain, repeat
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+
+VALIDATED = "validated_iter"
+"""Key of the message hub: number of iterations before the last complete validation."""
+
+_SAMPLER_SEED = "sampler_seed"
+
+
+def continue_data(runner: Runner) -> None:
+    """Let the training draw what would have come next; call before the loop does anything.
+
+    Args:
+        runner: A runner that has loaded its checkpoint.
+    """
+    hub, sampler, loop = runner.message_hub, _sampler(runner), runner.train_loop
+    # Without a configured seed, the sampler of this process has a seed of its own.
+    if hasattr(sampler, "seed"):
+        if loop.iter:
+            sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
+        hub.update_info(_SAMPLER_SEED, sampler.seed)
+    if not isinstance(loop, IterBasedTrainLoop) or not loop.iter or not hasattr(sampler, "skip"):
+        return
+    # OneDL's loop skips by itself. That of the originals asks for each batch and drops it.
+    if not hasattr(loop.dataloader_iterator, "skip_iter"):
+        sampler.skip(loop.iter * loop.dataloader.batch_sampler.batch_size)
+        loop.dataloader_iterator = chain(repeat(None, loop.iter), loop.dataloader)
+
+
+def continue_epoch(runner: Runner) -> None:
+    """Skip the part of an epoch that was trained before the checkpoint was written.
+
+    Call it after the sampler was told the epoch.
+
+    Args:
+        runner: At the beginning of an epoch, or within one just after resuming.
+    """
+    loop, sampler = runner.train_loop, _sampler(runner)
+    if isinstance(loop, EpochBasedTrainLoop) and hasattr(sampler, "skip"):
+        done = loop.iter - loop.epoch * len(loop.dataloader)
+        if done:
+            sampler.skip(done * loop.dataloader.batch_sampler.batch_size)
+
+
+def validation_is_due(runner: Runner) -> bool:
+    """Whether a resumed run must validate before it trains on.
+
+    Args:
+        runner: Before its training loop does anything.
+    """
+    loop = runner.train_loop
+    validated = runner.message_hub.get_info(VALIDATED, 0)
+    if runner.val_loop is None or validated == loop.iter:
+        return False
+    if isinstance(loop, EpochBasedTrainLoop):
+        done, end = loop.epoch, loop.max_epochs
+        if loop.iter % len(loop.dataloader):
+            return False
+    else:
+        done, end = loop.iter, loop.max_iters
+    loop._decide_current_val_interval()
+    return done >= max(1, loop.val_begin) and (done % loop.val_interval == 0 or done == end)
+
+
+def _sampler(runner: Runner) -> Any:
+    # A DataLoader's own `sampler` is not the one in use when a batch sampler is configured.
+    return getattr(runner.train_loop.dataloader.batch_sampler, "sampler", None)

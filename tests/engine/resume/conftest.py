@@ -1,0 +1,27 @@
+"""Data and checkpoints that several tests use."""
+
+import pytest
+from mmengine.runner import Runner
+
+from checkpoints import config
+from scenes.dataset import write_builtin_dataset
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """Work folder of a run whose checkpoints and best ones are all there."""
+    folder = tmp_path_factory.mktemp("saved")
+    Runner(**config(folder, max_keep_ckpts=-1, save_best="mIoU")).train()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Four labeled images, eight unlabeled, of which one is cut off, and three to validate."""
+    root = tmp_path_factory.mktemp("data") / "builtin"
+    options = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64)
+    write_builtin_dataset(root, **options, num_workers=1, progress=False)
+    name = (root / "ImageSets/Segmentation/unlabeled.txt").read_text().split()[0]
+    image = root / f"JPEGImages/{name}.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    return root

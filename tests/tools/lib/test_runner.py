@@ -1,0 +1,42 @@
+"""What the runner of the tools refuses, whichever hooks the config has."""
+
+import pytest
+import torch
+
+from mmseg_u2pl_tools.runner import build_runner
+from plain_training import plain_config, write_images, write_list
+from tiny import tiny_u2pl
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Make the config of a run with MMEngine's hooks only."""
+    write_images(tmp_path, "ab")
+    for name in ("train", "val"):
+        write_list(tmp_path / f"{name}.txt", "ab")
+    return lambda **changes: plain_config(tmp_path, work_dir=str(tmp_path / "run"), **changes)
+
+
+@pytest.mark.parametrize("action", ["train", "test"])
+def test_a_plain_config_does_not_take_a_checkpoint_of_a_semi_supervised_run(
+    config, tmp_path, action
+):
+    path = tmp_path / "semi.pth"
+    torch.save(dict(state_dict=tiny_u2pl().state_dict()), path)
+    runner = build_runner(config(load_from=str(path)))
+    with pytest.raises(ValueError, match=r"of a semi-supervised run, and .* plain EncoderDecoder"):
+        getattr(runner, action)()
+
+
+def test_a_plain_config_takes_a_plain_checkpoint(config, tmp_path):
+    path, weights = tmp_path / "plain.pth", build_runner(config()).model.state_dict()
+    torch.save(dict(state_dict=weights), path)
+    runner = build_runner(config(load_from=str(path)))
+    runner.test()
+    assert all(torch.equal(v, weights[k]) for k, v in runner.model.state_dict().items())
+
+
+def test_a_teacher_that_nothing_moves_is_refused(config):
+    model = dict(type="U2PL", segmentor=config().model)
+    with pytest.raises(ValueError, match="no hook moves the teacher"):
+        build_runner(config(model=model)).train()
