@@ -60,8 +60,8 @@ def check_split_file(path: str, stream: str) -> None:
     if not osp.isfile(path):
         raise DataError(
             f"{stream}: the split list (ann_file) '{path}' does not exist. "
-            "Give ann_file relative to data_root, or as an absolute path. tools/misc/make_splits.py "
-            "writes lists, and tools/misc/import_splits.py those of papers."
+            "Give ann_file relative to data_root, or as an absolute path. To make a list, run "
+            "tools/misc/make_splits.py; to convert a published one, tools/misc/import_splits.py."
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -252,8 +252,8 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         if both:
             problem = f"{len(both)} images are both in {first} and in {second}"
             advice = (
-                "Take them out of one of the two lists; the two must not share images. In place of "
-                "a folder that holds them give a list, such as tools/misc/make_splits.py writes."
+                "Remove them from one of the two lists. If you gave a folder that holds them, give "
+                "a list instead; tools/misc/make_splits.py writes one."
             )
             findings.append(describe(problem, both, [advice]))
     if findings:

@@ -29,8 +29,8 @@ class DataCheckHook(Hook):
 
     It runs :func:`~mmseg_u2pl.checks.data_check.check_data` on the training data set, with or
     without unlabeled images, and on the validation data set if there is one; with unlabeled images
-    it looks at the sampler too. ``tools/misc/check_data.py`` does the same without a training. What it
-    read of files is kept between runs, see :mod:`mmseg_u2pl.checks.read_cache`.
+    it looks at the sampler too. ``tools/misc/check_data.py`` does the same without a training. What
+    was read of files is kept between runs, see :mod:`mmseg_u2pl.checks.read_cache`.
 
     Rank 0 reads the files; what it finds stops all ranks. Without the hook nothing is checked.
 

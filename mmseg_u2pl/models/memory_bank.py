@@ -102,7 +102,8 @@ class CategoryMemoryBank(nn.Module):
             raise ValueError(
                 f"the checkpoint's queues hold {saved.tolist()} embeddings a class, and those of "
                 f"this model {self.sizes}; to go on with that training set queue_size as it was, "
-                "to start another one from its weights export them with tools/model_converters/export_segmentor.py"
+                "to start another one from its weights export them with "
+                "tools/model_converters/export_segmentor.py"
             )
         if keys is not None and fill is not None and len(keys) == fill.sum():
             whole = torch.zeros_like(self.keys)

@@ -96,7 +96,8 @@ def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
         raise ValueError(
             "the checkpoint is of a run with U2PL, and the config's model is a plain "
             f"{type(unwrapped(runner.model)).__name__}, which none of its weights fit. Give the "
-            "config of that run, or the plain checkpoint that tools/model_converters/export_segmentor.py writes."
+            "config of that run, or export a plain checkpoint with "
+            "tools/model_converters/export_segmentor.py."
         )
 
 
