@@ -12,27 +12,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
+from mmseg_u2pl_tools.photos import open_upright, write_upright
 from mmseg_u2pl_tools.splits import (
     count_images,
     draw_order,
     missing_classes,
     size_argument,
+    write_list,
     write_splits,
 )
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 BACKGROUND = "background"
 IGNORE = 255
 MAX_CLASSES = 255
 """One less than a mask has values, for 255 is "not labeled"."""
-
-_JPEG_QUALITY = 95
-_ORIENTATION = 0x0112  # the EXIF tag
 
 Mask = NDArray[np.uint8]
 
@@ -80,34 +78,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="check all annotations, write nothing")
 
 
-def find_images(folder: Path) -> dict[str, Path]:
-    """Find all images of a folder and the folders in it.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Name relative to the folder and without suffix, to file, sorted by name.
-
-    Raises:
-        DataError: There is none, or two differ by their suffix alone.
-    """
-    if not folder.is_dir():
-        raise DataError(f"The image folder '{folder}' does not exist.")
-    images: dict[str, Path] = {}
-    twice = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in images:
-                twice.append(f"{images[name]} and {path.name}")
-            images[name] = path
-    raise_if_any("Images differ by their suffix alone", twice, ["Rename one of each."])
-    if not images:
-        raise DataError(f"'{folder}' holds no image ({', '.join(IMAGE_SUFFIXES)}).")
-    return dict(sorted(images.items()))
-
-
 def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> list[str]:
     """Choose the classes and their order.
 
@@ -143,25 +113,6 @@ def blank_value(classes: Mapping[str, int]) -> int:
     return classes.get(BACKGROUND, IGNORE)
 
 
-def open_upright(path: Path) -> Image.Image:
-    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        The image, whose file is closed.
-
-    Raises:
-        DataError: The file is damaged.
-    """
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be read as an image: {error}. Remove it.") from error
-
-
 def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Mask | None:
     """The mask of an image, or None if it is not annotated."""
     return photo.draw and photo.draw(size, {name: index for index, name in enumerate(classes)})
@@ -172,24 +123,12 @@ def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[
     image = open_upright(photo.path)
     mask = make_mask(photo, image.size, classes)
     if out is not None:
-        _write_image(photo.path, image, out / "images" / f"{photo.name}.jpg")
+        write_upright(photo.path, image, out / "images" / f"{photo.name}.jpg")
         if mask is not None:
             target = out / "masks" / f"{photo.name}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(target)
     return None if mask is None else np.bincount(mask.ravel(), minlength=256)[: len(classes)] > 0
-
-
-def _write_image(source: Path, image: Image.Image, target: Path) -> None:
-    """Write an upright JPEG; a copy of the file if it is one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as original:
-        is_upright = original.getexif().get(_ORIENTATION, 1) == 1
-        is_rgb_jpeg = original.format == "JPEG" and original.mode == "RGB"
-    if is_upright and is_rgb_jpeg:
-        target.write_bytes(source.read_bytes())
-    else:
-        image.convert("RGB").save(target, quality=_JPEG_QUALITY)
 
 
 def draw_lists(
@@ -250,8 +189,8 @@ def _write_all(
     if out is None:
         return
     write_splits({out / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
-    for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
-        (out / path).write_text("".join(f"{line}\n" for line in lines))
+    write_list(out / "splits/val.txt", lists["validation"])
+    write_list(out / "classes.txt", classes)
 
 
 def _draw_lists_of(
@@ -288,8 +227,7 @@ def convert_photos(
     Raises:
         DataError: OUT is there already, or images or annotations cannot be used.
     """
-    if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
-        raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
+    require_free(args.out)
     if all(photo.draw for photo in photos):
         raise DataError(
             f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "

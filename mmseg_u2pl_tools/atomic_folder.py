@@ -5,6 +5,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mmseg_u2pl.datasets.checks import DataError
+
+
+def require_free(path: Path) -> None:
+    """Refuse a folder that a tool must not write to.
+
+    Args:
+        path: The folder to write.
+
+    Raises:
+        DataError: It is neither absent nor an empty folder.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise DataError(f"'{path}' is not an empty folder; remove it, or choose another one.")
+
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:

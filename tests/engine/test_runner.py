@@ -213,7 +213,7 @@ def test_predict_unlabeled_names_what_it_cannot_use(predicted, trained, data, tm
     checkpoint = trained / "iter_4.pth"
     for arguments, message in (
         ((suponly, checkpoint, "--out", "out"), "BaseSegDataset, which has no unlabeled images"),
-        ((CONFIG, checkpoint, "--out", predicted), "is not empty; give another folder"),
+        ((CONFIG, checkpoint, "--out", predicted), "is not an empty folder"),
         ((CONFIG, checkpoint, "--out", "out", "--unreliable-share", "1"), r"in \[0, 1\), got 1"),
     ):
         done = run_tool("predict_unlabeled.py", *map(str, arguments), cwd=tmp_path)

@@ -286,7 +286,7 @@ class TestCamVid:
         (tmp_path / "out").mkdir()
         assert run_main(self.TOOL, source, tmp_path / "out") == 0  # an empty one may be there
         assert run_main(self.TOOL, source, tmp_path / "out") == 2
-        assert "out' is there already" in capsys.readouterr().err
+        assert "out' is not an empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "voc_aug", "camvid"])

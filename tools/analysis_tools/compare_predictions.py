@@ -29,8 +29,8 @@ from PIL import Image, ImageOps
 
 from mmseg_u2pl.utils.options import require_count
 from mmseg_u2pl.visualization import paint_labels, plot_comparison
-from mmseg_u2pl_tools.annotations import open_upright
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, require_key
+from mmseg_u2pl_tools.photos import open_upright
 
 Mask = NDArray[np.integer]
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.atomic_folder import atomic_folder
-from mmseg_u2pl_tools.splits import write_splits
+from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
+from mmseg_u2pl_tools.splits import write_list, write_splits
 
 NUM_CLASSES = 11
 LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
@@ -86,9 +86,8 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
 
 def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
     """Write the lists of all splits, and of the labeled and unlabeled frames."""
-    folder.mkdir()
     for split, names in frames.items():
-        (folder / f"{split}.txt").write_text("".join(f"{split}/{name}\n" for name in names))
+        write_list(folder / f"{split}.txt", [f"{split}/{name}" for name in names])
     train = frames["train"]
     drives = {name.split("_")[0] for name in train}
     labeled = {f"1of{step}": set(train[::step]) for step in (4, 8, 16, 32)}
@@ -118,8 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     try:
-        if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
-            raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
+        require_free(args.out)
         frames = find_frames(args.source)
         if not args.dry_run:
             convert_all(args.source, args.out, frames)

@@ -33,8 +33,8 @@ from mmseg_u2pl_tools.annotations import (
     blank_value,
     choose_classes,
     convert_photos,
-    find_images,
 )
+from mmseg_u2pl_tools.photos import find_images
 
 Colour = tuple[int, int, int]
 Draw = Callable[[tuple[int, int], Mapping[str, int]], Mask]

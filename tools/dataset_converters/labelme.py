@@ -36,8 +36,8 @@ from mmseg_u2pl_tools.annotations import (
     blank_value,
     choose_classes,
     convert_photos,
-    find_images,
 )
+from mmseg_u2pl_tools.photos import find_images
 
 IGNORED_LABEL = "__ignore__"
 BACKGROUND_LABEL = "_background_"

@@ -23,6 +23,7 @@ import mmseg
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.splits import write_list
 
 NUM_TRAIN_AUG = 10582
 LISTS = "ImageSets/Segmentation"
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not args.dry_run:
             map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
             for path, wanted in lists.items():
-                path.write_text("".join(f"{name}\n" for name in wanted))
+                write_list(path, wanted)
     except (DataError, OSError) as error:
         parser.error(str(error))
     print("Nothing was written (--dry-run)." if args.dry_run else f"{args.root} is complete.")
