@@ -1,4 +1,4 @@
-"""From photographs and what an annotation program says of some of them to a data set on disk."""
+"""Write a data set from photographs, some of which an annotation program has annotated."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Photo(NamedTuple):
     Attributes:
         path: The image file.
         name: Name in the data set, relative and without suffix.
-        draw: Makes the mask, (H, W), from the image's (width, height) and the numbers of the
+        paint: Makes the mask, (H, W), from the image's (width, height) and the numbers of the
             classes; None if the image is not annotated.
     """
 
     path: Path
     name: str
-    draw: Callable[[tuple[int, int], Mapping[str, int]], Mask] | None
+    paint: Callable[[tuple[int, int], Mapping[str, int]], Mask] | None
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +115,7 @@ def blank_value(classes: Mapping[str, int]) -> int:
 
 def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Mask | None:
     """The mask of an image, or None if it is not annotated."""
-    return photo.draw and photo.draw(size, {name: index for index, name in enumerate(classes)})
+    return photo.paint and photo.paint(size, {name: index for index, name in enumerate(classes)})
 
 
 def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[np.bool_] | None:
@@ -203,7 +203,7 @@ def _draw_lists_of(
     names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
     shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
     labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)
-    unlabeled = [photo.name for photo in photos if photo.draw is None]
+    unlabeled = [photo.name for photo in photos if photo.paint is None]
     for name, count in zip(classes, shown.sum(axis=0), strict=True):
         print(f"{name}: in {count} of {len(names)} masks")
     lists = dict(labeled=labeled, unlabeled=unlabeled, validation=validation)
@@ -225,10 +225,10 @@ def convert_photos(
         args: What a parser with :func:`add_output_arguments` parsed.
 
     Raises:
-        DataError: OUT is there already, or images or annotations cannot be used.
+        DataError: OUT is not empty, or images or annotations cannot be used.
     """
     require_free(args.out)
-    if all(photo.draw for photo in photos):
+    if all(photo.paint for photo in photos):
         raise DataError(
             f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "
             "without annotations beside them."

@@ -1,4 +1,4 @@
-"""A folder that is whole or absent, whenever its writing is interrupted."""
+"""Folders that are written atomically: complete or absent, even after an interruption."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -72,7 +72,7 @@ class ClassMeta(NamedTuple):
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
         """Write a PNG whose values are the classes and which viewers show in their colours."""
         image = Image.fromarray(mask)
-        # All other values are black, CVAT's colour of what nobody has drawn.
+        # All other values are black, CVAT's colour of what nobody has annotated.
         colours = np.zeros((256, 3), np.uint8)
         colours[self.values] = self.palette
         image.putpalette(colours.ravel().tolist())

@@ -1,4 +1,4 @@
-"""What the tools share: the flags of those that take a config, the config, and less noise."""
+"""What tools that read a config share: their flags, the config, and fewer warnings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl_tools.errors import UsageError
 
 _ALIKE = 0.8
 """Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
 model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
 
 
-class UsageError(ValueError):
-    """The command line names something that is not there; to be told by ``parser.error``."""
-
-
 class _OptionsAction(DictAction):
-    """MMEngine's, which takes apart what has no equals sign too, and fails."""
+    """MMEngine's action, which fails with a traceback on a value without an equals sign."""
 
     def __call__(
         self,
@@ -96,8 +93,8 @@ def load_config(args: argparse.Namespace) -> Config:
     the environment, where MMEngine reads it, unless the launcher did so.
 
     Raises:
-        UsageError: There is no such config, an option seems to misspell one of its keys, or moves
-            data that have no common folder.
+        UsageError: The config does not exist, or an option misspells one of its keys or moves data
+            that have no common folder.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = read_config(args.config)
@@ -120,7 +117,7 @@ def read_config(path: str) -> Config:
         path: A file, or ``package::name``.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It does not exist.
     """
     if "::" not in path:
         require_path("config", path)
@@ -184,19 +181,19 @@ def require_path(argument: str, path: str) -> None:
         path: Of a file, or of the folder that some checkpoints are.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It does not exist.
     """
     if "://" not in path and not Path(path).expanduser().exists():
         raise UsageError(f"{argument} '{path}' does not exist")
 
 
 def ignore_warnings_of_the_stack() -> None:
-    """Keep notes of the OpenMMLab packages on parts that no tool uses off the screen."""
+    """Hide warnings of the OpenMMLab packages about parts that no tool uses."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
 
 
 def replace_data_root(cfg: Config, new: str) -> None:
-    """Move all data sets that lie in a config's ``data_root``, for reading the config copied it.
+    """Move all data sets below a config's ``data_root``, which reading the config has copied.
 
     Args:
         cfg: The config; changed in place.

@@ -22,7 +22,7 @@ def find_images(folder: Path) -> dict[str, Path]:
         Name relative to the folder and without suffix, to file, sorted by name.
 
     Raises:
-        DataError: There is none, or two differ by their suffix alone.
+        DataError: The folder has no image, or two that differ by their suffix alone.
     """
     if not folder.is_dir():
         raise DataError(f"The image folder '{folder}' does not exist.")

@@ -154,7 +154,7 @@ def write_splits(splits: Mapping[Path, Split], overwrite: bool) -> None:
     present = [str(path) for path in files if path.exists()]
     if present and not overwrite:
         raise DataError(
-            f"{len(present)} lists are there already, such as {present[0]}. "
+            f"{len(present)} lists exist already, such as {present[0]}. "
             "Choose another folder, or give --overwrite."
         )
     for path, names in files.items():

@@ -24,6 +24,7 @@ from PIL import Image
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
 from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.splits import write_list, write_splits
 
 NUM_CLASSES = 11
@@ -68,7 +69,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
     """Convert one frame, given as split and name, and its mask.
 
     Raises:
-        DataError: The mask is no index image of the 11 classes and void.
+        DataError: The mask is not an index image of the 11 classes and void.
     """
     split, name = frame
     path = source / f"{split}annot" / f"{name}.png"
@@ -76,7 +77,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
         values = set(np.unique(np.asarray(mask)).tolist())
         if mask.mode not in ("L", "P") or not values <= GOOD_VALUES:
             raise DataError(
-                f"'{path}' is no mask of the SegNet tutorial: its values must be 0 to "
+                f"'{path}' is not a mask of the SegNet tutorial: its values must be 0 to "
                 f"{NUM_CLASSES}, in one channel. {ADVICE}"
             )
         mask.point(LABELS).save(out / "labels" / split / f"{name}.png")
@@ -116,13 +117,11 @@ def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         require_free(args.out)
         frames = find_frames(args.source)
         if not args.dry_run:
             convert_all(args.source, args.out, frames)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
     print("Nothing was written (--dry-run)." if args.dry_run else f"CamVid is in {args.out}")
 
 

@@ -4,7 +4,7 @@ EXPORT is the unpacked export of a task or project, in one of two formats:
 "Segmentation mask 1.1" (labelmap.txt and SegmentationClass/*.png) or "CVAT for images 1.1"
 (annotations.xml). IMAGES is the folder of all photographs; names are those that CVAT knows, without
 suffix. Images without a mask in the export, or without a shape in annotations.xml, are the
-unlabeled ones. Polygons and boxes are drawn in their z order; for brush masks, export the first
+unlabeled ones. Polygons and boxes are painted in their z order; for brush masks, export the first
 format.
 
 OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
@@ -34,10 +34,11 @@ from mmseg_u2pl_tools.annotations import (
     choose_classes,
     convert_photos,
 )
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.photos import find_images
 
 Colour = tuple[int, int, int]
-Draw = Callable[[tuple[int, int], Mapping[str, int]], Mask]
+Paint = Callable[[tuple[int, int], Mapping[str, int]], Mask]
 FORMATS = (
     "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder into which "
     "the archive was unpacked."
@@ -104,27 +105,27 @@ def recolour(
     found, inverse = np.unique(codes, return_inverse=True)
     colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
     unknown = [str(colour) for colour in colours if colour not in names]
-    raise_if_any(f"'{path}' has colours that labelmap.txt has not", unknown, [FORMATS])
+    raise_if_any(f"'{path}' has colours that are not in labelmap.txt", unknown, [FORMATS])
     values = {**classes, BACKGROUND: blank_value(classes)}
     table = np.array([values[names[colour]] for colour in colours], np.uint8)
     return table[inverse].reshape(codes.shape)
 
 
-def read_masks(export: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export "Segmentation mask 1.1": how each mask is made, and the classes."""
     names = read_label_map(export / "labelmap.txt")
     folder = export / "SegmentationClass"
-    masks: dict[str, Draw] = {
+    masks: dict[str, Paint] = {
         path.relative_to(folder).with_suffix("").as_posix(): partial(recolour, path, names)
         for path in sorted(folder.rglob("*.png"))
     }
     return masks, list(names.values())
 
 
-def draw_xml(
+def paint_xml(
     path: Path, image: ElementTree.Element, size: tuple[int, int], classes: Mapping[str, int]
 ) -> Mask:
-    """Draw polygons and boxes of one image of annotations.xml."""
+    """Paint polygons and boxes of one image of annotations.xml."""
     expected = int(image.attrib["width"]), int(image.attrib["height"])
     check_size(f"'{path}': {image.attrib['name']}", expected, size)
     values = {**classes, BACKGROUND: blank_value(classes)}
@@ -143,22 +144,22 @@ def draw_xml(
 
 
 def shapes_of(image: ElementTree.Element) -> list[ElementTree.Element]:
-    """What is drawn in an image; tags are about all of it."""
+    """What is annotated in an image; tags are about all of it."""
     return [shape for shape in image if shape.tag != "tag"]
 
 
-def read_xml(path: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_xml(path: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export "CVAT for images 1.1": how each mask is made, and the classes."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise DataError(f"'{path}' is not XML: {error}. {FORMATS}") from error
-    masks: dict[str, Draw] = {}
+    masks: dict[str, Paint] = {}
     others = []
     for image in root.iter("image"):
         if shapes := shapes_of(image):
             masks[PurePosixPath(image.attrib["name"]).with_suffix("").as_posix()] = partial(
-                draw_xml, path, image
+                paint_xml, path, image
             )
         others += [
             f"{image.attrib['name']}: {shape.tag}"
@@ -173,7 +174,7 @@ def read_xml(path: Path) -> tuple[dict[str, Draw], list[str]]:
     return masks, [name for label in root.iter("label") if (name := label.findtext("name"))]
 
 
-def read_export(export: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_export(export: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export of either format.
 
     Raises:
@@ -213,11 +214,9 @@ def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         photos, labels = find_photos(args.export, args.images)
         convert_photos(photos, choose_classes(args.classes, labels), args)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

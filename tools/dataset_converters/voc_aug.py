@@ -23,6 +23,7 @@ import mmseg
 
 from mmseg_u2pl.datasets.checks import DataError, check_layout, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.splits import write_list
 
 NUM_TRAIN_AUG = 10582
@@ -103,7 +104,7 @@ def find_lists(root: Path, names: Sequence[str]) -> dict[Path, list[str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         names = find_train_names(args.root)
         copies = find_copies(args.root)
         lists = find_lists(args.root, names)
@@ -115,8 +116,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
             for path, wanted in lists.items():
                 write_list(path, wanted)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
     print("Nothing was written (--dry-run)." if args.dry_run else f"{args.root} is complete.")
 
 

@@ -31,7 +31,8 @@ from mmseg_u2pl.checks.data_check import (
 from mmseg_u2pl.datasets.checks import DataError
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl.methods.base import SemiSegmentor
-from mmseg_u2pl_tools.cli import UsageError, add_config_arguments, load_config
+from mmseg_u2pl_tools.cli import add_config_arguments, load_config
+from mmseg_u2pl_tools.errors import UsageError
 from mmseg_u2pl_tools.tables import class_table, make_table, print_table
 
 

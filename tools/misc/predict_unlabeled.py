@@ -50,6 +50,7 @@ from mmseg_u2pl_tools.cli import (
     require_key,
     require_unlabeled_images,
 )
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.image_folder import image_names
 from mmseg_u2pl_tools.ranking import Ranked, plot_contact_sheet, write_ranking
 
@@ -61,7 +62,7 @@ Prediction = tuple[NDArray[np.uint8], NDArray[np.uint16]]
 
 
 class Unlabeled(NamedTuple):
-    """An image that is to be predicted."""
+    """An image to predict."""
 
     name: str
     path: str
@@ -239,10 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not 0 <= args.unreliable_share < 1:
         parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
     ignore_warnings_of_the_stack()
-    try:
+    with usage_errors(parser):
         run(args)
-    except (DataError, OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

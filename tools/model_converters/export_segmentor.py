@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from mmseg_u2pl.engine.resume.resuming import require_checkpoint
 from mmseg_u2pl.methods.base import PREFIXES
 from mmseg_u2pl_tools.cli import ignore_warnings_of_the_stack
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.wrapping import export_segmentor, read_config
 
 
@@ -42,7 +43,7 @@ def read_checkpoint(path: Path) -> dict:
     """Load a checkpoint file.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The file is not a checkpoint.
     """
     require_checkpoint(str(path))
     checkpoint = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
@@ -74,10 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     ignore_warnings_of_the_stack()
-    try:
+    with usage_errors(parser):
         export(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":
