@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -163,8 +163,26 @@ def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], boo
         [name for entry in part if (name := names[entry.image]) is not None]
         for part in (labeled, unlabeled)
     ]
-    # Each with what is wrong with the images in it, and what to do.
-    findings = [
+    problems = [
+        describe(problem.format(len(images)), images, [advice])
+        for images, problem, advice in _findings(labeled, names, found, index, has_mask)
+        if images
+    ]
+    problems += _count_problems(pair.hints, len(labeled), len(labeled) + len(unlabeled))
+    if problems:
+        raise DataError("\n".join([f"{pair.labeled} and {pair.unlabeled.name}:", *problems]))
+    return found[0], found[1]
+
+
+def _findings(
+    labeled: Sequence[Entry],
+    names: Mapping[str, str | None],
+    found: Sequence[Sequence[str]],
+    index: ImageIndex,
+    has_mask: Callable[[str], bool],
+) -> list[tuple[list[str], str, str]]:
+    """Images, what is wrong with them, and what to do; the images are none where all is well."""
+    return [
         (
             [image for image, name in names.items() if name is None],
             "{} images are not in the image folder, or several have their name",
@@ -191,15 +209,6 @@ def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], boo
             "Check --mask-dir and --seg-map-suffix.",
         ),
     ]
-    problems = [
-        describe(problem.format(len(images)), images, [advice])
-        for images, problem, advice in findings
-        if images
-    ]
-    problems += _count_problems(pair.hints, len(labeled), len(labeled) + len(unlabeled))
-    if problems:
-        raise DataError("\n".join([f"{pair.labeled} and {pair.unlabeled.name}:", *problems]))
-    return found[0], found[1]
 
 
 def _count_problems(hints: Sequence[str], num_labeled: int, total: int) -> list[str]:
