@@ -41,8 +41,9 @@ class Photo(NamedTuple):
     Attributes:
         path: The image file.
         name: Name in the data set, relative and without suffix.
-        paint: Makes the mask, (H, W), from the image's (width, height) and the numbers of the
-            classes; None if the image is not annotated.
+        paint: Makes the mask, (H, W), from the image's (width, height) and the value of each
+            class, the background's for pixels that nobody annotated; None if the image is not
+            annotated.
     """
 
     path: Path
@@ -108,14 +109,29 @@ def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> lis
     return classes
 
 
-def blank_value(classes: Mapping[str, int]) -> int:
-    """Value of pixels that nobody annotated: the background's number, or 255 without one."""
-    return classes.get(BACKGROUND, IGNORE)
+def check_size(what: str, size: tuple[int, int], expected: tuple[int, int], advice: str) -> None:
+    """Refuse annotations of an image of another size.
+
+    Args:
+        what: The annotations; the message begins with it.
+        size: (width, height) of the image that was annotated.
+        expected: (width, height) of the image that is there.
+        advice: What to do.
+
+    Raises:
+        DataError: The sizes differ.
+    """
+    if size != expected:
+        raise DataError(
+            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
+            f"{expected[0]}x{expected[1]}. {advice}"
+        )
 
 
 def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Mask | None:
     """The mask of an image, or None if it is not annotated."""
-    return photo.paint and photo.paint(size, {name: index for index, name in enumerate(classes)})
+    values = {BACKGROUND: IGNORE} | {name: index for index, name in enumerate(classes)}
+    return photo.paint and photo.paint(size, values)
 
 
 def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[np.bool_] | None:

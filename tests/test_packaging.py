@@ -73,7 +73,10 @@ def test_wheel_holds_configs_and_tools_and_nothing_for_developers(installed):
     carried = {path.relative_to(mim).as_posix() for path in files if path.is_relative_to(mim)}
     assert carried == {"model-index.yml", *SHIPPED}
     info = f"mmseg_u2pl-{mmseg_u2pl.__version__}.dist-info"
-    assert {path.parts[0] for path in files} == {"mmseg_u2pl", "mmseg_u2pl_tools", info}
+    packages = ("mmseg_u2pl", "mmseg_u2pl_tools")
+    assert {path.parts[0] for path in files} == {*packages, info}
+    modules = {path.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*.py")}
+    assert modules <= files
 
 
 def test_wheel_lists_its_tools_by_folder(installed):

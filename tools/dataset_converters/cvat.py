@@ -30,7 +30,7 @@ from mmseg_u2pl_tools.annotations import (
     Mask,
     Photo,
     add_output_arguments,
-    blank_value,
+    check_size,
     choose_classes,
     convert_photos,
 )
@@ -43,6 +43,7 @@ FORMATS = (
     "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder into which "
     "the archive was unpacked."
 )
+UPLOADED = "Give the images that were uploaded to CVAT."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,15 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of the photographs")
     add_output_arguments(parser)
     return parser
-
-
-def check_size(what: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
-    """Refuse annotations of an image of another size, given as width and height."""
-    if size != expected:
-        raise DataError(
-            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
-            f"{expected[0]}x{expected[1]}. Give the images that were uploaded to CVAT."
-        )
 
 
 def read_label_map(path: Path) -> dict[Colour, str]:
@@ -91,7 +83,7 @@ def read_label_map(path: Path) -> dict[Colour, str]:
 
 
 def recolour(
-    path: Path, names: Mapping[Colour, str], size: tuple[int, int], classes: Mapping[str, int]
+    path: Path, names: Mapping[Colour, str], size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
     """Turn the colours of a mask into classes.
 
@@ -99,14 +91,13 @@ def recolour(
         DataError: A colour is not in the label map, or the image has another size.
     """
     with Image.open(path) as image:
-        check_size(f"'{path}'", image.size, size)
+        check_size(f"'{path}'", image.size, size, UPLOADED)
         pixels = np.array(image.convert("RGB"), np.uint32)
     codes = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     found, inverse = np.unique(codes, return_inverse=True)
     colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
     unknown = [str(colour) for colour in colours if colour not in names]
     raise_if_any(f"'{path}' has colours that are not in labelmap.txt", unknown, [FORMATS])
-    values = {**classes, BACKGROUND: blank_value(classes)}
     table = np.array([values[names[colour]] for colour in colours], np.uint8)
     return table[inverse].reshape(codes.shape)
 
@@ -123,13 +114,12 @@ def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
 
 
 def paint_xml(
-    path: Path, image: ElementTree.Element, size: tuple[int, int], classes: Mapping[str, int]
+    path: Path, image: ElementTree.Element, size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
     """Paint polygons and boxes of one image of annotations.xml."""
     expected = int(image.attrib["width"]), int(image.attrib["height"])
-    check_size(f"'{path}': {image.attrib['name']}", expected, size)
-    values = {**classes, BACKGROUND: blank_value(classes)}
-    canvas = Image.new("L", size, blank_value(classes))
+    check_size(f"'{path}': {image.attrib['name']}", expected, size, UPLOADED)
+    canvas = Image.new("L", size, values[BACKGROUND])
     draw = ImageDraw.Draw(canvas)
     for shape in sorted(shapes_of(image), key=lambda shape: int(shape.get("z_order", 0))):
         value = values[shape.attrib["label"]]

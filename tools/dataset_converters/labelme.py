@@ -33,7 +33,7 @@ from mmseg_u2pl_tools.annotations import (
     Mask,
     Photo,
     add_output_arguments,
-    blank_value,
+    check_size,
     choose_classes,
     convert_photos,
 )
@@ -113,13 +113,10 @@ def paint_shapes(
         DataError: The file is of an image of another size.
     """
     annotated = content.get("imageWidth") or size[0], content.get("imageHeight") or size[1]
-    if annotated != size:
-        raise DataError(
-            f"'{path}' is of an image of {annotated[0]}x{annotated[1]} pixels, and the image has "
-            f"{size[0]}x{size[1]}. Annotate the image as it is, or put the one back that was used."
-        )
-    values = {**classes, BACKGROUND: blank_value(classes), IGNORED_LABEL: IGNORE}
-    canvas = Image.new("L", size, blank_value(classes))
+    advice = "Annotate the image as it is, or put the one back that was used."
+    check_size(f"'{path}'", annotated, size, advice)
+    values = {**classes, IGNORED_LABEL: IGNORE}
+    canvas = Image.new("L", size, classes[BACKGROUND])
     for shape in content["shapes"]:
         paint_shape(canvas, shape, values[class_name(shape["label"])])
     return np.array(canvas)
