@@ -1,6 +1,6 @@
 # docker build -t mmseg_u2pl .
 # docker run --gpus all --shm-size 8g -v "$PWD/data:/workspace/data" -v "$PWD/work_dirs:/workspace/work_dirs" \
-#     mmseg_u2pl demo
+#     mmseg_u2pl train mmseg_u2pl::u2pl/u2pl_deeplabv3plus_r50-d8_4xb8-80e_voc2012-92-513x513.py
 #
 # The build of torch in the package index brings CUDA; the host needs NVIDIA's driver and container
 # toolkit alone. Another base, such as an image of PyTorch or NVIDIA: --build-arg BASE=...

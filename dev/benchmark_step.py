@@ -26,7 +26,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_u2pl_tools.cli import UsageError, read_config
+from mmseg_u2pl_tools.cli import read_config
+from mmseg_u2pl_tools.errors import UsageError
 from step_benchmark.loss_path import time_loss_path
 from step_benchmark.step import time_step
 from step_benchmark.workload import Workload

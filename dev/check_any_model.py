@@ -1,4 +1,4 @@
-"""Train a model of each family in MMSegmentation's configs with U2PL and list what came of it."""
+"""Train a model of each family in MMSegmentation's configs with U2PL and list the results."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def predict(runner: Runner, scenes: Sequence[dict]) -> list[SegDataSample]:
     return runner.model.test_step(pseudo_collate(list(scenes)))
 
 
-def draw_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figure:
+def plot_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figure:
     """Evenly spaced validation images, so none is picked by hand, and what the models see."""
     dataset = u2pl.val_dataloader.dataset
     num_scenes = min(NUM_SCENES, len(dataset))
@@ -249,7 +249,7 @@ def run(args: argparse.Namespace) -> None:
             student = evaluate(u2pl)
             u2pl.model.predict_with = "teacher"
         titles = f"sup-only\nmIoU {sup_only.mean:.2f}", f"U2PL (teacher)\nmIoU {teacher.mean:.2f}"
-        figure = draw_scenes(baseline, u2pl, titles)
+        figure = plot_scenes(baseline, u2pl, titles)
     scores = Scores(sup_only, student, teacher)
     picture, numbers = args.work_dir / "comparison.png", args.work_dir / "results.json"
     figure.savefig(picture)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 
+from mmseg_u2pl_tools.errors import usage_errors
 from scenes.dataset import write_builtin_dataset
 
 
@@ -43,10 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = vars(parser.parse_args(argv))
     progress = not args.pop("no_progress")
-    try:
+    with usage_errors(parser):
         root = write_builtin_dataset(**args, progress=progress)
-    except (ValueError, FileExistsError) as error:
-        parser.error(str(error))
     print(f"The built-in data set is in {root}")
 
 

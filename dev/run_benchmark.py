@@ -19,7 +19,8 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
-from mmseg_u2pl_tools.cli import UsageError, add_config_arguments, load_config
+from mmseg_u2pl_tools.cli import add_config_arguments, load_config
+from mmseg_u2pl_tools.errors import UsageError
 from training_cost import count_steps, shorten
 
 TRAIN = Path(__file__).resolve().parents[1] / "tools/train.py"
@@ -114,7 +115,7 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
             )
         name = entry["name"]
         if "::" not in entry["config"] and not Path(entry["config"]).is_file():
-            raise ValueError(f"{path}: run {name!r}: there is no config {entry['config']!r}")
+            raise ValueError(f"{path}: run {name!r}: config {entry['config']!r} does not exist")
         folder = name.replace("/", "-").replace(" ", "_")
         if folder in folders:
             raise ValueError(
@@ -340,7 +341,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     root = args.root or Path("work_dirs", args.benchmark.stem)
     if not args.benchmark.is_file():
-        parser.error(f"there is no file {args.benchmark}")
+        parser.error(f"{args.benchmark} does not exist")
     try:
         runs, published = read_benchmark(args.benchmark, root)
     except ValueError as error:

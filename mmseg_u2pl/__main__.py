@@ -5,6 +5,7 @@ import ast
 import runpy
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 # A link to the folder of that name in the source tree, a copy of it where a wheel was installed.
@@ -12,19 +13,23 @@ TOOLS = Path(__file__).parent / ".mim" / "tools"
 
 
 def find_tools() -> dict[str, Path]:
-    """All tools by name: their path below ``tools/`` without suffix."""
-    paths = sorted(TOOLS.rglob("*.py"))
-    return {path.relative_to(TOOLS).with_suffix("").as_posix(): path for path in paths}
+    """All tools by name, which is the file's without folder and suffix."""
+    # Files before folders: those that everyone needs are listed first.
+    paths = sorted(TOOLS.rglob("*.py"), key=lambda path: (path.parent, path.name))
+    return {path.stem: path for path in paths}
 
 
 def build_parser(tools: dict[str, Path]) -> argparse.ArgumentParser:
-    """Parser whose help lists the tools."""
+    """Parser whose help lists the tools, folder by folder."""
     width = max(map(len, tools))
-    lines = [f"  {name:{width}}  {_summary(path)}" for name, path in tools.items()]
+    lines = []
+    for folder, names in groupby(tools, key=lambda name: tools[name].parent):
+        lines += ["", f"{folder.relative_to(TOOLS.parent).as_posix()}:"]
+        lines += [f"  {name:{width}}  {_summary(tools[name])}" for name in names]
     parser = argparse.ArgumentParser(
         prog="python -m mmseg_u2pl",
         description="Run a tool of mmseg_u2pl; TOOL --help explains it.",
-        epilog="\n".join(["tools:", *lines]),
+        epilog="\n".join(lines[1:]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tool", metavar="TOOL", choices=tools, help="one of those below")

@@ -1,4 +1,4 @@
-"""From photographs and what an annotation program says of some of them to a data set on disk."""
+"""Write a data set from photographs, some of which an annotation program has annotated."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
+from mmseg_u2pl_tools.photos import open_upright, write_upright
 from mmseg_u2pl_tools.splits import (
     count_images,
     draw_order,
     missing_classes,
     size_argument,
+    write_list,
     write_splits,
 )
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 BACKGROUND = "background"
 IGNORE = 255
 MAX_CLASSES = 255
 """One less than a mask has values, for 255 is "not labeled"."""
-
-_JPEG_QUALITY = 95
-_ORIENTATION = 0x0112  # the EXIF tag
 
 Mask = NDArray[np.uint8]
 
@@ -43,13 +41,14 @@ class Photo(NamedTuple):
     Attributes:
         path: The image file.
         name: Name in the data set, relative and without suffix.
-        draw: Makes the mask, (H, W), from the image's (width, height) and the numbers of the
-            classes; None if the image is not annotated.
+        paint: Makes the mask, (H, W), from the image's (width, height) and the value of each
+            class, the background's for pixels that nobody annotated; None if the image is not
+            annotated.
     """
 
     path: Path
     name: str
-    draw: Callable[[tuple[int, int], Mapping[str, int]], Mask] | None
+    paint: Callable[[tuple[int, int], Mapping[str, int]], Mask] | None
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,34 +77,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="of the draw of these images (default: 0)")
     add("--dry-run", action="store_true", help="check all annotations, write nothing")
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """Find all images of a folder and the folders in it.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Name relative to the folder and without suffix, to file, sorted by name.
-
-    Raises:
-        DataError: There is none, or two differ by their suffix alone.
-    """
-    if not folder.is_dir():
-        raise DataError(f"The image folder '{folder}' does not exist.")
-    images: dict[str, Path] = {}
-    twice = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in images:
-                twice.append(f"{images[name]} and {path.name}")
-            images[name] = path
-    raise_if_any("Images differ by their suffix alone", twice, ["Rename one of each."])
-    if not images:
-        raise DataError(f"'{folder}' holds no image ({', '.join(IMAGE_SUFFIXES)}).")
-    return dict(sorted(images.items()))
 
 
 def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> list[str]:
@@ -138,33 +109,29 @@ def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> lis
     return classes
 
 
-def blank_value(classes: Mapping[str, int]) -> int:
-    """Value of pixels that nobody annotated: the background's number, or 255 without one."""
-    return classes.get(BACKGROUND, IGNORE)
-
-
-def open_upright(path: Path) -> Image.Image:
-    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
+def check_size(what: str, size: tuple[int, int], expected: tuple[int, int], advice: str) -> None:
+    """Refuse annotations of an image of another size.
 
     Args:
-        path: The image file.
-
-    Returns:
-        The image, whose file is closed.
+        what: The annotations; the message begins with it.
+        size: (width, height) of the image that was annotated.
+        expected: (width, height) of the image that is there.
+        advice: What to do.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The sizes differ.
     """
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be read as an image: {error}. Remove it.") from error
+    if size != expected:
+        raise DataError(
+            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
+            f"{expected[0]}x{expected[1]}. {advice}"
+        )
 
 
 def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Mask | None:
     """The mask of an image, or None if it is not annotated."""
-    return photo.draw and photo.draw(size, {name: index for index, name in enumerate(classes)})
+    values = {BACKGROUND: IGNORE} | {name: index for index, name in enumerate(classes)}
+    return photo.paint and photo.paint(size, values)
 
 
 def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[np.bool_] | None:
@@ -172,24 +139,12 @@ def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[
     image = open_upright(photo.path)
     mask = make_mask(photo, image.size, classes)
     if out is not None:
-        _write_image(photo.path, image, out / "images" / f"{photo.name}.jpg")
+        write_upright(photo.path, image, out / "images" / f"{photo.name}.jpg")
         if mask is not None:
             target = out / "masks" / f"{photo.name}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(target)
     return None if mask is None else np.bincount(mask.ravel(), minlength=256)[: len(classes)] > 0
-
-
-def _write_image(source: Path, image: Image.Image, target: Path) -> None:
-    """Write an upright JPEG; a copy of the file if it is one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as original:
-        is_upright = original.getexif().get(_ORIENTATION, 1) == 1
-        is_rgb_jpeg = original.format == "JPEG" and original.mode == "RGB"
-    if is_upright and is_rgb_jpeg:
-        target.write_bytes(source.read_bytes())
-    else:
-        image.convert("RGB").save(target, quality=_JPEG_QUALITY)
 
 
 def draw_lists(
@@ -250,8 +205,8 @@ def _write_all(
     if out is None:
         return
     write_splits({out / "splits": (lists["labeled"], lists["unlabeled"])}, overwrite=False)
-    for path, lines in (("splits/val.txt", lists["validation"]), ("classes.txt", classes)):
-        (out / path).write_text("".join(f"{line}\n" for line in lines))
+    write_list(out / "splits/val.txt", lists["validation"])
+    write_list(out / "classes.txt", classes)
 
 
 def _draw_lists_of(
@@ -264,7 +219,7 @@ def _draw_lists_of(
     names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
     shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
     labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)
-    unlabeled = [photo.name for photo in photos if photo.draw is None]
+    unlabeled = [photo.name for photo in photos if photo.paint is None]
     for name, count in zip(classes, shown.sum(axis=0), strict=True):
         print(f"{name}: in {count} of {len(names)} masks")
     lists = dict(labeled=labeled, unlabeled=unlabeled, validation=validation)
@@ -286,11 +241,10 @@ def convert_photos(
         args: What a parser with :func:`add_output_arguments` parsed.
 
     Raises:
-        DataError: OUT is there already, or images or annotations cannot be used.
+        DataError: OUT is not empty, or images or annotations cannot be used.
     """
-    if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
-        raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
-    if all(photo.draw for photo in photos):
+    require_free(args.out)
+    if all(photo.paint for photo in photos):
         raise DataError(
             f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "
             "without annotations beside them."

@@ -1,9 +1,24 @@
-"""A folder that is whole or absent, whenever its writing is interrupted."""
+"""Folders that are written atomically: complete or absent, even after an interruption."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from mmseg_u2pl.datasets.errors import DataError
+
+
+def require_free(path: Path) -> None:
+    """Refuse a folder that a tool must not write to.
+
+    Args:
+        path: The folder to write.
+
+    Raises:
+        DataError: It is neither absent nor an empty folder.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise DataError(f"'{path}' is not an empty folder; remove it, or choose another one.")
 
 
 @contextmanager

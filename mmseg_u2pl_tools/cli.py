@@ -1,4 +1,4 @@
-"""What the tools share: the flags of those that take a config, and the config."""
+"""What tools that read a config share: their flags, and the config."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+from mmseg_u2pl_tools.errors import UsageError
 
 _ALIKE = 0.8
 """Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
 model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
 
 
-class UsageError(ValueError):
-    """The command line names something that is not there; to be told by ``parser.error``."""
-
-
 class _OptionsAction(DictAction):
-    """MMEngine's, which takes apart what has no equals sign too, and fails."""
+    """MMEngine's action, which fails with a traceback on a value without an equals sign."""
 
     def __call__(
         self,
@@ -96,8 +93,8 @@ def load_config(args: argparse.Namespace) -> Config:
     of its own, from which MMEngine selects the GPU of the process, but not that of the model.
 
     Raises:
-        UsageError: There is no such config, an option seems to misspell one of its keys, or moves
-            data that have no common folder.
+        UsageError: The config does not exist, or an option misspells one of its keys or moves data
+            that have no common folder.
     """
     local_rank = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") if args.launcher == "mpi" else None
     os.environ.setdefault("LOCAL_RANK", local_rank or str(args.local_rank))
@@ -121,7 +118,7 @@ def read_config(path: str) -> Config:
         path: A file, or ``package::name``.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It does not exist.
     """
     if "::" not in path:
         require_path("config", path)
@@ -185,14 +182,14 @@ def require_path(argument: str, path: str) -> None:
         path: Of a file, or of the folder that some checkpoints are.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It does not exist.
     """
     if "://" not in path and not Path(path).expanduser().exists():
         raise UsageError(f"{argument} '{path}' does not exist")
 
 
 def replace_data_root(cfg: Config, new: str) -> None:
-    """Move all data sets that lie in a config's ``data_root``, for reading the config copied it.
+    """Move all data sets below a config's ``data_root``, which reading the config has copied.
 
     Args:
         cfg: The config; changed in place.

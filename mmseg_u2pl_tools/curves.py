@@ -99,7 +99,7 @@ def _is_segmentor_loss(key: str) -> bool:
 
 
 def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Draw a panel a quantity, a colour a run; quantities that no run logged have no panel.
+    """Plot a panel a quantity, a colour a run; quantities that no run logged have no panel.
 
     Args:
         runs: Name of each run and its scalars, as :func:`read_scalars` gives them.

@@ -1,4 +1,4 @@
-"""A folder of images with or without masks, as tools are told of it on the command line."""
+"""A folder of images, with or without masks, as the command line names it."""
 
 from __future__ import annotations
 

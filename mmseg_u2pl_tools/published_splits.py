@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -134,6 +134,10 @@ class ImageIndex:
             names = [name for name in names if f"/{bare}".endswith(f"/{name}")]
         return names[0] if len(names) == 1 else None
 
+    def has_other_mask(self, entry: Entry) -> bool:
+        """Whether the mask of a line is not named after its image."""
+        return not _base(entry.mask or entry.image).startswith(_base(self.bare(entry.image)))
+
 
 def _base(path: str) -> str:
     return path.rpartition("/")[2]
@@ -154,50 +158,15 @@ def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], boo
         DataError: Tells all that is wrong with the split.
     """
     labeled, unlabeled = read_list(pair.labeled), read_list(pair.unlabeled)
-    names = [[index.find(entry.image) for entry in entries] for entries in (labeled, unlabeled)]
-    found = [[name for name in part if name is not None] for part in names]
-    missing = [
-        entry.image
-        for entries, part in zip((labeled, unlabeled), names, strict=True)
-        for entry, name in zip(entries, part, strict=True)
-        if name is None
-    ]
-    crossed = [
-        f"{entry.image} {entry.mask}"
-        for entry in labeled
-        if entry.mask and not _base(entry.mask).startswith(_base(index.bare(entry.image)))
-    ]
-    findings = [
-        (
-            "{} images are not in the image folder, or several have their name",
-            missing,
-            "Check IMG_DIR and --img-suffix.",
-        ),
-        (
-            "{} images are both labeled and unlabeled",
-            sorted({*found[0]} & {*found[1]}),
-            "Take them out of one of the two lists.",
-        ),
-        (
-            "{} images are listed more than once",
-            _repeated(found[0]) + _repeated(found[1]),
-            "List them once.",
-        ),
-        (
-            "{} images are listed with the mask of another image",
-            crossed,
-            "MMSegmentation finds the mask of an image by the image's name; rename them.",
-        ),
-        (
-            "{} labeled images have no mask",
-            [name for name in found[0] if not has_mask(name)],
-            "Check --mask-dir and --seg-map-suffix.",
-        ),
+    names = {entry.image: index.find(entry.image) for entry in [*labeled, *unlabeled]}
+    found = [
+        [name for entry in part if (name := names[entry.image]) is not None]
+        for part in (labeled, unlabeled)
     ]
     problems = [
-        describe(problem.format(len(offenders)), offenders, [advice])
-        for problem, offenders, advice in findings
-        if offenders
+        describe(problem.format(len(images)), images, [advice])
+        for images, problem, advice in _findings(labeled, names, found, index, has_mask)
+        if images
     ]
     problems += _count_problems(pair.hints, len(labeled), len(labeled) + len(unlabeled))
     if problems:
@@ -205,8 +174,41 @@ def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], boo
     return found[0], found[1]
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
-    return sorted(name for name, count in Counter(names).items() if count > 1)
+def _findings(
+    labeled: Sequence[Entry],
+    names: Mapping[str, str | None],
+    found: Sequence[Sequence[str]],
+    index: ImageIndex,
+    has_mask: Callable[[str], bool],
+) -> list[tuple[list[str], str, str]]:
+    """Images, what is wrong with them, and what to do; the images are none where all is well."""
+    return [
+        (
+            [image for image, name in names.items() if name is None],
+            "{} images are not in the image folder, or several have their name",
+            "Check IMG_DIR and --img-suffix.",
+        ),
+        (
+            sorted({*found[0]} & {*found[1]}),
+            "{} images are both labeled and unlabeled",
+            "Take them out of one of the two lists.",
+        ),
+        (
+            sorted(name for part in found for name, count in Counter(part).items() if count > 1),
+            "{} images are listed more than once",
+            "List them once.",
+        ),
+        (
+            [f"{entry.image} {entry.mask}" for entry in labeled if index.has_other_mask(entry)],
+            "{} images are listed with the mask of another image",
+            "MMSegmentation finds the mask of an image by the image's name; rename them.",
+        ),
+        (
+            [name for name in found[0] if not has_mask(name)],
+            "{} labeled images have no mask",
+            "Check --mask-dir and --seg-map-suffix.",
+        ),
+    ]
 
 
 def _count_problems(hints: Sequence[str], num_labeled: int, total: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -130,6 +130,12 @@ def missing_classes(shows: NDArray[np.bool_], labeled: NDArray[np.int64]) -> lis
     return np.flatnonzero(shows.any(axis=0) & ~shows[labeled].any(axis=0)).tolist()
 
 
+def write_list(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file of one name a line, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
 def write_splits(splits: Mapping[Path, Split], overwrite: bool) -> None:
     """Write ``labeled.txt`` and ``unlabeled.txt`` of splits, one name a line.
 
@@ -148,9 +154,8 @@ def write_splits(splits: Mapping[Path, Split], overwrite: bool) -> None:
     present = [str(path) for path in files if path.exists()]
     if present and not overwrite:
         raise DataError(
-            f"{len(present)} lists are there already, such as {present[0]}. "
+            f"{len(present)} lists exist already, such as {present[0]}. "
             "Choose another folder, or give --overwrite."
         )
     for path, names in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{image}\n" for image in names), encoding="utf-8")
+        write_list(path, names)

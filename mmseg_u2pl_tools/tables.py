@@ -17,8 +17,8 @@ def make_table(title: str, first_column: str, columns: Sequence[str]) -> Table:
         first_column: Heading of the first column.
         columns: Headings of the others.
     """
-    drawn = box.ROUNDED if Console().is_terminal else box.ASCII
-    table = Table(title=title, title_justify="left", box=drawn)
+    lines = box.ROUNDED if Console().is_terminal else box.ASCII
+    table = Table(title=title, title_justify="left", box=lines)
     table.add_column(first_column)
     for column in columns:
         table.add_column(column, justify="right")

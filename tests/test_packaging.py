@@ -1,6 +1,5 @@
 """What is installed: configs and tools come along, and are found."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from mmengine.hub import get_config
 from mmengine.runner import Runner
 
 import mmseg_u2pl
-from mmseg_u2pl.__main__ import main
+from mmseg_u2pl.__main__ import find_tools, main
 from mmseg_u2pl_tools.cli import replace_data_root
 from scenes.dataset import write_builtin_dataset
 
@@ -26,6 +25,7 @@ SHIPPED = [
     if path.is_file() and path.suffix != ".pyc"
 ]
 DEMO = "u2pl/u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb16-demo_builtin-1of16-128x128.py"
+SUP_ONLY = "suponly/suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin-1of16-128x128.py"
 ON_TOP = f"""
 _base_ = "mmseg_u2pl::{DEMO}"
 model = dict(segmentor=dict(backbone=dict(init_cfg=None)), contrastive_head=dict(queue_size=50))
@@ -39,7 +39,7 @@ def installed(tmp_path_factory):
     source = folder / "source"
     source.mkdir()
     # Of a copy: what an earlier build left behind in the tree would go into the wheel.
-    for name in ("configs", "mmseg_u2pl", "tools"):
+    for name in ("configs", "dev", "mmseg_u2pl", "mmseg_u2pl_tools", "tests", "tools"):
         shutil.copytree(ROOT / name, source / name, symlinks=True)
     for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, source)
@@ -67,32 +67,44 @@ def run(site, *arguments):
     )
 
 
-def test_wheel_holds_configs_and_tools_and_no_tests(installed):
+def test_wheel_holds_configs_and_tools_and_nothing_for_developers(installed):
     files = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
     mim = Path("mmseg_u2pl/.mim")
     carried = {path.relative_to(mim).as_posix() for path in files if path.is_relative_to(mim)}
     assert carried == {"model-index.yml", *SHIPPED}
     info = f"mmseg_u2pl-{mmseg_u2pl.__version__}.dist-info"
-    assert {path.parts[0] for path in files} == {"mmseg_u2pl", info}
+    packages = ("mmseg_u2pl", "mmseg_u2pl_tools")
+    assert {path.parts[0] for path in files} == {*packages, info}
+    modules = {path.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*.py")}
+    assert modules <= files
 
 
-def test_wheel_lists_and_runs_its_tools(installed):
+def test_wheel_lists_its_tools_by_folder(installed):
     done = run(installed, "-m", "mmseg_u2pl", "--help")
     assert done.returncode == 0, done.stderr
-    for path in SHIPPED:
-        if path.startswith("tools/") and path.endswith(".py"):
-            name = path.removeprefix("tools/").removesuffix(".py")
-            assert f"\n  {name} " in done.stdout
+    paths = [Path(path) for path in SHIPPED if path.startswith("tools/") and path.endswith(".py")]
+    sections = done.stdout.split("\n\n")
+    for path in paths:
+        (listed,) = (part for part in sections if part.startswith(f"{path.parent.as_posix()}:\n"))
+        assert f"\n  {path.stem} " in listed
+
+
+def test_each_tool_has_a_name_of_its_own():
+    assert len(find_tools()) == sum(path.endswith(".py") for path in SHIPPED if "tools/" in path)
 
 
 def test_wheel_runs_a_tool_on_a_config_that_it_finds(installed):
-    config = f"mmseg_u2pl::{DEMO}"
-    small = ["--size=32", "--images=1", "--repeats=1", "--warm-up=0", "--json=figures.json"]
-    done = run(installed, "-m", "mmseg_u2pl", "benchmark_step", "--config", config, *small)
+    for name in ("labeled", "unlabeled"):
+        (installed.parent / f"{name}.txt").write_text("0000\n")
+    lists = ["--labeled", "labeled.txt", "--unlabeled", "unlabeled.txt"]
+    plain = f"mmseg_u2pl::{SUP_ONLY}"
+    done = run(installed, "-m", "mmseg_u2pl", "wrap_config", plain, *lists, "-o", "mine.py")
     assert done.returncode == 0, done.stderr
-    figures = json.loads((installed.parent / "figures.json").read_text())
-    assert figures["config"] == config
-    assert figures["step_seconds"] > 0
+    cfg = Config.fromfile(installed.parent / "mine.py")
+    assert cfg.model.type == "U2PL"
+    assert cfg.model.segmentor.type == "EncoderDecoder"
+    unlabeled = cfg.train_dataloader.dataset.unlabeled.ann_file
+    assert unlabeled == str(installed.parent / "unlabeled.txt")
 
 
 def test_unknown_tool_is_named(capsys):

@@ -11,13 +11,13 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.config import Config
 
 from mmseg_u2pl_tools.cli import (
-    UsageError,
     add_common_arguments,
     load_config,
     require_key,
     require_path,
 )
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.errors import UsageError
 from mmseg_u2pl_tools.runner import build_runner
 
 
@@ -45,11 +45,11 @@ def enable_visualization(cfg: Config, show: bool, show_dir: str | None, wait_tim
     """Let the visualization hook paint what the model predicts.
 
     Raises:
-        ValueError: If the config has no such hook.
+        UsageError: If the config has no such hook.
     """
     hook = cfg.get("default_hooks", {}).get("visualization")
     if hook is None:
-        raise ValueError(
+        raise UsageError(
             "--show and --show-dir need the hook that paints: add "
             "visualization=dict(type='SegVisualizationHook') to default_hooks of the config"
         )
@@ -66,11 +66,11 @@ def enable_tta(cfg: Config) -> None:
     """Wrap the model in the config's ``tta_model`` and test on its ``tta_pipeline``.
 
     Raises:
-        ValueError: If the config lacks one of them.
+        UsageError: If the config lacks one of them.
     """
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
-            raise ValueError(f"--tta needs {key} in the config, and it has none")
+            raise UsageError(f"--tta needs {key} in the config, and it has none")
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
@@ -96,11 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = load_config(args)
         for key in ("test_dataloader", "test_evaluator"):
             require_key(cfg, args.config, key)
-    except UsageError as error:
-        parser.error(str(error))
-    try:
         apply_arguments(cfg, args)
-    except ValueError as error:
+    except UsageError as error:
         parser.error(str(error))
     join_cpu_processes(cfg)
     build_runner(cfg).test()

@@ -12,8 +12,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import find_latest_checkpoint
 
-from mmseg_u2pl_tools.cli import UsageError, add_common_arguments, load_config, require_path
+from mmseg_u2pl_tools.cli import add_common_arguments, load_config, require_path
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
+from mmseg_u2pl_tools.errors import UsageError
 from mmseg_u2pl_tools.runner import build_runner
 
 
@@ -52,15 +53,15 @@ def enable_amp(cfg: Config) -> None:
     """Swap the optimizer wrapper for the mixed-precision one.
 
     Raises:
-        ValueError: If there is no accelerator, or the config has a wrapper of another kind.
+        UsageError: If there is no accelerator, or the config has a wrapper of another kind.
     """
     if get_device() == "cpu":
-        raise ValueError("--amp needs a GPU, and PyTorch sees none; leave --amp out")
+        raise UsageError("--amp needs a GPU, and PyTorch sees none; leave --amp out")
     wrapper = cfg.optim_wrapper.get("type", "OptimWrapper")
     if wrapper == "AmpOptimWrapper":
         return
     if wrapper != "OptimWrapper":
-        raise ValueError(
+        raise UsageError(
             f"--amp can replace an optim_wrapper of type 'OptimWrapper' only, and the config has "
             f"{wrapper!r}; set up mixed precision in the config and leave --amp out"
         )
@@ -75,14 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.resume not in (None, "auto"):
             require_path("--resume", args.resume)
         cfg = load_config(args)
+        set_resume(cfg, args.resume, args.cfg_options)
+        if args.amp:
+            enable_amp(cfg)
     except UsageError as error:
         parser.error(str(error))
-    set_resume(cfg, args.resume, args.cfg_options)
-    if args.amp:
-        try:
-            enable_amp(cfg)
-        except ValueError as error:
-            parser.error(str(error))
     join_cpu_processes(cfg)
     build_runner(cfg).train()
 

@@ -12,7 +12,7 @@ Seconds = list[dict[str, float]]
 """For each repetition, stage to seconds."""
 
 WHOLE = "whole"
-"""The stage that is what no other one counts."""
+"""The stage of all that runs in no other stage."""
 
 
 class Workload(NamedTuple):

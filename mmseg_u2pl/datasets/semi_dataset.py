@@ -114,8 +114,8 @@ class SemiDataset(ConcatDataset):
         path, first = next(iter(errors.items()))
         raise DataError(
             f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
-            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if the files "
-            "are good, look at the pipeline."
+            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if it finds nothing "
+            "wrong with the files, check the pipeline."
         ) from first
 
     def _load_labeled(self, index: int) -> dict[str, Any]:

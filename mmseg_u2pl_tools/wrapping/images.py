@@ -108,7 +108,7 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
         )
     if not issubclass(kind, BaseSegDataset):
         raise ConfigError(
-            f"{config['type']} is no BaseSegDataset, whose ann_file is a list of image names; "
+            f"{config['type']} is not a BaseSegDataset, whose ann_file is a list of image names; "
             "write the two data sets by hand, as the README shows"
         )
     return [ImageSet(source, config)]

@@ -44,19 +44,18 @@ def assignment(name: str, value: Any) -> str:
         One or several lines that end in a line feed.
 
     Raises:
-        TypeError: On other values, which have no source.
+        ValueError: A value of another kind, which has no source.
     """
     return f"{name} = {_render(value, len(name) + 3, 0)}\n"
 
 
 def _render(value: Any, column: int, indent: int) -> str:
     """Source of a value that starts in a column: in one line if it fits, else an item a line."""
-    items = _items(value)
-    flat = _flat(value)
+    parts, flat = _parts(value), _flat(value)
     # One column more for the comma behind it.
-    if items is None or (flat is not None and column + len(flat) + 1 <= _WIDTH):
+    if parts is None or (flat is not None and column + len(flat) + 1 <= _WIDTH):
         return str(flat)
-    opening, closing = _brackets(value)
+    opening, items, closing = parts
     lines = [opening]
     inner = indent + _INDENT
     for name, item in items:
@@ -71,45 +70,36 @@ def _flat(value: Any) -> str | None:
     """Source of a value in one line; None if there is a comment in it."""
     if isinstance(value, Remark):
         return None
-    items = _items(value)
-    if items is None:
+    parts = _parts(value)
+    if parts is None:
         return _scalar(value)
-    parts = [(name, _flat(item)) for name, item in items]
-    if any(part is None for _, part in parts):
+    opening, items, closing = parts
+    texts = [(name, _flat(item)) for name, item in items]
+    if any(text is None for _, text in texts):
         return None
-    opening, closing = _brackets(value)
-    comma = "," if isinstance(value, tuple) and len(parts) == 1 else ""
-    return opening + ", ".join(f"{name}{part}" for name, part in parts) + comma + closing
+    comma = "," if isinstance(value, tuple) and len(texts) == 1 else ""
+    return opening + ", ".join(f"{name}{text}" for name, text in texts) + comma + closing
 
 
-def _items(value: Any) -> list[tuple[str, Any]] | None:
-    """What stands between the brackets: (text before it, value); None for a scalar."""
+def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
+    """Opening bracket, items with the text before each, closing bracket; None for a scalar."""
     if isinstance(value, DictOf):
         first = [("", value.base)] if value.base is not None else []
         last = [("**", value.rest)] if value.rest is not None else []
-        return [*first, *((f"{key}=", item) for key, item in value.changes.items()), *last]
+        return "dict(", [*first, *((f"{key}=", v) for key, v in value.changes.items()), *last], ")"
     if isinstance(value, Mapping):
-        if _has_keywords(value):
-            return [(f"{key}=", item) for key, item in value.items()]
-        return [(f"{_scalar(key)}: ", item) for key, item in value.items()]
+        if all(_is_keyword(key) for key in value):
+            return "dict(", [(f"{key}=", item) for key, item in value.items()], ")"
+        return "{", [(f"{_scalar(key)}: ", item) for key, item in value.items()], "}"
     if isinstance(value, (list, tuple)):
-        return [("", item) for item in value]
+        opening, closing = "()" if isinstance(value, tuple) else "[]"
+        return opening, [("", item) for item in value], closing
     return None
 
 
-def _brackets(value: Any) -> tuple[str, str]:
-    if isinstance(value, DictOf):
-        return "dict(", ")"
-    if isinstance(value, Mapping):
-        return ("dict(", ")") if _has_keywords(value) else ("{", "}")
-    return ("(", ")") if isinstance(value, tuple) else ("[", "]")
-
-
-def _has_keywords(mapping: Mapping[Any, Any]) -> bool:
-    """Whether all keys can be written as keywords, as MMEngine's configs do."""
-    return all(
-        isinstance(key, str) and key.isidentifier() and not iskeyword(key) for key in mapping
-    )
+def _is_keyword(key: Any) -> bool:
+    """Whether a key can be written as ``key=``, as MMEngine's configs do."""
+    return isinstance(key, str) and key.isidentifier() and not iskeyword(key)
 
 
 def _scalar(value: Any) -> str:
@@ -120,4 +110,4 @@ def _scalar(value: Any) -> str:
         return text if '"' in value else f'"{text[1:-1]}"'
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
-    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written into a config file")
+    raise ValueError(f"{value!r} ({type(value).__name__}) cannot be written into a config file")

@@ -1,4 +1,4 @@
-"""Tries a written config out, as far as that goes without training."""
+"""Builds a written config and reads its first images, without a training."""
 
 from __future__ import annotations
 

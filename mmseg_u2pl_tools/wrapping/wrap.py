@@ -41,7 +41,7 @@ def wrap_with_method(
 
     Raises:
         ConfigError: The plain config does not say how long it trains.
-        TypeError: A value that must be written out has no source.
+        ValueError: A value that must be written out has no source.
     """
     schedule = training_schedule(cfg)
     path, options = method

@@ -80,7 +80,7 @@ def test_site_builds_without_warnings(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     api = (tmp_path / "api.html").read_text()
-    for name in ("models.U2PL", "ops.info_nce", "engine.MeanTeacherHook", "datasets.SemiDataset"):
+    for name in ("methods.U2PL", "ops.info_nce", "engine.MeanTeacherHook", "datasets.SemiDataset"):
         assert f'id="mmseg_u2pl.{name}"' in api
 
 

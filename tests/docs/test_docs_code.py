@@ -79,7 +79,7 @@ def types_in(node):
 
 
 def test_programs_stand_on_pages_that_a_test_follows():
-    """tests/test_get_started.py runs all that one page says, in its order; the other is below."""
+    """test_get_started.py runs all that one page says, in its order; the other is below."""
     pages = {block.id.split(":")[0] for block in PROGRAMS}
     assert pages == {"docs/get_started.md", "docs/datasets.md"}
 
@@ -117,10 +117,10 @@ def check_command(line):
     words = shlex.split(line, comments=True)
     for number, word in enumerate(words):
         rest = words[number + 1 :]
-        if re.fullmatch(r"(\./)?tools/\S+\.py", word):
-            parse(word.split("tools/", 1)[1].removesuffix(".py"), rest)
+        if re.fullmatch(r"(\./)?(tools/\S+|dev/\w+)\.py", word):
+            parse(ROOT / word, rest)
         elif word == "mmseg_u2pl" and words[number - 1] == "-m" and rest[0] != "--help":
-            parse(rest[0], rest[1:])
+            parse(find_tools()[rest[0]], rest[1:])
         elif re.fullmatch(r"(\./)?tools/\S+\.sh", word):
             check_script(ROOT / word, rest)
         elif word == "pytest":
@@ -135,11 +135,11 @@ def check_command(line):
         check_install(words[2:])
 
 
-def parse(tool, arguments):
-    assert tool in find_tools(), tool
+def parse(path, arguments):
+    assert path.is_file(), path
     if "--help" in arguments:
         return
-    parser = load_tool(tool).build_parser()
+    parser = load_tool(path.stem).build_parser()
     parser.allow_abbrev = False
     parser.parse_args(arguments)  # ends the test if a flag or a number of arguments is wrong
 
@@ -151,7 +151,7 @@ def check_script(path, arguments):
     assert len(arguments) >= len(own), f"{path.name} {arguments}"
     given = dict(zip(own, arguments, strict=False))
     of_tool = [given[name] for name in ("CONFIG", "CHECKPOINT") if name in given]
-    parse(names[2], [*of_tool, *arguments[len(own) :]])
+    parse(ROOT / f"tools/{names[2]}.py", [*of_tool, *arguments[len(own) :]])
 
 
 def check_install(arguments):

@@ -37,17 +37,17 @@ def run_main(tool: ModuleType, *arguments: object) -> int:
     return 0
 
 
-def keep_columns(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """Columns of the picture that a tool draws with plot_comparison, once it has drawn it."""
-    drawn: dict[str, np.ndarray] = {}
-    draw = tool.plot_comparison
+def keep_columns(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """Columns that a module hands to plot_comparison, once it has done so."""
+    kept: dict[str, np.ndarray] = {}
+    plot = module.plot_comparison
 
     def keep(columns: dict[str, np.ndarray], legend: dict) -> object:
-        drawn.update(columns)
-        return draw(columns, legend)
+        kept.update(columns)
+        return plot(columns, legend)
 
-    monkeypatch.setattr(tool, "plot_comparison", keep)
-    return drawn
+    monkeypatch.setattr(module, "plot_comparison", keep)
+    return kept
 
 
 def write_image(path: Path, size: tuple[int, int] = (4, 6), value: int = 90) -> None:

@@ -1,5 +1,6 @@
 """Short runs of the demo's config through the tools."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -33,10 +34,16 @@ def small_options(data: Path, max_iters: int = 4) -> dict:
     }
 
 
-def run_tool(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(tool_path(name)), *arguments]
+def run_tool(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """Run a tool of tools/ or dev/ by its file's name, in a process of its own."""
+    command = [sys.executable, str(tool_path(name)), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def as_flags(options: dict) -> list[str]:
     return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]

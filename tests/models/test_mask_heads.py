@@ -1,6 +1,6 @@
 """Mask classification heads, by stand-ins with the interface of MMDetection's.
 
-The real ones run in `tests/test_any_model.py` where MMDetection can be imported.
+The real ones run in `tests/dev/test_any_model.py` where MMDetection can be imported.
 """
 
 import pytest

@@ -273,9 +273,9 @@ class TestCamVid:
         fails(tmp_path, "lacks 4 files or folders:\n  train\n  trainannot\n")
         path = source / "valannot/0001TP_000001.png"
         write_mask(path, 12)
-        fails(source, f"'{path}' is no mask of the SegNet tutorial: its values must be 0 to 11")
+        fails(source, f"'{path}' is not a mask of the SegNet tutorial: its values must be 0 to 11")
         Image.new("RGB", (6, 4)).save(path)
-        fails(source, f"'{path}' is no mask of the SegNet tutorial")
+        fails(source, f"'{path}' is not a mask of the SegNet tutorial")
         path.unlink()
         fails(source, f"1 frames of val have no mask:\n  {path}")
         for path in (source / "val").iterdir():
@@ -286,7 +286,7 @@ class TestCamVid:
         (tmp_path / "out").mkdir()
         assert run_main(self.TOOL, source, tmp_path / "out") == 0  # an empty one may be there
         assert run_main(self.TOOL, source, tmp_path / "out") == 2
-        assert "out' is there already" in capsys.readouterr().err
+        assert "out' is not an empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "voc_aug", "camvid"])

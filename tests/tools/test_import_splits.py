@@ -87,7 +87,7 @@ def test_dry_run_and_overwriting(data, capsys):
     assert not (data / "out").exists()
     assert run(data) == 0
     assert run(data) == 2
-    assert "2 lists are there already" in capsys.readouterr().err
+    assert "2 lists exist already" in capsys.readouterr().err
     assert run(data, "--overwrite") == 0
 
 

@@ -233,7 +233,7 @@ def test_data_errors(folder, capsys):
     (folder / "splits").unlink()
     (folder / "splits/2/seed0").mkdir(parents=True)
     (folder / "splits/2/seed0/labeled.txt").write_text("mine\n")
-    fails("1 lists are there already")
+    fails("1 lists exist already")
     assert names(folder / "splits/2/seed0/labeled.txt") == ["mine"]
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from datatrees import keep_columns, load_tool, run_main, write_image, write_mask, write_sideways
 from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl_tools import ranking
 
 tool = load_tool("predict_unlabeled")
 
@@ -162,7 +163,7 @@ def test_images_that_cannot_be_read_stop_it_before_the_first_mask(
     with pytest.raises(SystemExit):
         run(root, PETS, dict())
     assert f"{NAMES[0]}.jpg" in capsys.readouterr().err
-    assert not any((root / "out").iterdir())
+    assert not (root / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -211,15 +212,15 @@ def test_names_are_not_compared_with_all_others(monkeypatch: pytest.MonkeyPatch)
         tool.list_images([leaf, leaf])
 
 
-def test_photographs_are_drawn_upright(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = keep_columns(tool, monkeypatch)
+def test_photographs_are_shown_upright(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = keep_columns(ranking, monkeypatch)
     picture = np.zeros((60, 40, 3), np.uint8)
     picture[30:] = 255
     for name in NAMES:
         write_sideways(root / f"unlabeled/{name}.jpg", picture)
     out = run(root, PETS, dict())
     assert read(out / f"SegmentationClass/{NAMES[0]}.png").shape == (60, 40)
-    images = drawn["least reliable"]
+    images = columns["least reliable"]
     assert images.shape == (2, 390, 260, 3)
     assert images[:, :180].max() < 64
     assert images[:, 210:].min() > 192

@@ -38,7 +38,7 @@ def launch(command: list, tmp_path: Path, images: Path, **more) -> subprocess.Co
     programs = Path(sys.executable).parent
     env = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/helpers'}",
         "OMP_NUM_THREADS": "1",
         "PORT": str(free_port()),
     }

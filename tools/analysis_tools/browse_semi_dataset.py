@@ -1,4 +1,4 @@
-"""Draw what student and teacher are fed, before a long training is started.
+"""Show what student and teacher are fed, before a long training is started.
 
 For each of some batches of the config's train_dataloader: the labeled images as augmented; the
 unlabeled ones as the teacher sees them and, mixed, as the student does; the teacher's
@@ -23,7 +23,6 @@ from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmseg.registry import MODELS
 from rich.progress import track
 
-from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor, StepView
 from mmseg_u2pl.visualization import plot_step
@@ -32,6 +31,7 @@ from mmseg_u2pl_tools.cli import (
     load_config,
     require_unlabeled_images,
 )
+from mmseg_u2pl_tools.errors import usage_errors
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path("work_dirs/browse"),
         help="where to write BATCH_labeled.png and BATCH_unlabeled.png (default: %(default)s)",
     )
-    add("--batches", type=int, default=4, help="how many to draw (default: %(default)s)")
+    add("--batches", type=int, default=4, help="how many to show (default: %(default)s)")
     add("--num-images", type=int, default=4, help="of each stream (default: %(default)s)")
     add(
         "--progress",
@@ -81,7 +81,7 @@ def build_model(args: argparse.Namespace, cfg: dict) -> SemiSegmentor:
 
 
 def browse(args: argparse.Namespace) -> None:
-    """Send batches through the model and draw them."""
+    """Send batches through the model and plot them."""
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     require_unlabeled_images(cfg, args.config)
@@ -93,7 +93,7 @@ def browse(args: argparse.Namespace) -> None:
     model.observer = views.append
     args.output_dir.mkdir(parents=True, exist_ok=True)
     batches = islice(loader, args.batches)
-    for number, batch in enumerate(track(batches, "Drawing", total=args.batches)):
+    for number, batch in enumerate(track(batches, "Plotting", total=args.batches)):
         with torch.no_grad():
             model(**model.data_preprocessor(batch, training=True), mode="loss")
         figures = plot_step(
@@ -114,10 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
         parser.error("--batches and --num-images must be at least 1, --progress in [0, 1]")
-    try:
+    with usage_errors(parser):
         browse(args)
-    except (DataError, OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ from PIL import Image, ImageOps
 
 from mmseg_u2pl.utils.options import require_count
 from mmseg_u2pl.visualization import paint_labels, plot_comparison
-from mmseg_u2pl_tools.annotations import open_upright
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, require_key
+from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.photos import open_upright
 
 Mask = NDArray[np.integer]
 
@@ -56,7 +57,7 @@ class Scores(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A test image and what is known and said of it."""
+    """A test image, its mask and what each folder predicts."""
 
     path: str
     truth: Mask
@@ -103,7 +104,7 @@ class Scenes:
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If its size is not that of the mask, or it has labels that are no class.
+            ValueError: If its size is not that of the mask, or it has labels that are not classes.
         """
         if not file.is_file():
             raise FileNotFoundError(
@@ -192,7 +193,7 @@ def choose(right: NDArray[np.floating], num: int) -> tuple[list[int], list[int]]
     return order[:num], order[num:][-num:]
 
 
-def draw(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Figure:
+def plot_scenes(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Figure:
     """Images, and what the first and the last folder say of them."""
     palette = scenes.dataset.metainfo["palette"]
     judged_palette = list(PIXELS.values())
@@ -228,7 +229,7 @@ def _fit(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Score, print, draw.
+    """Score, print, plot.
 
     Raises:
         OSError: A file is missing or cannot be written.
@@ -248,7 +249,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         gains, losses = choose(scores.right, args.scenes)
-        draw(scenes, [*gains, *losses], dataset.ignore_index).savefig(args.out)
+        plot_scenes(scenes, [*gains, *losses], dataset.ignore_index).savefig(args.out)
         print(
             f"{args.out}: the {len(gains)} with the greatest gain, then the {len(losses)} with the "
             f"greatest loss, of {len(scores.right)} images"
@@ -258,10 +259,8 @@ def compare(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         compare(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

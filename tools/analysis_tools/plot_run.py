@@ -1,4 +1,4 @@
-"""Draw the curves of one or several runs on one page."""
+"""Plot the curves of one or several runs on one page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_u2pl_tools.curves import plot_curves, read_scalars
+from mmseg_u2pl_tools.errors import usage_errors
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,7 +40,7 @@ def name_runs(work_dirs: Sequence[Path]) -> list[str]:
 
 
 def plot(args: argparse.Namespace) -> None:
-    """Read, draw, write, and say what was written.
+    """Read, plot, write, and say what was written.
 
     Raises:
         OSError: A file is missing or cannot be written.
@@ -56,10 +57,8 @@ def plot(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         plot(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

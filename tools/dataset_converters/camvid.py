@@ -23,9 +23,10 @@ from PIL import Image
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.layout import check_layout
-from mmseg_u2pl_tools.splits import write_splits
+from mmseg_u2pl_tools.splits import write_list, write_splits
 
 NUM_CLASSES = 11
 LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
@@ -69,7 +70,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
     """Convert one frame, given as split and name, and its mask.
 
     Raises:
-        DataError: The mask is no index image of the 11 classes and void.
+        DataError: The mask is not an index image of the 11 classes and void.
     """
     split, name = frame
     path = source / f"{split}annot" / f"{name}.png"
@@ -77,7 +78,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
         values = set(np.unique(np.asarray(mask)).tolist())
         if mask.mode not in ("L", "P") or not values <= GOOD_VALUES:
             raise DataError(
-                f"'{path}' is no mask of the SegNet tutorial: its values must be 0 to "
+                f"'{path}' is not a mask of the SegNet tutorial: its values must be 0 to "
                 f"{NUM_CLASSES}, in one channel. {ADVICE}"
             )
         mask.point(LABELS).save(out / "labels" / split / f"{name}.png")
@@ -87,9 +88,8 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
 
 def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
     """Write the lists of all splits, and of the labeled and unlabeled frames."""
-    folder.mkdir()
     for split, names in frames.items():
-        (folder / f"{split}.txt").write_text("".join(f"{split}/{name}\n" for name in names))
+        write_list(folder / f"{split}.txt", [f"{split}/{name}" for name in names])
     train = frames["train"]
     drives = {name.split("_")[0] for name in train}
     labeled = {f"1of{step}": set(train[::step]) for step in (4, 8, 16, 32)}
@@ -118,14 +118,11 @@ def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
-        if args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir())):
-            raise DataError(f"'{args.out}' is there already; remove it, or choose another folder.")
+    with usage_errors(parser):
+        require_free(args.out)
         frames = find_frames(args.source)
         if not args.dry_run:
             convert_all(args.source, args.out, frames)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
     print("Nothing was written (--dry-run)." if args.dry_run else f"CamVid is in {args.out}")
 
 

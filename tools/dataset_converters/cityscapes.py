@@ -3,9 +3,9 @@
 ROOT holds leftImg8bit/ and gtFine/ as the archives leftImg8bit_trainvaltest.zip and
 gtFine_trainvaltest.zip contain them. For every training and validation image, the 19 classes of
 the benchmark get their training index, all else 255; the masks lie beside the labelIds masks they
-are made of. Masks that are there already are left as they are.
+are made of. Masks that exist already stay as they are.
 
-MMSegmentation's own converter draws the same masks from the polygons, with the package
+MMSegmentation's own converter makes the same masks from the polygons, with the package
 cityscapesscripts. Here the published masks are recoded, which needs no other package.
 """
 
@@ -23,6 +23,7 @@ from PIL import Image
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.layout import check_layout
 
 NUM_IMAGES = {"train": 2975, "val": 500}
@@ -82,13 +83,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     parts = [f"{part}/{split}" for part in ("leftImg8bit", "gtFine") for split in NUM_IMAGES]
-    try:
+    with usage_errors(parser):
         check_layout(args.root, parts, ADVICE)
         sources = [source for split in NUM_IMAGES for source in find_sources(args.root, split)]
         if not args.dry_run:
             map_parallel(convert, sources, "Recoding masks")
-    except (DataError, OSError) as error:
-        parser.error(str(error))
     print("Nothing was written (--dry-run)." if args.dry_run else "All masks are there.")
 
 

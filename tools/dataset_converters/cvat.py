@@ -4,7 +4,7 @@ EXPORT is the unpacked export of a task or project, in one of two formats:
 "Segmentation mask 1.1" (labelmap.txt and SegmentationClass/*.png) or "CVAT for images 1.1"
 (annotations.xml). IMAGES is the folder of all photographs; names are those that CVAT knows, without
 suffix. Images without a mask in the export, or without a shape in annotations.xml, are the
-unlabeled ones. Polygons and boxes are drawn in their z order; for brush masks, export the first
+unlabeled ones. Polygons and boxes are painted in their z order; for brush masks, export the first
 format.
 
 OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
@@ -30,18 +30,20 @@ from mmseg_u2pl_tools.annotations import (
     Mask,
     Photo,
     add_output_arguments,
-    blank_value,
+    check_size,
     choose_classes,
     convert_photos,
-    find_images,
 )
+from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.photos import find_images
 
 Colour = tuple[int, int, int]
-Draw = Callable[[tuple[int, int], Mapping[str, int]], Mask]
+Paint = Callable[[tuple[int, int], Mapping[str, int]], Mask]
 FORMATS = (
     "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder into which "
     "the archive was unpacked."
 )
+UPLOADED = "Give the images that were uploaded to CVAT."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,15 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of the photographs")
     add_output_arguments(parser)
     return parser
-
-
-def check_size(what: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
-    """Refuse annotations of an image of another size, given as width and height."""
-    if size != expected:
-        raise DataError(
-            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
-            f"{expected[0]}x{expected[1]}. Give the images that were uploaded to CVAT."
-        )
 
 
 def read_label_map(path: Path) -> dict[Colour, str]:
@@ -90,7 +83,7 @@ def read_label_map(path: Path) -> dict[Colour, str]:
 
 
 def recolour(
-    path: Path, names: Mapping[Colour, str], size: tuple[int, int], classes: Mapping[str, int]
+    path: Path, names: Mapping[Colour, str], size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
     """Turn the colours of a mask into classes.
 
@@ -98,37 +91,35 @@ def recolour(
         DataError: A colour is not in the label map, or the image has another size.
     """
     with Image.open(path) as image:
-        check_size(f"'{path}'", image.size, size)
+        check_size(f"'{path}'", image.size, size, UPLOADED)
         pixels = np.array(image.convert("RGB"), np.uint32)
     codes = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     found, inverse = np.unique(codes, return_inverse=True)
     colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
     unknown = [str(colour) for colour in colours if colour not in names]
-    raise_if_any(f"'{path}' has colours that labelmap.txt has not", unknown, [FORMATS])
-    values = {**classes, BACKGROUND: blank_value(classes)}
+    raise_if_any(f"'{path}' has colours that are not in labelmap.txt", unknown, [FORMATS])
     table = np.array([values[names[colour]] for colour in colours], np.uint8)
     return table[inverse].reshape(codes.shape)
 
 
-def read_masks(export: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export "Segmentation mask 1.1": how each mask is made, and the classes."""
     names = read_label_map(export / "labelmap.txt")
     folder = export / "SegmentationClass"
-    masks: dict[str, Draw] = {
+    masks: dict[str, Paint] = {
         path.relative_to(folder).with_suffix("").as_posix(): partial(recolour, path, names)
         for path in sorted(folder.rglob("*.png"))
     }
     return masks, list(names.values())
 
 
-def draw_xml(
-    path: Path, image: ElementTree.Element, size: tuple[int, int], classes: Mapping[str, int]
+def paint_xml(
+    path: Path, image: ElementTree.Element, size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
-    """Draw polygons and boxes of one image of annotations.xml."""
+    """Paint polygons and boxes of one image of annotations.xml."""
     expected = int(image.attrib["width"]), int(image.attrib["height"])
-    check_size(f"'{path}': {image.attrib['name']}", expected, size)
-    values = {**classes, BACKGROUND: blank_value(classes)}
-    canvas = Image.new("L", size, blank_value(classes))
+    check_size(f"'{path}': {image.attrib['name']}", expected, size, UPLOADED)
+    canvas = Image.new("L", size, values[BACKGROUND])
     draw = ImageDraw.Draw(canvas)
     for shape in sorted(shapes_of(image), key=lambda shape: int(shape.get("z_order", 0))):
         value = values[shape.attrib["label"]]
@@ -143,22 +134,22 @@ def draw_xml(
 
 
 def shapes_of(image: ElementTree.Element) -> list[ElementTree.Element]:
-    """What is drawn in an image; tags are about all of it."""
+    """What is annotated in an image; tags are about all of it."""
     return [shape for shape in image if shape.tag != "tag"]
 
 
-def read_xml(path: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_xml(path: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export "CVAT for images 1.1": how each mask is made, and the classes."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise DataError(f"'{path}' is not XML: {error}. {FORMATS}") from error
-    masks: dict[str, Draw] = {}
+    masks: dict[str, Paint] = {}
     others = []
     for image in root.iter("image"):
         if shapes := shapes_of(image):
             masks[PurePosixPath(image.attrib["name"]).with_suffix("").as_posix()] = partial(
-                draw_xml, path, image
+                paint_xml, path, image
             )
         others += [
             f"{image.attrib['name']}: {shape.tag}"
@@ -173,7 +164,7 @@ def read_xml(path: Path) -> tuple[dict[str, Draw], list[str]]:
     return masks, [name for label in root.iter("label") if (name := label.findtext("name"))]
 
 
-def read_export(export: Path) -> tuple[dict[str, Draw], list[str]]:
+def read_export(export: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export of either format.
 
     Raises:
@@ -213,11 +204,9 @@ def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         photos, labels = find_photos(args.export, args.images)
         convert_photos(photos, choose_classes(args.classes, labels), args)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 SOURCE is the folder that was annotated: images, and beside each annotated one a JSON file, as
 LabelMe saves it. Images without one are the unlabeled ones; a JSON file without a shape says that
-there is nothing but background. Polygons, rectangles, circles and masks are drawn in the order of
+there is nothing but background. Polygons, rectangles, circles and masks are painted in the order of
 the file. What is labeled __ignore__ is 255, not labeled, and _background_ is background.
 
 OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
@@ -33,11 +33,12 @@ from mmseg_u2pl_tools.annotations import (
     Mask,
     Photo,
     add_output_arguments,
-    blank_value,
+    check_size,
     choose_classes,
     convert_photos,
-    find_images,
 )
+from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.photos import find_images
 
 IGNORED_LABEL = "__ignore__"
 BACKGROUND_LABEL = "_background_"
@@ -83,7 +84,7 @@ def class_name(label: str) -> str:
     return BACKGROUND if label == BACKGROUND_LABEL else label
 
 
-def draw_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> None:
+def paint_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> None:
     """Fill one shape."""
     draw = ImageDraw.Draw(canvas)
     points = [(float(x), float(y)) for x, y in shape["points"]]
@@ -103,24 +104,21 @@ def draw_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> Non
         canvas.paste(value, (round(x0), round(y0)), mask=stamp)
 
 
-def draw_shapes(
+def paint_shapes(
     path: Path, content: Mapping[str, Any], size: tuple[int, int], classes: Mapping[str, int]
 ) -> Mask:
-    """Draw the mask of one JSON file.
+    """Paint the mask of one JSON file.
 
     Raises:
         DataError: The file is of an image of another size.
     """
     annotated = content.get("imageWidth") or size[0], content.get("imageHeight") or size[1]
-    if annotated != size:
-        raise DataError(
-            f"'{path}' is of an image of {annotated[0]}x{annotated[1]} pixels, and the image has "
-            f"{size[0]}x{size[1]}. Annotate the image as it is, or put the one back that was used."
-        )
-    values = {**classes, BACKGROUND: blank_value(classes), IGNORED_LABEL: IGNORE}
-    canvas = Image.new("L", size, blank_value(classes))
+    advice = "Annotate the image as it is, or put the one back that was used."
+    check_size(f"'{path}'", annotated, size, advice)
+    values = {**classes, IGNORED_LABEL: IGNORE}
+    canvas = Image.new("L", size, classes[BACKGROUND])
     for shape in content["shapes"]:
-        draw_shape(canvas, shape, values[class_name(shape["label"])])
+        paint_shape(canvas, shape, values[class_name(shape["label"])])
     return np.array(canvas)
 
 
@@ -128,7 +126,7 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
     """Find all images, and the classes of the annotations, sorted.
 
     Raises:
-        DataError: There are no images or annotations, or JSON files of no image.
+        DataError: There are no images or annotations, or a JSON file has no image.
     """
     images = find_images(source)
     files = {
@@ -149,7 +147,7 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
     contents = {name: read_shapes(path) for name, path in files.items()}
     labels = {shape["label"] for content in contents.values() for shape in content["shapes"]}
     photos = [
-        Photo(path, name, partial(draw_shapes, files[name], contents[name]))
+        Photo(path, name, partial(paint_shapes, files[name], contents[name]))
         if name in files
         else Photo(path, name, None)
         for name, path in images.items()
@@ -160,11 +158,9 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         photos, labels = find_photos(args.source)
         convert_photos(photos, choose_classes(args.classes, labels), args)
-    except (DataError, OSError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

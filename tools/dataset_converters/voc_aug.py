@@ -23,7 +23,9 @@ import mmseg
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.layout import check_layout
+from mmseg_u2pl_tools.splits import write_list
 
 NUM_TRAIN_AUG = 10582
 LISTS = "ImageSets/Segmentation"
@@ -103,7 +105,7 @@ def find_lists(root: Path, names: Sequence[str]) -> dict[Path, list[str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         names = find_train_names(args.root)
         copies = find_copies(args.root)
         lists = find_lists(args.root, names)
@@ -114,9 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not args.dry_run:
             map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
             for path, wanted in lists.items():
-                path.write_text("".join(f"{name}\n" for name in wanted))
-    except (DataError, OSError) as error:
-        parser.error(str(error))
+                write_list(path, wanted)
     print("Nothing was written (--dry-run)." if args.dry_run else f"{args.root} is complete.")
 
 

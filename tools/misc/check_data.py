@@ -19,7 +19,8 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmseg_u2pl.checks import DataReport, check_run
 from mmseg_u2pl.datasets import DataError
-from mmseg_u2pl_tools.cli import UsageError, add_config_arguments, load_config
+from mmseg_u2pl_tools.cli import add_config_arguments, load_config
+from mmseg_u2pl_tools.errors import UsageError
 from mmseg_u2pl_tools.tables import class_table, make_table, print_table
 
 

@@ -26,6 +26,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.registry import init_default_scope
 
 from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.image_folder import add_folder_arguments, image_names, open_folder
 from mmseg_u2pl_tools.published_splits import ImageIndex, find_pairs, import_pair
 from mmseg_u2pl_tools.splits import Split, write_splits
@@ -75,12 +76,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     init_default_scope("mmseg")
-    try:
+    with usage_errors(parser):
         splits, problems = import_splits(args)
         if not args.dry_run:
             write_splits(splits, args.overwrite)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
     for folder, (labeled, unlabeled) in splits.items():
         print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")
     if args.dry_run:

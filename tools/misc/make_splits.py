@@ -35,6 +35,7 @@ from mmseg_u2pl.checks.masks import (
 )
 from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.lists import data_infos
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.image_folder import (
     add_folder_arguments,
     image_names,
@@ -190,12 +191,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (args.labeled or args.mask_dir):
         parser.error("give --labeled, or --mask-dir to label the images that have a mask")
     init_default_scope("mmseg")
-    try:
+    with usage_errors(parser):
         splits = make_splits(args)
         if not args.dry_run:
             write_splits(splits, args.overwrite)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
     if not args.mask_dir:
         print("There are no masks (--mask-dir), so the labeled images are drawn at random.")
     for folder, (labeled, unlabeled) in splits.items():

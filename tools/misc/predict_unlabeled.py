@@ -11,20 +11,18 @@ OUT holds two more bytes a pixel.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
 # isort: split
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -33,7 +31,6 @@ from mmseg.apis import init_model
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from rich.progress import track
 from torch.utils.data import ConcatDataset
 
@@ -44,97 +41,30 @@ from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.ops import predict_pixels
-from mmseg_u2pl.visualization import paint_pseudo_labels, plot_comparison
-from mmseg_u2pl_tools.annotations import BACKGROUND, open_upright
+from mmseg_u2pl_tools.atomic_folder import require_free
+from mmseg_u2pl_tools.class_masks import UNRELIABLE, ClassMeta, read_mask, write_cvat_lists
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,
     load_config,
     require_key,
     require_unlabeled_images,
 )
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.image_folder import image_names
+from mmseg_u2pl_tools.ranking import Ranked, plot_contact_sheet, write_ranking
 
-UNRELIABLE = 255
-BLACK = (0, 0, 0)
-MASKS = "SegmentationClass"
-THUMBNAIL_WIDTH = 260
-SHEET_ROWS = 6
 LEVELS = 2**16
 """Of entropy, from 0 to its maximum log C: what is kept of it until the threshold is known."""
 
+Prediction = tuple[NDArray[np.uint8], NDArray[np.uint16]]
+"""Label and level of entropy of each pixel, (H, W) each, in the size of the image's file."""
+
 
 class Unlabeled(NamedTuple):
-    """An image that is to be predicted."""
+    """An image to predict."""
 
     name: str
     path: str
-
-
-def distinct_colours(
-    classes: Sequence[str], palette: Sequence[Sequence[int]]
-) -> list[tuple[int, ...]]:
-    """A palette in which the background is black, nothing else is, and no two classes are alike.
-
-    To CVAT black is the background, whatever a config or MMSegmentation paints it, and a colour is
-    a class. Other colours stay as they are.
-    """
-    random = np.random.default_rng(0)
-    colours: list[tuple[int, ...]] = []
-    for name, given in zip(classes, palette, strict=True):
-        colour = BLACK if name == BACKGROUND else tuple(given)
-        while name != BACKGROUND and colour in (BLACK, *colours):
-            colour = tuple(random.integers(256, size=3).tolist())
-        colours.append(colour)
-    return colours
-
-
-class ClassMeta(NamedTuple):
-    """Classes of a data set, and how its masks have them.
-
-    Attributes:
-        classes: (C,), names.
-        palette: (C, 3), RGB.
-        values: (C,), uint8, what stands for each class in a file: one more where 0 is "no class"
-            (reduce_zero_label), and what label_map turns into it where the classes are a subset.
-    """
-
-    classes: Sequence[str]
-    palette: Sequence[Sequence[int]]
-    values: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """Those of a data set, in colours that CVAT tells apart."""
-        classes = dataset.metainfo["classes"]
-        palette = distinct_colours(classes, dataset.metainfo["palette"])
-        originals = {new: old for old, new in (dataset.label_map or {}).items()}
-        values = [originals.get(label, label) for label in range(len(classes))]
-        return cls(
-            classes, palette, np.array(values, np.uint8) + np.uint8(dataset.reduce_zero_label)
-        )
-
-    def classes_of(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Classes of what :meth:`write_mask` has written."""
-        table = np.zeros(256, np.uint8)
-        table[self.values] = np.arange(len(self.values))
-        return table[mask]
-
-    def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
-        """Write a PNG whose values are the classes and which viewers show in their colours."""
-        image = Image.fromarray(mask)
-        # All other values are black, CVAT's colour of what nobody has drawn.
-        colours = np.zeros((256, 3), np.uint8)
-        colours[self.values] = self.palette
-        image.putpalette(colours.ravel().tolist())
-        image.save(path)
-
-
-class Ranked(NamedTuple):
-    """A line of the ranking."""
-
-    image: str
-    unreliable_share: float
-    mean_entropy: float
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -193,8 +123,8 @@ def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
 
 def predict(
     model: SemiSegmentor, leaves: Sequence[BaseSegDataset], cfg: Config
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint16]]]:
-    """Label, and entropy as one of LEVELS, of each image, (H, W) each, in the size of its file."""
+) -> Iterator[Prediction]:
+    """Predict the images one at a time, in the order of the data sets."""
     loading = {
         key: value
         for key, value in cfg.test_dataloader.items()
@@ -222,111 +152,82 @@ def max_entropy(model: SemiSegmentor) -> float:
     return math.log(model.num_classes)
 
 
-def write_masks(args: argparse.Namespace, cfg: Config, scratch: Path) -> list[Ranked]:
-    """Write all masks, and rank the images, the least reliable first."""
-    leaves, meta = open_unlabeled(cfg)
-    check_images(read_images(leaves, "unlabeled"), "unlabeled")
-    require_checkpoint(args.checkpoint)
-    model = init_model(cfg, args.checkpoint, device=args.device)
-    model.predict_with = args.role
-    masks = {image.name: args.out / MASKS / f"{image.name}.png" for image in list_images(leaves)}
-    write_lists(args.out, masks, meta)
+def write_masks(
+    predicted: Iterable[Prediction], paths: Sequence[Path], meta: ClassMeta, scratch: Path
+) -> NDArray[np.int64]:
+    """Write the masks without a threshold, and the entropies to a folder.
+
+    Args:
+        predicted: What :func:`predict` yields.
+        paths: The masks to write.
+        meta: Their classes.
+        scratch: Gets 0.npy, 1.npy and so on.
+
+    Returns:
+        (LEVELS,), how many pixels of all images have each level.
+    """
     counts = np.zeros(LEVELS, np.int64)
-    predicted = track(predict(model, leaves, cfg), "Predicting", total=len(masks))
-    for number, (path, (label, level)) in enumerate(zip(masks.values(), predicted, strict=True)):
+    predicted = track(predicted, "Predicting", total=len(paths))
+    for number, (path, (label, level)) in enumerate(zip(paths, predicted, strict=True)):
         path.parent.mkdir(parents=True, exist_ok=True)
         meta.write_mask(path, meta.values[label])
         np.save(scratch / f"{number}.npy", level)
         counts += np.bincount(level.ravel(), minlength=LEVELS)
-    # The lowest level up to which there are enough pixels is the last that is reliable.
-    threshold = np.searchsorted(counts.cumsum(), (1 - args.unreliable_share) * counts.sum())
+    return counts
+
+
+def drop_unreliable(
+    masks: Mapping[str, Path], threshold: int, max_entropy: float, meta: ClassMeta, scratch: Path
+) -> list[Ranked]:
+    """Set the pixels above a threshold to UNRELIABLE in the masks of :func:`write_masks`.
+
+    Returns:
+        The images, the least reliable first.
+    """
     ranking = []
     for number, (name, path) in enumerate(track(masks.items(), "Leaving out unreliable pixels")):
         level = np.load(scratch / f"{number}.npy")
         mask = read_mask(path)
         mask[level > threshold] = UNRELIABLE
         meta.write_mask(path, mask)
-        mean = max_entropy(model) * level.mean() / (LEVELS - 1)
+        mean = max_entropy * level.mean() / (LEVELS - 1)
         ranking.append(Ranked(name, round((level > threshold).mean(), 4), round(mean, 4)))
     return sorted(ranking, key=lambda row: (-row.unreliable_share, -row.mean_entropy, row.image))
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as opened:
-        return np.array(opened)
-
-
-def write_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
-    """Write what CVAT wants besides the masks: the classes' colours, and the names."""
-    colours = {BACKGROUND: BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
-    lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
-    (out / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
-    listed = out / "ImageSets/Segmentation/default.txt"
-    listed.parent.mkdir(parents=True)
-    listed.write_text("".join(f"{name}\n" for name in names))
-
-
-def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["rank", *Ranked._fields])
-        writer.writerows([rank, *row] for rank, row in enumerate(ranking, 1))
-
-
-def draw_contact_sheet(ranking: Sequence[Ranked], cfg: Config, masks: Path) -> Figure:
-    """The top and the bottom of the ranking side by side, with pseudo-labels."""
-    leaves, meta = open_unlabeled(cfg)
-    paths = dict(list_images(leaves))
-    num_rows = min(SHEET_ROWS, -(-len(ranking) // 2))
-    first = open_upright(Path(paths[ranking[0].image]))
-    size = THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * first.height / first.width)
-    columns: dict[str, Any] = {}
-    ends = {"least reliable": ranking[:num_rows], "most reliable": ranking[-num_rows:][::-1]}
-    for end, rows in ends.items():
-        images = np.stack([small_image(paths[row.image], size) for row in rows])
-        label = np.stack([small_mask(masks / f"{row.image}.png", size) for row in rows])
-        unreliable = label == UNRELIABLE
-        label = np.where(unreliable, 0, meta.classes_of(label))
-        columns[end] = images
-        columns[f"pseudo-labels,\n{end}"] = paint_pseudo_labels(
-            images, label, unreliable, meta.palette
-        )
-    return plot_comparison(columns, dict(zip(meta.classes, meta.palette, strict=True)))
-
-
-def small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image in this size, with a white margin if its shape is another."""
-    image = open_upright(Path(path)).convert("RGB")
-    return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
-
-
-def small_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask in this size, with an unreliable margin if its shape is another."""
-    mask = Image.fromarray(read_mask(path))
-    return np.asarray(ImageOps.pad(mask, size, Image.Resampling.NEAREST, color=UNRELIABLE))
-
-
 def run(args: argparse.Namespace) -> None:
-    """Predict, rank, draw, and say what was written.
+    """Predict, rank, plot, and say what was written.
 
     Raises:
         DataError: The images cannot be used.
         OSError: A file is missing or cannot be written.
         ValueError: Config, checkpoint or OUT are of another kind.
     """
-    if args.out.is_dir() and any(args.out.iterdir()):
-        raise ValueError(f"'{args.out}' is not empty; give another folder")
+    require_free(args.out)
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     require_unlabeled_images(cfg, args.config)
     require_key(cfg, args.config, "test_dataloader")
-    args.out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".entropy-", dir=args.out) as scratch:
-        ranking = write_masks(args, cfg, Path(scratch))
+    leaves, meta = open_unlabeled(cfg)
+    check_images(read_images(leaves, "unlabeled"), "unlabeled")
+    images = dict(list_images(leaves))
+    require_checkpoint(args.checkpoint)
+    model = init_model(cfg, args.checkpoint, device=args.device)
+    model.predict_with = args.role
+    folder = args.out / "SegmentationClass"
+    masks = {name: folder / f"{name}.png" for name in images}
+    write_cvat_lists(args.out, masks, meta)
+    with TemporaryDirectory(prefix=".entropy-", dir=args.out) as temporary:
+        scratch = Path(temporary)
+        counts = write_masks(predict(model, leaves, cfg), list(masks.values()), meta, scratch)
+        # The lowest level up to which there are enough pixels is the last that is reliable.
+        reliable = (1 - args.unreliable_share) * counts.sum()
+        threshold = np.searchsorted(counts.cumsum(), reliable)
+        ranking = drop_unreliable(masks, threshold, max_entropy(model), meta, scratch)
     write_ranking(args.out / "ranking.csv", ranking)
-    masks = args.out / MASKS
-    draw_contact_sheet(ranking, cfg, masks).savefig(args.out / "contact_sheet.png")
-    print(f"{len(ranking)} masks of the {args.role} are in {masks}")
+    sheet = plot_contact_sheet(ranking, images, folder, meta)
+    sheet.savefig(args.out / "contact_sheet.png")
+    print(f"{len(ranking)} masks of the {args.role} are in {folder}")
     print("Label next, as they have most unreliable pixels:")
     for row in ranking[:5]:
         print(f"  {row.image}: {100 * row.unreliable_share:.1f} %")
@@ -337,10 +238,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not 0 <= args.unreliable_share < 1:
         parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
-    try:
+    with usage_errors(parser):
         run(args)
-    except (DataError, OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

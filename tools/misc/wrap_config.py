@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.methods import SemiSegmentor
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.image_folder import left_out
 from mmseg_u2pl_tools.wrapping import (
     Images,
@@ -106,7 +107,7 @@ def wrap(args: argparse.Namespace) -> None:
 def try_out(
     args: argparse.Namespace, plain: Config, labeled: Images, unlabeled: Images
 ) -> dict[str, str]:
-    """Build what was written, as far as it can be built here, and describe it."""
+    """Build what was written, without its data if they are not here, and describe it."""
     cfg, schedule = Config.fromfile(args.out), training_schedule(plain)
     model = None if args.sup_only else build_model(cfg)
     lines = {
@@ -169,10 +170,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
     if args.out.exists():
         parser.error(f"{args.out} exists already; remove it or give another name")
-    try:
+    with usage_errors(parser):
         wrap(args)
-    except (OSError, ValueError, TypeError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
 from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
+from mmseg_u2pl_tools.errors import usage_errors
 from mmseg_u2pl_tools.wrapping import choose_role, export_segmentor, read_config
 
 
@@ -40,7 +41,7 @@ def read_checkpoint(path: Path) -> dict:
     """Load a checkpoint file.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The file is not a checkpoint.
     """
     require_checkpoint(str(path))
     checkpoint = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
@@ -73,10 +74,8 @@ def export(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
-    try:
+    with usage_errors(parser):
         export(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

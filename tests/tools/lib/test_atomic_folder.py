@@ -1,6 +1,7 @@
 import pytest
 
-from mmseg_u2pl_tools.atomic_folder import atomic_folder
+from mmseg_u2pl.datasets.errors import DataError
+from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
 
 
 def tree(root):
@@ -43,3 +44,13 @@ def test_what_has_come_to_be_there_meanwhile_stays(tmp_path):
         write_what_another_process_writes_too(tmp_path / "data")
     assert tree(tmp_path) == ["data", "data/a.txt"]
     assert (tmp_path / "data/a.txt").read_text() == "theirs"
+
+
+def test_only_an_absent_or_empty_folder_is_free(tmp_path):
+    require_free(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    require_free(tmp_path / "empty")
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(DataError, match=f"'{path}' is not an empty folder"):
+            require_free(path)

@@ -70,5 +70,5 @@ def test_values_come_back_and_ruff_has_nothing_to_do(tmp_path):
 
 @pytest.mark.parametrize("value", [object(), {"type": object}, [float]])
 def test_values_without_source(value):
-    with pytest.raises(TypeError, match="cannot be written into a config file"):
+    with pytest.raises(ValueError, match="cannot be written into a config file"):
         assignment("v", value)

@@ -1,74 +1,13 @@
-"""The benchmark tools, through their command lines."""
+"""dev/run_benchmark.py: whole tables of runs."""
 
 import csv
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from datatrees import load_tool, run_main, tool_path
+from datatrees import ROOT, load_tool, run_main
+from runs import CONFIG, run_tool
 from scenes.dataset import write_builtin_dataset
-
-ROOT = Path(__file__).parents[2]
-DEMO = next((ROOT / "configs/u2pl").glob("*builtin-1of16*.py"))
-
-
-def run(tool, *arguments, cwd):
-    command = [sys.executable, str(tool_path(tool)), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def test_step_is_timed_stage_by_stage(tmp_path):
-    small = ("--config", DEMO, "--size", 64, "--images", 1, "--repeats", 2, "--warm-up", 1)
-    done = run("benchmark_step.py", *small, "--json", "-", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    stages = {name: row["seconds"] for name, row in figures["stages"].items()}
-    assert {
-        "teacher",
-        "student forward",
-        "labels and entropy",
-        "partition",
-        "mixing",
-        "supervised loss",
-        "unsupervised loss",
-        "selection",
-        "enqueue",
-        "positives",
-        "contrastive loss",
-        "backward",
-        "optimizer",
-        "moving the teacher",
-    } <= set(stages)
-    assert all(seconds > 0 for seconds in stages.values())
-    assert figures["floor_seconds"] > stages["student forward"]
-    assert figures["ratio"] > 0
-    if sys.platform == "linux":
-        assert figures["step_peak_mib"] > 0
-        assert figures["floor_peak_mib"] > 0
-
-
-@pytest.mark.parametrize("mode", [(), ("--data",)])
-def test_a_config_that_is_not_there(mode, capsys):
-    assert run_main(load_tool("benchmark_step"), "--config", "gone.py", *mode) == 2
-    assert "error: config 'gone.py' does not exist" in capsys.readouterr().err
-
-
-def test_loss_path_is_timed_alone(tmp_path):
-    small = ("--size", 32, "--images", 1, "--repeats", 1, "--warm-up", 0)
-    done = run(
-        "benchmark_step.py", "--preset", "ade20k", *small, "--loss-path-only", "--json", "figures",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "figures").read_text())
-    total = sum(row["seconds"] for row in figures["stages"].values())
-    assert figures["loss_path_seconds"] == pytest.approx(total, rel=0.1)
-    assert "contrastive loss" in done.stdout
-
 
 BENCHMARK = """
 options = {options}
@@ -104,8 +43,8 @@ def benchmark(tmp_path_factory):
         "default_hooks.logger.interval": 1,
     }
     path = folder / "small.py"
-    path.write_text(BENCHMARK.format(options=options, config=str(DEMO)))
-    done = run("run_benchmark.py", path, "--out", "results", cwd=folder)
+    path.write_text(BENCHMARK.format(options=options, config=str(CONFIG)))
+    done = run_tool("run_benchmark.py", path, "--out", "results", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -135,7 +74,7 @@ def test_finished_runs_are_not_run_again_and_interrupted_ones_go_on(benchmark):
     (finished / "finished.json").unlink()
     (finished / "last_checkpoint").write_text(str(finished / "iter_1.pth"))
 
-    done = run("run_benchmark.py", folder / "small.py", "--out", "results", cwd=folder)
+    done = run_tool("run_benchmark.py", folder / "small.py", "--out", "results", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
@@ -146,7 +85,7 @@ def test_finished_runs_are_not_run_again_and_interrupted_ones_go_on(benchmark):
 
 def plan(*arguments, cwd):
     """Comments and commands that a dry run prints."""
-    done = run("run_benchmark.py", *arguments, "--dry-run", cwd=cwd)
+    done = run_tool("run_benchmark.py", *arguments, "--dry-run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if " " in line]
     comments = [line for line in lines if line.startswith("# ")]
@@ -200,7 +139,7 @@ def test_dry_run_counts_and_measures_the_steps_of_epochs(benchmark, tmp_path, ca
     config = tmp_path / "epochs.py"
     loop = "dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3)"
     loader = "dict(sampler=dict(infinite=False))"
-    config.write_text(f"_base_ = {str(DEMO)!r}\ntrain_cfg = {loop}\ntrain_dataloader = {loader}")
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ntrain_cfg = {loop}\ntrain_dataloader = {loader}")
     path = tmp_path / "epochs_of.py"
     options = {"data_root": str(folder / "data"), "train_dataloader.batch_size": 2}
     path.write_text(f"runs = [dict(name='a', config={str(config)!r}, options={options!r})]")
@@ -230,7 +169,7 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
     assert run_main(tool, path, "--dry-run") == 0
     comment, command, _ = capsys.readouterr().out.splitlines()
     assert comment.startswith(f"# a, seed 0: {message}")
-    assert comment.endswith("tools/misc/import_splits.py those of papers.")
+    assert comment.endswith("to convert a published one, tools/misc/import_splits.py.")
     assert str(ROOT / "tools/train.py") in command
     assert run_main(tool, path, "--dry-run", "--step-seconds", 1) == 1
     assert f"error: a: {message}" in capsys.readouterr().err
@@ -238,15 +177,15 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
 
 def test_configs_of_the_installed_package_may_be_named(tmp_path, capsys):
     path = tmp_path / "packaged.py"
-    path.write_text(f"runs = [dict(name='a', config='mmseg_u2pl::u2pl/{DEMO.name}')]")
+    path.write_text(f"runs = [dict(name='a', config='mmseg_u2pl::u2pl/{CONFIG.name}')]")
     assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 0
-    assert f"mmseg_u2pl::u2pl/{DEMO.name} --work-dir" in capsys.readouterr().out
+    assert f"mmseg_u2pl::u2pl/{CONFIG.name} --work-dir" in capsys.readouterr().out
 
 
 def test_dry_run_finds_a_misspelt_option(tmp_path, capsys):
     path = tmp_path / "misspelt.py"
     options = {"modle.alpha_0": 0.3}
-    path.write_text(f"runs = [dict(name='a', config={str(DEMO)!r}, options={options!r})]")
+    path.write_text(f"runs = [dict(name='a', config={str(CONFIG)!r}, options={options!r})]")
     assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 1
     assert "no key modle in the config; did you mean model?" in capsys.readouterr().err
 
@@ -267,7 +206,7 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
     path = tmp_path / "seeds.py"
     after = {"load_from": "{root}/first/seed{seed}/iter_2.pth"}
     runs = [
-        dict(name=name, config=str(DEMO), seeds=[0, 1], options=options)
+        dict(name=name, config=str(CONFIG), seeds=[0, 1], options=options)
         for name, options in (("first", {}), ("second", after))
     ]
     path.write_text(f"runs = {runs!r}")
@@ -284,7 +223,7 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
         ("runs = []", "there are no runs"),
         ("runs = [dict(name='a')]", r"a run has the keys name and config.*\['name'\]"),
         ("runs = [dict(name='a', config='x', seed=1)]", "may have seeds, options and published"),
-        ("runs = [dict(name='a', config='x.py')]", "run 'a': there is no config 'x.py'"),
+        ("runs = [dict(name='a', config='x.py')]", "run 'a': config 'x.py' does not exist"),
         ("runs = 2 * [dict(name='a', config=__file__)]", "the runs 'a' and 'a' would share"),
         (
             "runs = [dict(name=n, config=__file__) for n in ('1/4 b', '1-4_b')]",
@@ -303,7 +242,7 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
 def test_benchmark_file_that_cannot_be_run(tmp_path, text, message):
     path = tmp_path / "bad.py"
     path.write_text(text.replace("__file__", repr(str(path))))
-    done = run("run_benchmark.py", path, cwd=tmp_path)
+    done = run_tool("run_benchmark.py", path, cwd=tmp_path)
     assert done.returncode == 2
     error = done.stderr[done.stderr.index("error:") :]
     assert re.search(message, error), error
@@ -311,8 +250,10 @@ def test_benchmark_file_that_cannot_be_run(tmp_path, text, message):
 
 def test_run_that_fails_is_named_with_its_log(benchmark, tmp_path):
     path = tmp_path / "fails.py"
-    path.write_text(f"runs = [dict(name='a', config={str(DEMO)!r}, options={{'data_root': 'no'}})]")
-    done = run("run_benchmark.py", path, cwd=tmp_path)
+    path.write_text(
+        f"runs = [dict(name='a', config={str(CONFIG)!r}, options={{'data_root': 'no'}})]"
+    )
+    done = run_tool("run_benchmark.py", path, cwd=tmp_path)
     assert done.returncode == 1
     assert "error: a, seed 0 ended with 1; see work_dirs/fails/a/seed0/console.log" in done.stderr
 
@@ -322,6 +263,6 @@ def test_run_with_other_options_is_not_taken_for_finished(benchmark, tmp_path):
     text = (folder / "small.py").read_text().replace("0.0", "0.5")
     (tmp_path / "small.py").write_text(text)
     root = folder / "work_dirs/small"
-    done = run("run_benchmark.py", tmp_path / "small.py", "--root", root, cwd=folder)
+    done = run_tool("run_benchmark.py", tmp_path / "small.py", "--root", root, cwd=folder)
     assert done.returncode == 1
     assert "holds a run with another config or options; remove the folder" in done.stderr

@@ -26,8 +26,8 @@ SHARED = ("in_channels", "in_index", "num_classes", "dropout_ratio", "align_corn
 
 @pytest.mark.skipif(HAVE_OPERATORS, reason="the tests below run with MMCV's own operators")
 def test_with_stand_ins():
-    tests = Path(__file__).parents[1]
-    paths = [str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")]
+    helpers = Path(__file__).parents[1] / "helpers"
+    paths = [str(helpers), os.environ.get("PYTHONPATH", "")]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "operators", "-p", "no:cacheprovider", __file__],
         env=os.environ | dict(PYTHONPATH=os.pathsep.join(filter(None, paths))),

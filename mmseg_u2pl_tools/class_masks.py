@@ -1,0 +1,99 @@
+"""Masks in the classes and values of a data set, in colours that CVAT tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmseg.datasets import BaseSegDataset
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmseg_u2pl_tools.annotations import BACKGROUND
+from mmseg_u2pl_tools.splits import write_list
+
+UNRELIABLE = 255
+"""Value of pixels without a pseudo-label."""
+
+_BLACK = (0, 0, 0)
+
+
+def distinct_colours(
+    classes: Sequence[str], palette: Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """A palette in which the background is black, nothing else is, and no two classes are alike.
+
+    To CVAT black is the background, whatever a config or MMSegmentation paints it, and a colour is
+    a class. Other colours stay as they are.
+    """
+    random = np.random.default_rng(0)
+    colours: list[tuple[int, ...]] = []
+    for name, given in zip(classes, palette, strict=True):
+        colour = _BLACK if name == BACKGROUND else tuple(given)
+        while name != BACKGROUND and colour in (_BLACK, *colours):
+            colour = tuple(random.integers(256, size=3).tolist())
+        colours.append(colour)
+    return colours
+
+
+class ClassMeta(NamedTuple):
+    """Classes of a data set, and how its masks have them.
+
+    Attributes:
+        classes: (C,), names.
+        palette: (C, 3), RGB.
+        values: (C,), uint8, what stands for each class in a file: one more where 0 is "no class"
+            (reduce_zero_label), and what label_map turns into it where the classes are a subset.
+    """
+
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]]
+    values: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, dataset: BaseSegDataset) -> ClassMeta:
+        """Those of a data set, in colours that CVAT tells apart."""
+        classes = dataset.metainfo["classes"]
+        palette = distinct_colours(classes, dataset.metainfo["palette"])
+        originals = {new: old for old, new in (dataset.label_map or {}).items()}
+        values = [originals.get(label, label) for label in range(len(classes))]
+        return cls(
+            classes, palette, np.array(values, np.uint8) + np.uint8(dataset.reduce_zero_label)
+        )
+
+    def classes_of(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Classes of what :meth:`write_mask` has written."""
+        table = np.zeros(256, np.uint8)
+        table[self.values] = np.arange(len(self.values))
+        return table[mask]
+
+    def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
+        """Write a PNG whose values are the classes and which viewers show in their colours."""
+        image = Image.fromarray(mask)
+        # All other values are black, CVAT's colour of what nobody has annotated.
+        colours = np.zeros((256, 3), np.uint8)
+        colours[self.values] = self.palette
+        image.putpalette(colours.ravel().tolist())
+        image.save(path)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Values of an image file of one channel, (H, W)."""
+    with Image.open(path) as opened:
+        return np.array(opened)
+
+
+def write_cvat_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
+    """Write what CVAT reads besides the masks: the classes' colours, and the names of the images.
+
+    Args:
+        out: Folder with ``SegmentationClass`` in it.
+        names: Of the masks, without suffix.
+        meta: Classes and colours of the masks.
+    """
+    colours = {BACKGROUND: _BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
+    lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
+    write_list(out / "labelmap.txt", ["# label:color_rgb:parts:actions", *lines])
+    write_list(out / "ImageSets/Segmentation/default.txt", names)

@@ -1,0 +1,71 @@
+"""Photographs in a folder, upright whatever way the camera was held."""
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
+
+from mmseg_u2pl.datasets.errors import DataError, raise_if_any
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+_JPEG_QUALITY = 95
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """Find all images of a folder and the folders in it.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Name relative to the folder and without suffix, to file, sorted by name.
+
+    Raises:
+        DataError: The folder has no image, or two that differ by their suffix alone.
+    """
+    if not folder.is_dir():
+        raise DataError(f"The image folder '{folder}' does not exist.")
+    images: dict[str, Path] = {}
+    twice = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in images:
+                twice.append(f"{images[name]} and {path.name}")
+            images[name] = path
+    raise_if_any("Images differ by their suffix alone", twice, ["Rename one of each."])
+    if not images:
+        raise DataError(f"'{folder}' holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+    return dict(sorted(images.items()))
+
+
+def open_upright(path: Path) -> Image.Image:
+    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The image, whose file is closed.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read as an image: {error}. Remove it.") from error
+
+
+def write_upright(source: Path, image: Image.Image, target: Path) -> None:
+    """Write an upright JPEG; a copy of the file if it is one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(source) as original:
+        is_upright = original.getexif().get(Base.Orientation, 1) == 1
+        is_rgb_jpeg = original.format == "JPEG" and original.mode == "RGB"
+    if is_upright and is_rgb_jpeg:
+        target.write_bytes(source.read_bytes())
+    else:
+        image.convert("RGB").save(target, quality=_JPEG_QUALITY)
