@@ -223,7 +223,9 @@ class SemiSegmentor(BaseSegmentor):
             The segmentor's own losses under ``sup.``, with the role in the name if several
             networks are trained, and a zero as ``unsup.loss_ce``.
         """
-        networks, losses, unused = self.trained_networks, {}, []
+        networks = self.trained_networks
+        losses: dict[str, Tensor] = {}
+        unused = []
         for role, network in networks.items():
             output = network(labeled.images)
             supervised = network.supervised_loss(labeled.images, output, labeled.data_samples)

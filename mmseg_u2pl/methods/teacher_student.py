@@ -1,7 +1,6 @@
 """What methods share whose teacher is a moving average of the student."""
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from mmengine.dist import get_world_size
@@ -111,18 +110,18 @@ class TeacherStudent(SemiSegmentor):
         require_share("mixing_prob", mixing_prob)
         require_flag("distribution_alignment", distribution_alignment)
         super().__init__(segmentor, data_preprocessor, train_cfg, pretrained, init_cfg)
-        if contrastive_head is not None:
-            projector = {} if projector is None else projector
+        if contrastive_head is not None and projector is None:
+            projector = {}
         self.student = self.build_network(projector, embedding_source)
         self.teacher = EMATeacher(self.student, **(teacher or {}))
-        self.contrastive_head = None
-        if contrastive_head is not None:
+        self.contrastive_head: Any = None
+        if self.student.projector is not None:
             defaults = dict(
                 type="UnreliableContrastiveHead",
                 num_classes=self.num_classes,
                 embed_dims=self.student.projector.embed_dims,
             )
-            self.contrastive_head = MODELS.build(defaults | contrastive_head)
+            self.contrastive_head = MODELS.build(defaults | (contrastive_head or {}))
         self.mixing = mixing
         self.mixing_prob = mixing_prob
         self.alignment = DistributionAlignment(self.num_classes) if distribution_alignment else None
@@ -267,7 +266,7 @@ class TeacherStudent(SemiSegmentor):
 
     def split_statistics(
         self, label: Tensor, truth: Tensor | None, split: Partition
-    ) -> Mapping[str, Tensor]:
+    ) -> dict[str, Tensor]:
         """Shares of reliable and unreliable pixels, and accuracy of the reliable pseudo-labels.
 
         Args:

@@ -7,6 +7,7 @@ import pytest
 
 from datatrees import load_tool
 from fake_runner import CONFIG, FakeRunner
+from mmseg_u2pl_tools import runner as tools_runner
 from plain_training import write_images, write_list
 
 
@@ -34,14 +35,14 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRunner:
 @pytest.fixture
 def trainer(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     tool = load_tool("train")
-    monkeypatch.setattr(tool, "Runner", runner)
+    monkeypatch.setattr(tools_runner, "Runner", runner)
     return tool
 
 
 @pytest.fixture
 def tester(runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     tool = load_tool("test")
-    monkeypatch.setattr(tool, "Runner", runner)
+    monkeypatch.setattr(tools_runner, "Runner", runner)
     return tool
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from datatrees import load_tool
 from fake_runner import CONFIG, FakeRunner
+from mmseg_u2pl_tools import runner as tools_runner
 
 COMMON_FLAGS = ["--work-dir", "--cfg-options", "--launcher"]
 
