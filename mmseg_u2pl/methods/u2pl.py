@@ -244,8 +244,7 @@ class U2PL(SemiSegmentor):
         """This process's share of the unsupervised loss, at the resolution of the images."""
         label, valid = teacher.pseudo.label, split.valid
         kept = split.reliable if self.rules.entropy_filter else valid
-        logits = self._resize(logits, label.shape[-2:])
-        return unsupervised_loss(logits, label, kept, valid, sum_over_processes)
+        return unsupervised_loss(logits, label, kept, valid, sum_over_processes, self.align_corners)
 
     def _contrast(
         self,
