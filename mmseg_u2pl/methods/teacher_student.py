@@ -260,8 +260,9 @@ class TeacherStudent(SemiSegmentor):
         Returns:
             ().
         """
-        logits = resize_logits(logits, label.shape[-2:], self.align_corners)
-        share = unsupervised_loss(logits, label, kept, valid, sum_over_processes)
+        share = unsupervised_loss(
+            logits, label, kept, valid, sum_over_processes, self.align_corners
+        )
         return get_world_size() * share
 
     def split_statistics(

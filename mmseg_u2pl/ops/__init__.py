@@ -2,7 +2,7 @@
 
 from mmseg_u2pl.ops.alignment import ClassTotals, class_totals
 from mmseg_u2pl.ops.chunks import pieces_of, sum_with_gradient
-from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, info_nce
+from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
 from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
 from mmseg_u2pl.ops.mixing import (
@@ -24,6 +24,7 @@ from mmseg_u2pl.ops.selection import (
     anchor_mask,
     class_counts,
     class_sums,
+    classes_by_rank,
     labeled_negatives,
     sample_per_class,
     unlabeled_negatives,
@@ -41,10 +42,12 @@ __all__ = [
     "Partition",
     "PixelPrediction",
     "anchor_mask",
+    "binary_nce",
     "class_counts",
     "class_probabilities",
     "class_sums",
     "class_totals",
+    "classes_by_rank",
     "cutmix_plan",
     "distort",
     "draw_plan",

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mmseg_u2pl.ops.precision import at_least_float32, widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
+from mmseg_u2pl.ops.resample import resize_logits
 
 
 def unsupervised_loss(
@@ -16,6 +18,7 @@ def unsupervised_loss(
     kept: Tensor,
     valid: Tensor,
     add_up: Callable[[Tensor], Tensor] = torch.clone,
+    align_corners: bool = False,
 ) -> Tensor:
     """Mean cross-entropy of the kept pixels, times the inverse of their share.
 
@@ -23,23 +26,32 @@ def unsupervised_loss(
     8; the factor ``eta`` is the caller's). The paper keeps the reliable pixels.
 
     Args:
-        logits: (N, C, H, W) of the student, any floating dtype.
+        logits: (N, C, h, w) of the student, any floating dtype; resized to (H, W).
         label: (N, H, W), int64, pseudo-labels in [0, C).
         kept: (N, H, W), bool, pixels that count.
         valid: (N, H, W), bool, pixels that are not padding.
         add_up: Returns the sum of a tensor over all processes that share a batch; by default there
             is one process.
+        align_corners: How logits are resized, see :func:`torch.nn.functional.interpolate`.
 
     Returns:
         (), float32; 0 if no pixel is kept. The sum over the processes is the loss of their batch.
     """
+
+    def image_loss(logits: Tensor, target: Tensor) -> Tensor:
+        logits = with_both_classes(at_least_float32(logits[None]))
+        logits = resize_logits(logits, target.shape, align_corners)
+        # Not reduction="sum", which is not deterministic on CUDA.
+        return F.cross_entropy(logits, target[None], ignore_index=-100, reduction="none").sum()
+
     target = label.masked_fill(~kept, -100)
-    # Not reduction="sum", which is not deterministic on CUDA.
-    losses = F.cross_entropy(
-        at_least_float32(with_both_classes(logits)), target, ignore_index=-100, reduction="none"
-    )
+    # Logits and probabilities at full size would stay in memory until the backward pass.
+    losses = [
+        checkpoint(image_loss, *pair, use_reentrant=False, preserve_rng_state=False)
+        for pair in zip(logits, target, strict=True)
+    ]
     dtype = widest_float(logits.device)
     counts = torch.stack([mask.sum(dtype=dtype) for mask in (kept, valid)])
-    num_kept, num_valid = add_up(counts).to(losses)
+    num_kept, num_valid = add_up(counts).to(losses[0])
     num_kept = num_kept.clamp(min=1)
-    return losses.sum() / num_kept * (num_valid / num_kept)
+    return torch.stack(losses).sum() / num_kept * (num_valid / num_kept)

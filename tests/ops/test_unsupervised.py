@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import oracles
 from gradients import gradcheck
-from mmseg_u2pl.ops import unsupervised_loss
+from mmseg_u2pl.ops import resize_logits, unsupervised_loss
 from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, masks_like, rngs
 
 
@@ -114,3 +114,34 @@ def test_small_gradients_of_half_precision_survive_if_the_loss_is_scaled():
 
     expected = torch.tensor([0.5, -0.5]) * 2.0**10 / 1000**2
     torch.testing.assert_close(logits.grad[0, :, 0, 0].float(), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_logits_are_resized_to_the_labels(align_corners):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 3, 4, generator=generator).requires_grad_()
+    label = torch.randint(3, (2, 6, 9), generator=generator)
+    reliable = torch.rand(2, 6, 9, generator=generator) < 0.5
+
+    loss = unsupervised_loss(logits, label, reliable, reliable, align_corners=align_corners)
+
+    resized = resize_logits(logits, (6, 9), align_corners)
+    expected = torch.nn.functional.cross_entropy(resized, label.masked_fill(~reliable, -100))
+    torch.testing.assert_close(loss, expected)
+    gradients = [torch.autograd.grad(each, logits)[0] for each in (loss, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_nothing_at_full_size_waits_for_the_backward_pass():
+    logits = torch.randn(2, 3, 8, 8, requires_grad=True)
+    everything = torch.ones(2, 64, 64, dtype=torch.bool)
+    saved = []
+
+    def remember(tensor):
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        unsupervised_loss(logits, everything.long(), everything, everything)
+
+    assert not [t.shape for t in saved if t.is_floating_point() and t.numel() >= 3 * 64 * 64]

@@ -157,9 +157,7 @@ class TestErrors:
     def test_file_of_another_kind(self, run, tmp_path, capsys):
         text = tmp_path / "text.pth"
         text.write_text("weights")
-        message = (
-            f"'{text}' of 7 bytes is not a PyTorch checkpoint, or is truncated; use"
-        )
+        message = f"'{text}' of 7 bytes is not a PyTorch checkpoint, or is truncated; use"
         self.fails(run, tmp_path, capsys, message, checkpoint=text)
         torch.save([1], text)
         message = f"'{text}' is not a checkpoint: it holds a list"
