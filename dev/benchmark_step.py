@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--preset", choices=sorted(PRESETS), default="camvid", help="default: %(default)s")
-    add("--config", help="a U2PL or plain config in place of the preset's")
+    add("--config", help="a config in place of the preset's")
+    add("--method", help="one of configs/_base_/methods (default: that of the config, or u2pl)")
     add("--size", type=int, help="image side in pixels (default: the preset's)")
     add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
     add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
@@ -97,6 +98,7 @@ def workload_of(args: argparse.Namespace) -> Workload:
     preset = PRESETS[args.preset]
     return Workload(
         config=args.config or preset.config,
+        method=args.method,
         num_classes=args.classes or preset.num_classes,
         size=args.size or preset.size,
         images=args.images or preset.images,

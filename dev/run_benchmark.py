@@ -19,8 +19,9 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
-from mmseg_u2pl_tools.cli import add_config_arguments, load_config
+from mmseg_u2pl_tools.cli import add_config_arguments, load_config, read_config
 from mmseg_u2pl_tools.errors import UsageError
+from other_method import with_method
 from training_cost import count_steps, shorten
 
 TRAIN = Path(__file__).resolve().parents[1] / "tools/train.py"
@@ -37,6 +38,7 @@ HELP = """A benchmark is a config file with
         dict(
             name="U2PL",
             config="configs/u2pl/...py",
+            method="mean_teacher",  # may be left out: that of the config
             seeds=[0, 1, 2],  # may be left out: [0]
             options={"model.mixing": "none"},  # may be left out
             published=79.3,  # may be left out
@@ -107,11 +109,11 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
     runs, published = [], {}
     folders: dict[str, str] = {}
     for entry in benchmark.get("runs", []):
-        known = {"name", "config", "seeds", "options", "published"}
+        known = {"name", "config", "method", "seeds", "options", "published"}
         if not {"name", "config"} <= set(entry) or set(entry) - known:
             raise ValueError(
-                f"{path}: a run has the keys name and config, and may have seeds, options and "
-                f"published; got {sorted(entry)}"
+                f"{path}: a run has the keys name and config, and may have method, seeds, "
+                f"options and published; got {sorted(entry)}"
             )
         name = entry["name"]
         if "::" not in entry["config"] and not Path(entry["config"]).is_file():
@@ -130,11 +132,24 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
             options["randomness.seed"] = seed
             _check_options(f"{path}: run {name!r}", options)
             work_dir = root / folder / f"seed{seed}"
-            runs.append(Run(name, entry["config"], seed, options, work_dir))
+            config = entry["config"]
+            if "method" in entry:
+                config = _write_config(config, entry["method"], root / folder)
+            runs.append(Run(name, config, seed, options, work_dir))
     if not runs:
         raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
     # A whole table of one seed tells more, half-way, than all seeds of half the table.
     return sorted(runs, key=lambda run: run.seed), published
+
+
+def _write_config(path: str, method: str, folder: Path) -> str:
+    """Write a config with another method into the folder of its runs."""
+    cfg = read_config(path)
+    cfg.model = with_method(cfg.model, method)
+    out = folder / f"{method}.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(out)
+    return str(out)
 
 
 def _check_options(run: str, options: Mapping[str, Any]) -> None:

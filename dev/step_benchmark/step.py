@@ -1,5 +1,6 @@
 """Time and memory of a training step, stage by stage, beside those of the networks alone."""
 
+import inspect
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +11,15 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmseg_u2pl.methods import U2PL
+from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.methods.teacher_student import TeacherView
 from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.ops import PixelPrediction, resize_nearest
 from mmseg_u2pl_tools.cli import read_config
+from other_method import with_method
 from step_benchmark.stopwatch import Stopwatch
 from step_benchmark.workload import WHOLE, Workload, median_stages
 
@@ -51,14 +54,15 @@ class Step:
         work: Sizes, device and precision.
     """
 
-    def __init__(self, model: U2PL, wrapper: OptimWrapper, work: Workload) -> None:
+    def __init__(self, model: SemiSegmentor, wrapper: OptimWrapper, work: Workload) -> None:
         self.model = model
         self.wrapper = wrapper
         self.batch = make_batch(model.num_classes, work.size, work.images, work.images)
         self.labeled_batch = make_batch(model.num_classes, work.size, 2 * work.images, 0)
         self.autocast = torch.autocast(work.device.type, enabled=work.amp)
+        self.passes = self._record_passes()
 
-    def u2pl(self) -> None:
+    def method(self) -> None:
         """The method's step."""
         with self.autocast:
             data = self.model.data_preprocessor(self.batch, True)
@@ -68,17 +72,37 @@ class Step:
         self.model.after_optimizer_step()
 
     def floor(self) -> None:
-        """The same passes of student and teacher with the segmentor's own loss."""
-        teacher: Any = self.model.teacher.module.segmentor
+        """The passes of the networks alone, with the segmentor's own loss."""
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
-            losses = self.model.student.segmentor.loss(**data)
-            with torch.no_grad():
-                teacher._forward(data["inputs"])
-                if self.model.rules.teacher_passes == 2:
-                    teacher._forward(data["inputs"][: len(data["inputs"]) // 2])
+            losses = {}
+            for role, sizes in self.passes.items():
+                segmentor: Any = self.model.get_submodule(self.model.networks[role])
+                for number, size in enumerate(sizes):
+                    images = data["inputs"][:size]
+                    if role in self.model.trained_networks:
+                        some = segmentor.loss(images, data["data_samples"][:size])
+                        losses |= add_prefix(some, f"{role}{number}")
+                    else:
+                        with torch.no_grad():
+                            segmentor._forward(images)
         self.backward(losses)
         self.optimize()
+
+    def _record_passes(self) -> dict[str, list[int]]:
+        """Images in each pass of each network, of one step."""
+        passes: dict[str, list[int]] = {role: [] for role in self.model.networks}
+        handles = [
+            self.model.get_submodule(f"{path}.backbone").register_forward_pre_hook(
+                lambda _, args, role=role: passes[role].append(len(args[0]))
+            )
+            for role, path in self.model.networks.items()
+        ]
+        with self.autocast:
+            self.model.loss(**self.model.data_preprocessor(self.batch, True))
+        for handle in handles:
+            handle.remove()
+        return passes
 
     def backward(self, losses: dict[str, Tensor]) -> None:
         """Gradients of the total loss."""
@@ -94,11 +118,13 @@ class Step:
         for path, attribute, name in PARTS_OF_THE_STEP:
             owner = self
             for part in filter(None, path.split(".")):
-                owner = getattr(owner, part)
+                owner = getattr(owner, part, None)
+            if owner is None or not hasattr(owner, attribute):  # other methods have other parts
+                continue
             watch.wrap(owner, attribute, name)
         for view in MIXED:
             watch.wrap(view, "mixed", "mixing")
-        return self.u2pl
+        return self.method
 
 
 def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dict[str, list]:
@@ -135,8 +161,10 @@ def load_step(work: Workload) -> Step:
         UsageError: There is no such config.
     """
     cfg = read_config(work.config)
-    if cfg.model.type != "U2PL":
-        cfg.model = dict(type="U2PL", segmentor=cfg.model, contrastive_head=work.queues)
+    if work.method or "segmentor" not in cfg.model:
+        cfg.model = with_method(cfg.model, work.method or "u2pl")
+    if "contrastive_head" in inspect.signature(MODELS.get(cfg.model.type)).parameters:
+        cfg.model.contrastive_head = {**cfg.model.get("contrastive_head", {}), **work.queues}
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)
@@ -158,7 +186,7 @@ def time_step(work: Workload) -> dict[str, Any]:
     """
     step = load_step(work)
     mine, theirs, watch = (Stopwatch(work.device) for _ in range(3))
-    seconds = work.repeat((mine, step.u2pl), (theirs, step.floor))
+    seconds = work.repeat((mine, step.method), (theirs, step.floor))
     whole, floor = ([repetition[WHOLE] for repetition in each] for each in seconds)
     stages = work.repeat((watch, step.timed_by_stages(watch)))[0]
     return dict(

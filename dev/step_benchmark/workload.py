@@ -19,7 +19,8 @@ class Workload(NamedTuple):
     """A step and how it is measured; there are as many unlabeled images as labeled ones.
 
     Attributes:
-        config: Of U2PL, or a plain one: a file, or ``mmseg::name``.
+        config: Any training config: a file, or ``mmseg::name``.
+        method: Name in ``configs/_base_/methods``; None for that of the config.
         num_classes: C.
         size: Side of the images in pixels.
         images: Number of labeled images.
@@ -31,6 +32,7 @@ class Workload(NamedTuple):
     """
 
     config: str
+    method: str | None
     num_classes: int
     size: int
     images: int
