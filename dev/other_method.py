@@ -24,8 +24,8 @@ def with_method(model: dict[str, Any], name: str) -> dict[str, Any]:
         ValueError: There is no such method.
     """
     path = METHODS / f"{name}.py"
-    if not path.is_file():
-        names = ", ".join(sorted(path.stem for path in METHODS.glob("*.py")))
+    if name == "supervised" or not path.is_file():
+        names = ", ".join(sorted({path.stem for path in METHODS.glob("*.py")} - {"supervised"}))
         raise ValueError(f"there is no method {name!r}; {METHODS} has {names}")
     method = Config.fromfile(path).method.to_dict()
     if "segmentor" not in model:

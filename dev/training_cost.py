@@ -36,7 +36,7 @@ def shorten(cfg: Config, steps: int, log_interval: int) -> None:
 
     Args:
         cfg: The config; changed in place. It neither starts from a checkpoint, whose weights
-            change no time, nor validates; U2PL does without the supervised-only start.
+            change no time, nor validates; methods skip the supervised-only start.
         steps: Length of the training.
         log_interval: Steps between two lines of the log.
     """
@@ -48,6 +48,5 @@ def shorten(cfg: Config, steps: int, log_interval: int) -> None:
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.logger = dict(type="LoggerHook", interval=log_interval)
-    for hook in cfg.get("custom_hooks", []):
-        if hook.type == "MeanTeacherHook":
-            hook.update(sup_only_iters=0, sup_only_epochs=0)
+    if "mean_teacher" in cfg.default_hooks:
+        cfg.default_hooks.mean_teacher.update(sup_only_iters=0, sup_only_epochs=0)

@@ -17,11 +17,11 @@ FROM_START = {
 options = {"optim_wrapper.optimizer.lr": 0.0005}
 
 
-def variation(name, **options):
-    """A run of U2PL with some options of its own; double underscores are dots."""
+def variation(name, method="u2pl", **options):
+    """A run with some options of its own; double underscores are dots."""
     changed = {f"model.{key.replace('__', '.')}": value for key, value in options.items()}
-    start = {"custom_hooks.1.sup_only_iters": 0}
-    return dict(name=name, config=U2PL, options={**FROM_START, **start, **changed})
+    start = {"default_hooks.mean_teacher.sup_only_iters": 0}
+    return dict(name=name, config=U2PL, method=method, options={**FROM_START, **start, **changed})
 
 
 runs = [
@@ -36,7 +36,8 @@ runs = [
     ),
     dict(name="sup-only", config=SUP_ONLY, options=FROM_START),
     variation("paper"),
-    variation("reference", variant="reference"),
+    variation("reference", method="u2pl_reference"),
+    variation("mean teacher", method="mean_teacher"),
     variation("contra_weight=0", contra_weight=0.0),
     variation("contra_weight=1", contra_weight=1.0),
     variation("unsup_weight=0", unsup_weight=0.0),
@@ -66,13 +67,8 @@ runs = [
     variation("mixing=none", mixing="none"),
     variation("mixing_prob=0.5", mixing_prob=0.5),
     variation("loss=binary", contrastive_head__loss="binary"),
-    variation("anchor_pixels=lowest_alpha_t", anchor_pixels="lowest_alpha_t"),
-    variation("positives=candidates", contrastive_head__positives="candidates"),
-    variation("negatives_need_label=True", contrastive_head__negatives_need_label=True),
-    variation("teacher_passes=2", teacher_passes=2),
     variation("teacher.dropout=True", teacher__dropout=True),
     variation("teacher.statistics=averaged", teacher__statistics="averaged"),
-    variation("teacher.statistics=copied", teacher__statistics="copied"),
     variation("teacher.decay=0.9", teacher__decay=0.9),
     variation("teacher.ramp=False", teacher__ramp=False),
     variation("queue_size=500", contrastive_head__queue_size=500),
@@ -81,14 +77,7 @@ runs = [
     variation("projector.num_convs=1", projector__num_convs=1),
     variation("projector.kernel_size=3", projector__kernel_size=3),
     variation("embedding_source=bottleneck", embedding_source="decode_head.bottleneck"),
-    variation("photometric=True", photometric=True),
-    variation("feature_dropout=0.5", feature_dropout=0.5),
-    variation("confidence_weight=True", confidence_weight=True),
-    variation(
-        "confidence_weight=True, entropy_filter=False", confidence_weight=True, entropy_filter=False
-    ),
+    variation("photometric", photometric__strength=0.5),
     variation("distribution_alignment=True", distribution_alignment=True),
-    variation("variant=best", variant="best"),
-    variation("positives=prototypes", contrastive_head__positives="prototypes"),
-    variation("normalize_positives=True", contrastive_head__normalize_positives=True),
+    variation("best", method="u2pl_best"),
 ]

@@ -4,19 +4,12 @@
 #   python dev/run_benchmark.py dev/benchmarks/camvid_switches.py
 SWITCHES = {
     "mixing=classmix": {"model.mixing": "classmix"},
-    "photometric": {"model.photometric": True},
-    "confidence_weight, entropy_filter=False": {
-        "model.confidence_weight": True,
-        "model.entropy_filter": False,
-    },
+    "photometric": {"model.photometric.strength": 0.5},
     "entropy_filter=False": {"model.entropy_filter": False},
     "alpha_0=0.5": {"model.alpha_0": 0.5},
-    "feature_dropout=0.5": {"model.feature_dropout": 0.5},
     "teacher.decay=0.997": {"model.teacher.decay": 0.997},
     "teacher.decay=0.98": {"model.teacher.decay": 0.98},
     "contra_weight=1": {"model.contra_weight": 1.0},
-    "positives=prototypes": {"model.contrastive_head.positives": "prototypes"},
-    "normalize_positives": {"model.contrastive_head.normalize_positives": True},
     "num_anchors=256, num_negatives=50": {
         "model.contrastive_head.num_anchors": 256,
         "model.contrastive_head.num_negatives": 50,
@@ -24,7 +17,7 @@ SWITCHES = {
 }
 options = {
     "load_from": "{root}/../camvid/1-8_long_sup-only/seed{seed}/iter_4000.pth",
-    "custom_hooks.1.sup_only_iters": 0,
+    "default_hooks.mean_teacher.sup_only_iters": 0,
     "optim_wrapper.optimizer.lr": 0.001,
     "train_cfg.max_iters": 1000,
     "train_cfg.val_interval": 250,

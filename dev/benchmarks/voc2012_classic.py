@@ -3,10 +3,10 @@
 #   python dev/run_benchmark.py dev/benchmarks/voc2012_classic.py --launcher pytorch --gpus 4
 NET = "deeplabv3plus_r101-d8"
 NUM_IMAGES = 10582
-ARMS = {
-    "Mean Teacher": {"model.mixing": "none", "model.contra_weight": 0.0},
-    "CutMix + Mean Teacher": {"model.contra_weight": 0.0},
-    "U2PL": {},
+ARMS = {  # method, options
+    "Mean Teacher": ("mean_teacher", {"model.mixing": "none"}),
+    "CutMix + Mean Teacher": ("mean_teacher", {}),
+    "U2PL": ("u2pl", {}),
 }
 # Labeled images: published mIoU of sup-only, and of the arms in their order.
 PUBLISHED = {
@@ -28,7 +28,7 @@ for _size, (_sup_only, *_arms) in PUBLISHED.items():
         _options = {"train_dataloader.dataset.times": _times}
         _name = f"{_size} sup-only as many steps"
         runs.append(dict(name=_name, config=_plain, options=_options))
-    for (_arm, _options), _figure in zip(ARMS.items(), _arms, strict=True):
-        _name = f"{_size} {_arm}"
-        runs.append(dict(name=_name, config=_u2pl, options=_options, published=_figure))
-del _arm, _arms, _figure, _name, _options, _plain, _size, _sup_only, _times, _u2pl
+    for (_arm, (_method, _options)), _figure in zip(ARMS.items(), _arms, strict=True):
+        _run = dict(name=f"{_size} {_arm}", config=_u2pl, method=_method)
+        runs.append(dict(_run, options=_options, published=_figure))
+del _arm, _arms, _figure, _method, _name, _options, _run, _plain, _size, _sup_only, _times, _u2pl

@@ -6,13 +6,27 @@ from torch import Tensor
 
 from mmseg_u2pl.models.normalization import denormalize, normalize
 from mmseg_u2pl.ops import distort
+from mmseg_u2pl.utils.options import require_share
 
 
 class PhotometricDistortion:
     """Jitters the colours of each image, makes it gray or blurs it, each at random.
 
-    The strengths are those of UniMatch (Yang et al., CVPR 2023): :func:`mmseg_u2pl.ops.distort`.
+    The defaults and probabilities are those of UniMatch (Yang et al., CVPR 2023).
+
+    Args:
+        strength: Brightness, contrast and saturation change by at most this factor, in [0, 1].
+        hue: Hue turns by at most this share of a full circle, in [0, 1].
+
+    Raises:
+        ValueError: If an option is out of its range.
     """
+
+    def __init__(self, strength: float = 0.5, hue: float = 0.25) -> None:
+        require_share("photometric.strength", strength)
+        require_share("photometric.hue", hue)
+        self.strength = strength
+        self.hue = hue
 
     def __call__(
         self, images: Tensor, preprocessor: BaseDataPreprocessor, generator: torch.Generator
@@ -36,4 +50,5 @@ class PhotometricDistortion:
                 "leave it out"
             )
         pictures = denormalize(images, preprocessor)
-        return normalize(distort(pictures, generator), preprocessor)
+        distorted = distort(pictures, generator, self.strength, self.hue)
+        return normalize(distorted, preprocessor)

@@ -9,10 +9,7 @@ from torch import Tensor
 # Strengths and probabilities are those that FixMatch-like segmentation settled on (UniMatch,
 # Yang et al., CVPR 2023, takes them from SimCLR's ColorJitter).
 JITTER_PROB, GRAY_PROB, BLUR_PROB = 0.8, 0.2, 0.5
-STRENGTH = 0.5
-"""Brightness, contrast and saturation are scaled by factors in [1 - STRENGTH, 1 + STRENGTH]."""
-HUE_SHIFT = 0.25
-"""Hue is turned by at most this share of a full circle."""
+STRENGTH, HUE_SHIFT = 0.5, 0.25
 BLUR_SIGMA = (0.1, 2.0)
 """Standard deviation of the Gaussian, in pixels."""
 
@@ -20,21 +17,29 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
-def distort(images: Tensor, generator: torch.Generator) -> Tensor:
+def distort(
+    images: Tensor,
+    generator: torch.Generator,
+    strength: float = STRENGTH,
+    hue_shift: float = HUE_SHIFT,
+) -> Tensor:
     """Jitter the colours of each image, make it gray or blur it, each at random.
 
     Args:
         images: (N, 3, H, W), floating, RGB in [0, 255].
         generator: CPU generator.
+        strength: Brightness, contrast and saturation are scaled by factors in
+            [1 - strength, 1 + strength].
+        hue_shift: Hue is turned by at most this share of a full circle.
 
     Returns:
         (N, 3, H, W), same dtype, in [0, 255].
     """
     jitter, gray, blurred, *uniform = torch.rand(8, len(images), generator=generator)
     jitters = jitter < JITTER_PROB
-    scales = 1.0 + STRENGTH * (2.0 * torch.stack(uniform[:3]) - 1.0)
+    scales = 1.0 + strength * (2.0 * torch.stack(uniform[:3]) - 1.0)
     brightness, contrast, saturation = torch.where(jitters, scales, 1.0)
-    hue = torch.where(jitters, HUE_SHIFT * (2.0 * uniform[3] - 1.0), 0.0)
+    hue = torch.where(jitters, hue_shift * (2.0 * uniform[3] - 1.0), 0.0)
     saturation = torch.where(gray < GRAY_PROB, 0.0, saturation)
     low, high = BLUR_SIGMA
     sigma = torch.where(blurred < BLUR_PROB, low + (high - low) * uniform[4], 0.0)

@@ -35,7 +35,7 @@ def benchmark(tmp_path_factory):
         "val_dataloader.persistent_workers": False,
         "model.segmentor.data_preprocessor.size": "(64,64)",
         "model.contrastive_head.queue_size": 50,
-        "custom_hooks.1.sup_only_iters": 0,
+        "default_hooks.mean_teacher.sup_only_iters": 0,
         "train_cfg.max_iters": 2,
         "train_cfg.val_interval": 2,
         "default_hooks.checkpoint.interval": 1,
@@ -222,7 +222,10 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
     [
         ("runs = []", "there are no runs"),
         ("runs = [dict(name='a')]", r"a run has the keys name and config.*\['name'\]"),
-        ("runs = [dict(name='a', config='x', seed=1)]", "may have seeds, options and published"),
+        (
+            "runs = [dict(name='a', config='x', seed=1)]",
+            "may have method, seeds, options and published",
+        ),
         ("runs = [dict(name='a', config='x.py')]", "run 'a': config 'x.py' does not exist"),
         ("runs = 2 * [dict(name='a', config=__file__)]", "the runs 'a' and 'a' would share"),
         (
