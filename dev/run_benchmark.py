@@ -56,6 +56,7 @@ class Run(NamedTuple):
 
     name: str
     config: str
+    method: str | None
     seed: int
     options: dict[str, Any]
     work_dir: Path
@@ -132,24 +133,12 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
             options["randomness.seed"] = seed
             _check_options(f"{path}: run {name!r}", options)
             work_dir = root / folder / f"seed{seed}"
-            config = entry["config"]
-            if "method" in entry:
-                config = _write_config(config, entry["method"], root / folder)
-            runs.append(Run(name, config, seed, options, work_dir))
+            method = entry.get("method")
+            runs.append(Run(name, entry["config"], method, seed, options, work_dir))
     if not runs:
         raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
     # A whole table of one seed tells more, half-way, than all seeds of half the table.
     return sorted(runs, key=lambda run: run.seed), published
-
-
-def _write_config(path: str, method: str, folder: Path) -> str:
-    """Write a config with another method into the folder of its runs."""
-    cfg = read_config(path)
-    cfg.model = with_method(cfg.model, method)
-    out = folder / f"{method}.py"
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(out)
-    return str(out)
 
 
 def _check_options(run: str, options: Mapping[str, Any]) -> None:
@@ -170,10 +159,23 @@ def _filled(value: Any, root: Path, seed: int) -> Any:
     return value.replace("{root}", str(root)).replace("{seed}", str(seed))
 
 
+def trained_config(run: Run) -> str:
+    """The run's config, written into the folder of its seeds if it is to have another method."""
+    if run.method is None:
+        return run.config
+    path = run.work_dir.parent / f"{run.method}.py"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cfg = read_config(run.config)
+        cfg.model = with_method(cfg.model, run.method)
+        cfg.dump(path)
+    return str(path)
+
+
 def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
     """Command that starts a run or, where there is a checkpoint, goes on with it."""
     command = [part.format(gpus=gpus) for part in LAUNCHERS[launcher]]
-    command += [run.config, "--work-dir", str(run.work_dir)]
+    command += [trained_config(run), "--work-dir", str(run.work_dir)]
     options = dict(run.options)
     if (run.work_dir / "last_checkpoint").is_file():
         command.append("--resume")
@@ -194,7 +196,7 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
         RuntimeError: If the training fails, or the finished one had other options.
     """
     finished = run.work_dir / "finished.json"
-    identity = json.loads(json.dumps([run.config, run.options], default=str))
+    identity = json.loads(json.dumps([run.config, run.method, run.options], default=str))
     if finished.is_file():
         if json.loads(finished.read_text()) != identity:
             raise RuntimeError(
@@ -288,7 +290,7 @@ def config_of(run: Run) -> Config:
     """Config of a run as tools/train.py reads it."""
     parser = argparse.ArgumentParser()
     add_config_arguments(parser)
-    return load_config(parser.parse_args([run.config, *_cfg_options(run.options)]))
+    return load_config(parser.parse_args([trained_config(run), *_cfg_options(run.options)]))
 
 
 def measure_step(
@@ -297,7 +299,7 @@ def measure_step(
     """Seconds of a step in a short training, unless it was ``measured`` with another seed."""
     seed = "randomness.seed"
     options = {k: v for k, v in run.options.items() if k not in ("load_from", seed)}
-    key = f"{run.config} {options}"
+    key = f"{run.config} {run.method} {options}"
     if key not in measured:
         cfg = config_of(run)
         shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
@@ -306,7 +308,7 @@ def measure_step(
         folder.mkdir(parents=True)
         config = f"{folder}/config.py"
         cfg.dump(config)
-        short = run._replace(config=config, options={seed: run.seed}, work_dir=folder)
+        short = run._replace(config=config, method=None, options={seed: run.seed}, work_dir=folder)
         _start(short, args.launcher, args.gpus)
         measured[key] = _step_seconds(list(_records(folder)))[0]
         shutil.rmtree(folder)

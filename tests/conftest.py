@@ -46,7 +46,7 @@ def data(tmp_path_factory):
 WITH_PICTURES = f"""
 _base_ = [{str(CONFIG)!r}]
 model = dict(distribution_alignment=True)
-custom_hooks = [*_base_.custom_hooks, dict(type="SemiVisualizationHook", interval=2, num_images=1)]
+custom_hooks = [dict(type="SemiVisualizationHook", interval=2, num_images=1)]
 """
 
 

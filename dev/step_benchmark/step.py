@@ -75,7 +75,7 @@ class Step:
         """The passes of the networks alone, with the segmentor's own loss."""
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
-            losses = {}
+            losses: dict[str, Tensor] = {}
             for role, sizes in self.passes.items():
                 segmentor: Any = self.model.get_submodule(self.model.networks[role])
                 for number, size in enumerate(sizes):
@@ -116,7 +116,7 @@ class Step:
     def timed_by_stages(self, watch: Stopwatch) -> Callable[[], None]:
         """The method's step; from now on its parts count for their stages."""
         for path, attribute, name in PARTS_OF_THE_STEP:
-            owner = self
+            owner: Any = self
             for part in filter(None, path.split(".")):
                 owner = getattr(owner, part, None)
             if owner is None or not hasattr(owner, attribute):  # other methods have other parts

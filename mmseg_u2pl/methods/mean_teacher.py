@@ -81,7 +81,8 @@ class MeanTeacher(TeacherStudent):
         # The teacher labels the clean images; its labels are mixed as the images are.
         logits = self.teacher(unlabeled.images).logits
         pseudo = self.pseudo_label(logits, unlabeled)
-        self.align(class_probabilities(logits), unlabeled.valid)
+        if self.alignment is not None:
+            self.align(class_probabilities(logits), unlabeled.valid)
         plan = self.mix_plan(pseudo.label, generators.own)
         pseudo, mixed = pseudo.mixed(plan), unlabeled.mixed(plan)
         strong = self.strong_view(mixed, generators.own)

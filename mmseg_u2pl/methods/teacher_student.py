@@ -124,7 +124,9 @@ class TeacherStudent(SemiSegmentor):
             self.contrastive_head = MODELS.build(defaults | (contrastive_head or {}))
         self.mixing = mixing
         self.mixing_prob = mixing_prob
-        self.alignment = DistributionAlignment(self.num_classes) if distribution_alignment else None
+        self.alignment: Any = None
+        if distribution_alignment:
+            self.alignment = DistributionAlignment(self.num_classes)
         self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
 
     def init_weights(self) -> None:
@@ -174,16 +176,15 @@ class TeacherStudent(SemiSegmentor):
         return predict_pixels(logits, None if self.alignment is None else self.alignment.bias)
 
     def align(self, prob: Tensor, valid: Tensor) -> None:
-        """Move the bias of distribution alignment, if there is one.
+        """Move the bias of distribution alignment.
 
         Args:
             prob: (N_u, C, h, w), the teacher's probabilities for the unlabeled images.
             valid: (N_u, H, W), bool, pixels of the images.
         """
-        if self.alignment is not None:
-            # Labels are counted at the resolution of the probabilities, as both must be alike.
-            valid = resize_nearest(valid, prob.shape[-2:])
-            self.alignment.update(class_totals(prob, self.alignment.bias, valid))
+        # Labels are counted at the resolution of the probabilities, as both must be alike.
+        valid = resize_nearest(valid, prob.shape[-2:])
+        self.alignment.update(class_totals(prob, self.alignment.bias, valid))
 
     def mix_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         """Draw how the unlabeled images of a step are mixed."""
@@ -203,7 +204,8 @@ class TeacherStudent(SemiSegmentor):
         logits = resize_logits(output.logits, output.embedding.grid, self.align_corners)
         prob = class_probabilities(logits)
         pseudo = self.pseudo_label(output.logits[num_labeled:], unlabeled)
-        self.align(prob[num_labeled:], unlabeled.valid)
+        if self.alignment is not None:
+            self.align(prob[num_labeled:], unlabeled.valid)
         return TeacherView(prob, output.embedding, pseudo)
 
     def contrast(

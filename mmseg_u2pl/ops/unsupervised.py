@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from mmseg_u2pl.ops.precision import at_least_float32, widest_float
+from mmseg_u2pl.ops.chunks import sum_with_gradient
+from mmseg_u2pl.ops.precision import widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
 from mmseg_u2pl.ops.resample import resize_logits
 
@@ -39,19 +39,15 @@ def unsupervised_loss(
     """
 
     def image_loss(logits: Tensor, target: Tensor) -> Tensor:
-        logits = with_both_classes(at_least_float32(logits[None]))
-        logits = resize_logits(logits, target.shape, align_corners)
+        logits = resize_logits(with_both_classes(logits[None]), target.shape, align_corners)
         # Not reduction="sum", which is not deterministic on CUDA.
         return F.cross_entropy(logits, target[None], ignore_index=-100, reduction="none").sum()
 
     target = label.masked_fill(~kept, -100)
-    # Logits and probabilities at full size would stay in memory until the backward pass.
-    losses = [
-        checkpoint(image_loss, *pair, use_reentrant=False, preserve_rng_state=False)
-        for pair in zip(logits, target, strict=True)
-    ]
+    # Image by image with its gradient, so that nothing at full size waits for the backward pass.
+    total = sum_with_gradient(image_loss, logits, enumerate(target))
     dtype = widest_float(logits.device)
     counts = torch.stack([mask.sum(dtype=dtype) for mask in (kept, valid)])
-    num_kept, num_valid = add_up(counts).to(losses[0])
+    num_kept, num_valid = add_up(counts).to(total)
     num_kept = num_kept.clamp(min=1)
-    return torch.stack(losses).sum() / num_kept * (num_valid / num_kept)
+    return total / num_kept * (num_valid / num_kept)

@@ -169,7 +169,7 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
     assert run_main(tool, path, "--dry-run") == 0
     comment, command, _ = capsys.readouterr().out.splitlines()
     assert comment.startswith(f"# a, seed 0: {message}")
-    assert comment.endswith("to convert a published one, tools/misc/import_splits.py.")
+    assert comment.endswith("tools/misc/import_splits.py those of papers.")
     assert str(ROOT / "tools/train.py") in command
     assert run_main(tool, path, "--dry-run", "--step-seconds", 1) == 1
     assert f"error: a: {message}" in capsys.readouterr().err

@@ -21,7 +21,7 @@ PATIENCE = 120
 RUN = """
 _base_ = [{base!r}]
 custom_imports = dict(imports=["mmseg_u2pl", "torchrun_parts"])
-custom_hooks = [*_base_.custom_hooks, dict(type="WriteStateHook")]
+custom_hooks = [dict(type="WriteStateHook")]
 """
 
 

@@ -24,8 +24,8 @@ def test_written_config(root, capsys):
     cfg = wrap(plain)
     assert cfg.model.segmentor == plain_config(root).model
     assert cfg.model.type == "U2PL"
-    method = Config.fromfile(TOOLS.parent / "configs/_base_/u2pl.py")
-    assert {key: cfg.model[key] for key in method.u2pl} == method.u2pl
+    method = Config.fromfile(TOOLS.parent / "configs/_base_/methods/u2pl.py")
+    assert {key: cfg.model[key] for key in method.method} == method.method
     loader = cfg.train_dataloader
     assert (loader.batch_size, loader.num_workers) == (4, 0)
     assert loader.sampler == dict(type="DualStreamSampler")
@@ -33,12 +33,10 @@ def test_written_config(root, capsys):
     assert loader.dataset.unlabeled == dict(ann_file="unlabeled.txt")
     assert images(cfg, "labeled") == ["a", "b"]
     assert images(cfg, "unlabeled") == ["c", "d", "e"]
-    assert cfg.custom_hooks == [
-        dict(type="DataCheckHook"),
-        dict(type="MeanTeacherHook", sup_only_iters=1),
-        dict(type="SemiStatisticsHook"),
-        dict(type="LossCheckHook"),
-    ]
+    mean_teacher = dict(type="MeanTeacherHook", sup_only_iters=1)
+    expected = method.method_hooks | dict(mean_teacher=mean_teacher)
+    for name, hook in expected.items():
+        assert hook.items() <= cfg.default_hooks[name].items(), name
     kept = plain_config(root)
     for key in ("train_cfg", "val_cfg", "val_dataloader", "test_dataloader", "test_evaluator"):
         assert cfg[key] == kept[key]
@@ -136,7 +134,7 @@ class TestEpochs:
     def test_schedule(self, plain, capsys):
         cfg = wrap(plain)
         assert cfg.train_dataloader.sampler == dict(type="DualStreamSampler", infinite=False)
-        assert cfg.custom_hooks[1] == dict(type="MeanTeacherHook", sup_only_epochs=2)
+        assert cfg.default_hooks.mean_teacher.sup_only_epochs == 2
         said = capsys.readouterr().out
         assert "that of the plain config, 20 epochs" in said
         assert "the first 2 epochs" in said

@@ -73,7 +73,7 @@ class TestErrors:
             wrap(plain, unlabeled=["data/images"])
         error = capsys.readouterr().err
         assert "2 images are both in labeled and in unlabeled" in error
-        assert "give a list instead; tools/misc/make_splits.py writes one" in error
+        assert "In place of a folder that holds them give a list" in error
 
     @pytest.mark.parametrize(
         ("changes", "message"),

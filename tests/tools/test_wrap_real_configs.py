@@ -79,7 +79,7 @@ def test_wrapped_config_builds_and_loads_data(
     cfg = Config.fromfile("wrapped.py")
     assert cfg.train_dataloader.dataset.labeled.data_prefix.seg_map_path == files["masks"]
     assert cfg.train_dataloader.dataset.unlabeled == dict(ann_file=str(tmp_path / "u.txt"))
-    assert cfg.custom_hooks[1].sup_only_iters == cfg.train_cfg.max_iters // 10
+    assert cfg.default_hooks.mean_teacher.sup_only_iters == cfg.train_cfg.max_iters // 10
 
 
 def test_config_named_by_package(tmp_path, monkeypatch):

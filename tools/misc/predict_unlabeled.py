@@ -213,7 +213,7 @@ def run(args: argparse.Namespace) -> None:
     images = dict(list_images(leaves))
     require_checkpoint(args.checkpoint)
     model = init_model(cfg, args.checkpoint, device=args.device)
-    model.predict_with = args.role
+    model.predict_with = args.role or model.predict_with
     folder = args.out / "SegmentationClass"
     masks = {name: folder / f"{name}.png" for name in images}
     write_cvat_lists(args.out, masks, meta)
@@ -227,7 +227,7 @@ def run(args: argparse.Namespace) -> None:
     write_ranking(args.out / "ranking.csv", ranking)
     sheet = plot_contact_sheet(ranking, images, folder, meta)
     sheet.savefig(args.out / "contact_sheet.png")
-    print(f"{len(ranking)} masks of the {args.role} are in {folder}")
+    print(f"{len(ranking)} masks of the {model.predict_with} are in {folder}")
     print("Label next, as they have most unreliable pixels:")
     for row in ranking[:5]:
         print(f"  {row.image}: {100 * row.unreliable_share:.1f} %")
