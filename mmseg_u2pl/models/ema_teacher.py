@@ -85,21 +85,15 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
-        """Take over what a checkpoint of the student holds: parameters and persistent buffers.
-
-        Args:
-            student: A model with the same structure.
-        """
+        """Take over what a checkpoint of the student holds: parameters and persistent buffers."""
         self.module.load_state_dict(student.state_dict())
 
     @torch.no_grad()
     def update(self, student: nn.Module, has_run: bool = True) -> None:
         """Move the average towards the student by one step.
 
-        Args:
-            student: A model with the same structure.
-            has_run: Whether the teacher has made a forward pass in this step. If not, statistics of
-                its own have not moved and are averaged.
+        Unless the teacher ``has_run`` a forward pass in this step, batch-norm statistics of its own
+        have not moved and are averaged.
         """
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
         averages: list[Tensor] = list(self.module.parameters())
@@ -119,13 +113,6 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def distance(self, student: nn.Module) -> Tensor:
-        """How far the parameters are from the student's.
-
-        Args:
-            student: A model with the same structure.
-
-        Returns:
-            (), ``|theta_t - theta_s| / |theta_s|`` with L2 norms over all parameters.
-        """
+        """``|theta_t - theta_s| / |theta_s|``, (), with L2 norms over all parameters."""
         own, other = (parameters_to_vector(m.parameters()) for m in (self.module, student))
         return torch.dist(own, other) / torch.linalg.vector_norm(other)

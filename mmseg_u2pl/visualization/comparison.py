@@ -23,15 +23,7 @@ _DPI = 100
 
 
 def paint_labels(label: NDArray[np.integer], palette: Sequence[Colour]) -> Rgb:
-    """Colour of each pixel's class.
-
-    Args:
-        label: (..., H, W), classes in [0, C).
-        palette: (C, 3), RGB in [0, 255].
-
-    Returns:
-        (..., H, W, 3), RGB.
-    """
+    """Colour (..., H, W, 3) of each pixel's class (..., H, W), by a palette (C, 3), both RGB."""
     return np.asarray(palette, dtype=np.uint8)[label]
 
 
