@@ -1,11 +1,9 @@
 """Files that were cut off, and samples that stand in for images that cannot be used."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmseg.structures import SegDataSample
 from PIL import Image
 
 SKIPPED = "skipped_images"
@@ -39,12 +37,6 @@ def require_whole(path: str) -> None:
             return
     with Image.open(path) as image:
         image.load()
-
-
-def note_skipped(sample: SegDataSample, errors: Mapping[str, Exception]) -> None:
-    """Note in a data sample which files it stands in for, and why these cannot be used."""
-    reasons = {path: f"{type(error).__name__}: {error}" for path, error in errors.items()}
-    sample.set_metainfo({SKIPPED: reasons})
 
 
 def skipped_images(batch: dict[str, Any]) -> dict[str, str]:

@@ -42,7 +42,7 @@ class SemiStatisticsHook(Hook):
 
 
 def per_class_statistics(model: SemiSegmentor, classes: Sequence[str]) -> dict[str, float]:
-    """Scalars of the last step by name; those of a class end in its name."""
+    """Scalars of the last step by name; those of one class as ``anchors/<class>``."""
     statistics = {}
     for name, values in model.class_statistics().items():
         if values.dim() == 0:

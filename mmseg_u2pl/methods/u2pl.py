@@ -35,7 +35,6 @@ class U2PL(TeacherStudent):
         negative_pixels: Unlabeled pixels that give negatives: ``'unreliable'``, ``'reliable'`` or
             ``'all'``.
         contrastive_head: Options of :class:`UnreliableContrastiveHead`.
-        projector: Options of :class:`Projector`.
 
     Raises:
         ValueError: If an option is out of its range.

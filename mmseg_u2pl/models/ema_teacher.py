@@ -92,8 +92,10 @@ class EMATeacher(nn.Module):
     def update(self, student: nn.Module, has_run: bool = True) -> None:
         """Move the average towards the student by one step.
 
-        Unless the teacher ``has_run`` a forward pass in this step, batch-norm statistics of its own
-        have not moved and are averaged.
+        Args:
+            student: A model with the same structure.
+            has_run: Whether the teacher has made a forward pass in this step. If not, statistics of
+                its own have not moved and are averaged.
         """
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
         averages: list[Tensor] = list(self.module.parameters())

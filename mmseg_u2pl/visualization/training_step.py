@@ -27,9 +27,9 @@ RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
 
 
 def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
-    """Pictures (N, H, W, 3) of normalised images (N, C, H, W); of two or four channels, the first.
+    """Images (N, C, H, W) as RGB pictures (N, H, W, 3), without the preprocessor's normalisation.
 
-    See :func:`denormalize`.
+    Unless there are three channels, one of them is shown. See :func:`denormalize`.
     """
     images = denormalize(images.detach().float(), preprocessor)
     if images.shape[1] != 3:
