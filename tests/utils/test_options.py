@@ -1,81 +1,59 @@
+import math
+
 import pytest
 
-from mmseg_u2pl.models import UnreliableContrastiveHead
-from mmseg_u2pl.utils.options import reject_unknown
+from mmseg_u2pl.utils.options import (
+    require_choice,
+    require_count,
+    require_flag,
+    require_options,
+    require_positive,
+    require_share,
+    require_weight,
+)
+
+ACCEPTED = [
+    (require_choice, (None, (None, "a"))),
+    (require_share, (0.0,)),
+    (require_share, (1,)),
+    (require_weight, (0,)),
+    (require_weight, (7.5,)),
+    (require_positive, (1e-9,)),
+    (require_count, (1,)),
+    (require_count, (0, 0)),
+    (require_flag, (False,)),
+    (require_options, (None,)),
+    (require_options, ({},)),
+]
+
+REFUSED = [
+    (require_choice, ("c", ("a", "b")), "must be one of 'a', 'b', got 'c'"),
+    (require_choice, (["a"], {"a": 1}), r"must be one of 'a', got \['a'\]"),
+    (require_share, (1.1,), r"must lie in \[0, 1\], got 1.1"),
+    (require_share, (True,), r"must lie in \[0, 1\], got True"),
+    (require_share, (math.nan,), r"must lie in \[0, 1\], got nan"),
+    (require_weight, (-1,), "must be a number of at least 0, got -1"),
+    (require_weight, (math.inf,), "must be a number of at least 0, got inf"),
+    (require_positive, (0.0,), "must be a number above 0, got 0.0"),
+    (require_positive, ("1",), "must be a number above 0, got '1'"),
+    (require_count, (0,), "must be an integer of at least 1, got 0"),
+    (require_count, (2.0, 2), "must be an integer of at least 2, got 2.0"),
+    (require_count, (True,), "must be an integer of at least 1, got True"),
+    (require_flag, (1,), "must be True or False, got 1"),
+]
 
 
-class Base:
-    def __init__(self, decay=0.9, **unknown):
-        reject_unknown(type(self), unknown)
+@pytest.mark.parametrize(("require", "args"), ACCEPTED)
+def test_accepts(require, args):
+    require("name", *args)
 
 
-class Middle(Base):
-    """Adds nothing."""
+@pytest.mark.parametrize(("require", "args", "message"), REFUSED)
+def test_refuses_and_names_option_and_value(require, args, message):
+    with pytest.raises(ValueError, match=f"^the option {message}$"):
+        require("the option", *args)
 
 
-class Derived(Middle):
-    def __init__(self, weight, *, alpha=0.2, **options):
-        super().__init__(**options)
-
-
-class Deepest:
-    def __init__(self, deepest=1):
-        pass
-
-
-class Fixed(Deepest):
-    def __init__(self, fixed=1):
-        super().__init__()
-
-
-class OnFixed(Fixed):
-    def __init__(self, own=1, **options):
-        unknown = {name: options[name] for name in options if name != "fixed"}
-        reject_unknown(type(self), unknown)
-        super().__init__(**options)
-
-
-class NoArguments:
-    def __init__(self):
-        pass
-
-
-class OnNoArguments(NoArguments):
-    def __init__(self, shown=1, **unknown):
-        super().__init__()
-        reject_unknown(type(self), unknown)
-
-
-def test_known_options_pass():
-    Derived(1, alpha=0.1, decay=0.5)
-    reject_unknown(Derived, {})
-
-
-def test_names_the_class_the_option_the_nearest_and_all():
-    with pytest.raises(TypeError) as raised:
-        Derived(1, alhpa=0.1)
-
-    assert str(raised.value) == (
-        "Derived has no option 'alhpa' (did you mean 'alpha'?); "
-        "its options are alpha, decay, weight"
-    )
-
-
-def test_names_each_unknown_option():
-    with pytest.raises(TypeError, match=r"'alhpa' \(did you mean 'alpha'\?\), 'zzz'; its options"):
-        Derived(1, alhpa=0.1, zzz=2)
-
-
-def test_options_of_a_base_that_is_not_handed_any_are_not_named():
-    with pytest.raises(TypeError, match=r"no option 'deepest'; its options are fixed, own$"):
-        OnFixed(deepest=1)
-
-
-def test_a_base_without_arguments():
-    with pytest.raises(TypeError, match=r"no option 'show' .*; its options are shown$"):
-        OnNoArguments(show=1)
-
-
-def test_of_the_contrastive_head():
-    with pytest.raises(TypeError, match=r"no option 'temprature' \(did you mean 'temperature'\?\)"):
-        UnreliableContrastiveHead(num_classes=5, embed_dims=4, temprature=1.0)
+def test_options_are_a_dictionary():
+    with pytest.raises(TypeError, match=r"^the option must be a dictionary of options, got 1$"):
+        require_options("the option", 1)
