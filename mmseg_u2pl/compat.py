@@ -155,20 +155,6 @@ def swaps_red_and_blue(preprocessor: nn.Module) -> bool:
     return bool(getattr(preprocessor, onedl if hasattr(preprocessor, onedl) else openmmlab))
 
 
-class _StderrWithoutNote(io.TextIOBase):
-    """Passes whole lines to standard error, except for the one that OneDL's MMSeg always prints."""
-
-    def __init__(self) -> None:
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            if line != _PRINTED_BY_ONEDL:
-                print(line, file=sys.stderr)
-        return len(text)
-
-
 @contextmanager
 def quiet_import() -> Iterator[None]:
     """Import the stack without two messages, on which no user can act.
@@ -179,9 +165,10 @@ def quiet_import() -> Iterator[None]:
     """
     # The filter stays. To restore the filters would undo those of packages that are imported here.
     warnings.filterwarnings("ignore", message=_WARNED_BY_MMCV, category=UserWarning)
-    lines = _StderrWithoutNote()
-    with redirect_stdout(lines):
+    with redirect_stdout(io.StringIO()) as printed:
         try:
             yield
         finally:
-            lines.write("\n" if lines._line else "")
+            for line in printed.getvalue().splitlines():
+                if line != _PRINTED_BY_ONEDL:
+                    print(line, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Whether sampler, batch size, loop and model fit a training with unlabeled images."""
+"""Whether sampler, batch size and loop fit a training with unlabeled images."""
 
 from typing import Any
 
@@ -11,11 +11,7 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 
 def check_batches(dataloader: DataLoader, loop: type) -> tuple[int, int]:
-    """Check that sampler, batch size and loop fit a training with unlabeled images.
-
-    Args:
-        dataloader: The training dataloader.
-        loop: The class of the training loop.
+    """Check the training dataloader, and that it fits the class of the training loop.
 
     Returns:
         Labeled and unlabeled images in a batch of one process.

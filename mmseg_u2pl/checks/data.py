@@ -80,19 +80,12 @@ def check_data(
     ignore_index: int | None = None,
     read_files: bool = True,
 ) -> DataReport:
-    """Check lists, files, masks and class counts of built data sets.
+    """Check lists, files, masks and class counts of built data sets, and report all that is found.
 
-    Args:
-        train: The training data set: a :class:`SemiDataset`, or any other if all images are
-            labeled.
-        val: The validation data set, None if there is none. Kinds that have no list, such as the
-            slice that ``num_batch_per_epoch`` makes, are left out.
-        num_classes: The model's number of classes, None if it does not say.
-        ignore_index: The value without a label to the model's loss, None if it does not say.
-        read_files: Whether to read masks and unlabeled images.
-
-    Returns:
-        All that was found.
+    A training data set that is no :class:`SemiDataset` has labeled images only. Kinds that have no
+    list, such as the slice that ``num_batch_per_epoch`` makes, are left out. ``num_classes`` and
+    ``ignore_index`` are those of the model's loss, None if it does not say. Without ``read_files``
+    masks and unlabeled images are not read.
     """
     streams = _streams(train, val)
     report = DataReport(

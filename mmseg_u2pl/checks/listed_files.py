@@ -30,12 +30,7 @@ def present(dataset: BaseDataset, *keys: str) -> list[dict[str, Any]]:
 
 
 def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) -> None:
-    """Check that the listed files are on disk.
-
-    Args:
-        datasets: The data sets of a stream.
-        stream: What they are for; the message begins with it.
-        masks: Whether the masks must be there too.
+    """Check that the listed images are on disk, and with ``masks`` their masks too.
 
     Raises:
         DataError: Some files are missing, or ``masks`` and a data set has no mask directory.
@@ -63,12 +58,9 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
 
 
 def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
-    """Check that no image is listed twice, in one stream or in two.
+    """Check that no image is listed twice, in one stream (labeled, unlabeled, ...) or in two.
 
     Two paths are the same image if they lead to the same file once links are followed.
-
-    Args:
-        streams: Name of the stream (labeled, unlabeled, validation) to its data sets.
 
     Raises:
         DataError: Names the images, for all streams and pairs of streams.

@@ -139,7 +139,7 @@ def check_masks(
     Args:
         masks: What :func:`read_masks` returned.
         num_classes: Values 0 to ``num_classes - 1`` and the data set's ``ignore_index`` are good.
-        stream: The name the message begins with.
+        stream: What they are for.
         model_ignore_index: The value without a label to the model's loss. Masks must not hold
             another value that the data set ignores: training would stop at it, or take it for a
             class. None if no loss sees these masks, or if it is not known.
@@ -211,11 +211,7 @@ def ignored_foreground(masks: Sequence[MaskFile], stream: str) -> str | None:
 
 
 def count_pixels(masks: Sequence[MaskFile], num_classes: int) -> NDArray[np.int64]:
-    """Count the labeled pixels of each class; other values and those ignored are not counted.
-
-    Returns:
-        (number of masks, ``num_classes``) numbers of pixels.
-    """
+    """Labeled pixels, (number of masks, ``num_classes``), without those of any other value."""
     counts = np.zeros((len(masks), num_classes), np.int64)
     for row, mask in zip(counts, masks, strict=True):
         for value, number in mask.pixels.items():

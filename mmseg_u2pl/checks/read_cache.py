@@ -64,16 +64,10 @@ def read_cached(
     stale = [number for number, name in enumerate(names) if name not in kept]
     values = map_parallel(lambda number: read(items[number]), stale, description)
     read_now = dict(zip(stale, values, strict=True))
-    lasting = {
-        name: value
-        for number, value in read_now.items()
-        if (name := names[number]) and not value.get("error")
-    }
+    lasting = {names[n]: v for n, v in read_now.items() if names[n] and not v.get("error")}
     if lasting:
         _save(cache, kept | lasting)
-    return [
-        read_now[number] if number in read_now else kept[name] for number, name in enumerate(names)
-    ]
+    return [read_now[n] if n in read_now else kept[name] for n, name in enumerate(names)]
 
 
 def _stamped(paths: Sequence[str]) -> str:

@@ -66,10 +66,6 @@ def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
 def build_dataloader(config: Mapping[str, Any], stream: str) -> DataLoader:
     """Build a dataloader as the runner does; explain why, if its data set does not build.
 
-    Args:
-        config: The dataloader's.
-        stream: What it is for; the message begins with it.
-
     Raises:
         DataError: A list or a directory is missing or empty.
         Exception: Whatever else the config gives rise to.

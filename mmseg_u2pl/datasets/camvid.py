@@ -5,6 +5,20 @@ from typing import ClassVar
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+_COLOURS = {
+    "sky": [128, 128, 128],
+    "building": [128, 0, 0],
+    "pole": [192, 192, 128],
+    "road": [128, 64, 128],
+    "sidewalk": [0, 0, 192],
+    "tree": [128, 128, 0],
+    "sign-symbol": [192, 128, 128],
+    "fence": [64, 64, 128],
+    "car": [64, 0, 128],
+    "pedestrian": [64, 64, 0],
+    "bicyclist": [0, 128, 192],
+}
+
 
 @DATASETS.register_module()
 class CamVidDataset(BaseSegDataset):
@@ -16,30 +30,6 @@ class CamVidDataset(BaseSegDataset):
     """
 
     METAINFO: ClassVar[dict] = {
-        "classes": (
-            "sky",
-            "building",
-            "pole",
-            "road",
-            "sidewalk",
-            "tree",
-            "sign-symbol",
-            "fence",
-            "car",
-            "pedestrian",
-            "bicyclist",
-        ),
-        "palette": [
-            [128, 128, 128],
-            [128, 0, 0],
-            [192, 192, 128],
-            [128, 64, 128],
-            [0, 0, 192],
-            [128, 128, 0],
-            [192, 128, 128],
-            [64, 64, 128],
-            [64, 0, 128],
-            [64, 64, 0],
-            [0, 128, 192],
-        ],
+        "classes": tuple(_COLOURS),
+        "palette": list(_COLOURS.values()),
     }

@@ -1,4 +1,7 @@
-"""The error for data that cannot be trained on, and how its message is worded."""
+"""The error for data that cannot be trained on, and how its message is worded.
+
+What raises it takes ``stream``, that is what the data are for; the message begins with it.
+"""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,11 +1,9 @@
 """Files that were cut off, and samples that stand in for images that cannot be used."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmseg.structures import SegDataSample
 from PIL import Image
 
 SKIPPED = "skipped_images"
@@ -19,10 +17,8 @@ def require_whole(path: str) -> None:
     """Raise an error if an image file was cut off.
 
     OpenCV fills the missing part of a JPEG with grey and says nothing. Only the ends of the file
-    are read, unless something follows the image in it.
-
-    Args:
-        path: The file; one that is not on a local disk is not looked at.
+    are read, unless something follows the image in it. A file that is not on a local disk is not
+    looked at.
 
     Raises:
         OSError: The file is empty or truncated, or it cannot be read.
@@ -43,23 +39,8 @@ def require_whole(path: str) -> None:
         image.load()
 
 
-def note_skipped(sample: SegDataSample, errors: Mapping[str, Exception]) -> None:
-    """Note in a data sample which images it stands in for.
-
-    Args:
-        sample: The sample.
-        errors: File to why it cannot be used.
-    """
-    reasons = {path: f"{type(error).__name__}: {error}" for path, error in errors.items()}
-    sample.set_metainfo({SKIPPED: reasons})
-
-
 def skipped_images(batch: dict[str, Any]) -> dict[str, str]:
-    """Images that a batch should have had, and why it has not; by file.
-
-    Args:
-        batch: What the dataloader yields.
-    """
+    """Images that a batch of the dataloader should have had, and why it has not; by file."""
     skipped: dict[str, str] = {}
     for sample in batch["data_samples"]:
         skipped |= sample.get(SKIPPED, {})

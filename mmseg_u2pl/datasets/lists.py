@@ -32,9 +32,7 @@ def is_local(path: str, backend_args: Mapping[str, Any] | None) -> bool:
 def check_split_file(path: str, stream: str) -> None:
     """Check that a split list exists and has a name on every line.
 
-    Args:
-        path: The list, one image name a line. A local file: ``BaseSegDataset`` reads no other.
-        stream: What the list is for; the message begins with it.
+    It has one image name a line, and is a local file: ``BaseSegDataset`` reads no other.
 
     Raises:
         DataError: The file is missing, is not UTF-8, has no names, or has a blank line.
@@ -67,10 +65,6 @@ def check_split_file(path: str, stream: str) -> None:
 def check_split(dataset: BaseDataset, stream: str) -> None:
     """Check that a data set's split list is well formed and that the data set is not empty.
 
-    Args:
-        dataset: A built data set.
-        stream: What it is for; the message begins with it.
-
     Raises:
         DataError: As :func:`check_split_file`, or no image is left.
     """
@@ -85,11 +79,8 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
     """Say why a data set's config did not build, if a bad list or directory is the reason.
 
     For a missing list MMSegmentation raises an assertion that may have no message, and for an empty
-    one an error about arrays. Only local directories are looked at.
-
-    Args:
-        config: The data set's config, or that of a ``ConcatDataset`` or ``RepeatDataset``.
-        stream: What it is for; the message begins with it.
+    one an error about arrays. Only local directories are looked at, also those of the data sets in
+    a ``ConcatDataset`` or ``RepeatDataset``.
 
     Raises:
         DataError: The list or the image directory is missing or empty.

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_u2pl.datasets.draws import random_numbers_of
 from mmseg_u2pl.datasets.errors import DataError
-from mmseg_u2pl.datasets.faulty_images import note_skipped, require_whole
+from mmseg_u2pl.datasets.faulty_images import SKIPPED, require_whole
 from mmseg_u2pl.datasets.lists import check_split, explain_failed_build, leaf_datasets
 from mmseg_u2pl.datasets.unlabeled import check_unlabeled_pipeline, complete_unlabeled
 from mmseg_u2pl.utils.options import require_share
@@ -108,8 +108,9 @@ class SemiDataset(ConcatDataset):
             except Exception as error:  # whatever a reader raises is about this file
                 errors[self.get_data_info(other)["img_path"]] = error
                 continue
-            if errors:
-                note_skipped(sample["data_samples"], errors)
+            reasons = {path: f"{type(error).__name__}: {error}" for path, error in errors.items()}
+            if reasons:
+                sample["data_samples"].set_metainfo({SKIPPED: reasons})
             return sample
         path, first = next(iter(errors.items()))
         raise DataError(

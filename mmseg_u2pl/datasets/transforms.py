@@ -26,14 +26,7 @@ class MarkImagePixels(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Add a mask, or change the one that is there.
-
-        Args:
-            results: With ``img``, (H, W, 3) or (H, W), and perhaps ``gt_seg_map``, (H, W).
-
-        Returns:
-            The results with ``gt_seg_map``, uint8.
-        """
+        """Add ``gt_seg_map``, (H, W), uint8, to ``img``, or change the one that is there."""
         truth = results.get("gt_seg_map")
         if truth is None:
             marks = np.full(results["img"].shape[:2], UNKNOWN, np.uint8)
@@ -54,14 +47,7 @@ class HideGroundTruth(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Hide the ground truth of packed results.
-
-        Args:
-            results: ``data_samples`` has a sample with ``gt_sem_seg``.
-
-        Returns:
-            The results.
-        """
+        """Hide ``gt_sem_seg`` of the sample in ``data_samples``."""
         sample = results["data_samples"]
         marks = sample.gt_sem_seg.data
         del sample.gt_sem_seg

@@ -77,13 +77,7 @@ def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, 
     """A pipeline without what needs ground truth.
 
     Transforms that load or derive annotations are dropped, also inside wrappers such as
-    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``.
-
-    Args:
-        pipeline: Transform configs, as in a data set's config.
-
-    Returns:
-        Transform configs for images that are only predicted.
+    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``. Images are then only predicted.
     """
     return _without(GROUND_TRUTH_TRANSFORMS, pipeline)
 
@@ -127,10 +121,6 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
     Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
     image has no label. In an unlabeled image it is a pixel like any other, unless
     :class:`MarkImagePixels` tells them apart.
-
-    Args:
-        dataset: A data set of the unlabeled stream.
-        stream: The name the message begins with.
 
     Raises:
         DataError: Names the transform, and says what to do about it.

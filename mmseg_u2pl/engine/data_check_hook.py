@@ -1,7 +1,8 @@
 """Runs the checks of the data once, before the first training step."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
@@ -32,9 +33,6 @@ class DataCheckHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Run all checks.
 
-        Args:
-            runner: The runner, with its loops built.
-
         Raises:
             DataError: Something does not fit (in the main process also any error of the checks).
         """
@@ -55,11 +53,7 @@ class DataCheckHook(Hook):
             raise DataError(message[0])
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | Sequence | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Count the images that the batch lacks.
 

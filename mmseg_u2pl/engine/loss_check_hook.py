@@ -1,8 +1,8 @@
 """Stops a training whose loss or weights have become NaN or infinite."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_reduce
@@ -72,11 +72,7 @@ class LossCheckHook(Hook):
         self._has_scaler = scaler is not None and scaler.is_enabled()
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | Sequence | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Keep what is needed to judge the step; check the last ones if it is time."""
         losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
@@ -120,10 +116,7 @@ class LossCheckHook(Hook):
 
 
 def require_finite(state_dict: Mapping[str, Tensor]) -> None:
-    """Refuse weights and statistics that are NaN or infinite.
-
-    Args:
-        state_dict: Of a model.
+    """Refuse weights and statistics of a model that are NaN or infinite.
 
     Raises:
         FloatingPointError: Names the first tensor that holds NaN or, among the statistics of batch
@@ -149,7 +142,7 @@ _ADVICE = (
 )
 
 
-def _images(data_batch: dict | Sequence | None) -> list[str]:
+def _images(data_batch: Any) -> list[str]:
     samples = data_batch.get("data_samples", ()) if isinstance(data_batch, Mapping) else ()
     return [str(sample.get("img_path")) for sample in samples]
 

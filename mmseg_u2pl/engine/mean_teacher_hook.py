@@ -22,9 +22,6 @@ def require_mean_teacher_hook(runner: Runner) -> None:
     Without it the losses fall as usual, but a teacher keeps its first weights, which are validated
     and exported, and the progress stays 0. With two, the teacher moves twice a step.
 
-    Args:
-        runner: Before it trains.
-
     Raises:
         ValueError: The model is semi-supervised, and there is not exactly one hook.
     """
@@ -100,9 +97,7 @@ class MeanTeacherHook(Hook):
         overflow = getattr(optimizer, "found_inf", None)
         self._has_stepped = overflow is None or not overflow.item()
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the model how far the training is: where this step of the optimizer began."""
         # Not kept from iteration to iteration: a run may be resumed in between.
         accumulated = runner.iter % getattr(runner.optim_wrapper, "_accumulative_counts", 1)
@@ -112,11 +107,7 @@ class MeanTeacherHook(Hook):
         model.sup_only = begin < self.sup_only_iters
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | Sequence | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Tell the model if the optimizer has stepped."""
         if self._has_stepped:

@@ -36,16 +36,11 @@ class StudentOptimWrapperConstructor:
         )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper.
-
-        Args:
-            model: A :class:`SemiSegmentor`, also inside the wrapper of distributed training.
-
-        Returns:
-            The wrapper of the parameters of all trained networks.
+        """Build the optimizer wrapper of the parameters of all trained networks.
 
         Raises:
-            TypeError: The model is of another kind.
+            TypeError: The model is no :class:`SemiSegmentor`, nor one inside the wrapper of
+                distributed training.
         """
         model = unwrapped(model)
         if not isinstance(model, SemiSegmentor):

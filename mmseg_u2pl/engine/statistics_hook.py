@@ -1,6 +1,7 @@
 """Logs what a method reports besides its losses, class by class."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -30,11 +31,7 @@ class SemiStatisticsHook(Hook):
         self.interval = interval
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | Sequence | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Write a record if it is time for one."""
         if not self.every_n_train_iters(runner, self.interval):
@@ -45,15 +42,7 @@ class SemiStatisticsHook(Hook):
 
 
 def per_class_statistics(model: SemiSegmentor, classes: Sequence[str]) -> dict[str, float]:
-    """Scalars of the last step.
-
-    Args:
-        model: After a step.
-        classes: Names of its classes.
-
-    Returns:
-        Name to value.
-    """
+    """Scalars of the last step by name; those of one class as ``anchors/<class>``."""
     statistics = {}
     for name, values in model.class_statistics().items():
         if values.dim() == 0:

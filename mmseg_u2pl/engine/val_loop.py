@@ -16,11 +16,7 @@ class SemiValLoop(ValLoop):
     """
 
     def run(self) -> dict[str, float]:
-        """Run all validations.
-
-        Returns:
-            Metrics of all networks.
-        """
+        """Validate all networks and return the metrics of all."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         self.runner.model.eval()

@@ -1,7 +1,7 @@
 """Pictures of the training while it runs."""
 
-from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -39,19 +39,13 @@ class SemiVisualizationHook(Hook):
         self.interval = interval
         self.num_images = num_images
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Have the model show the step, if it is time for a picture."""
         if is_main_process() and self.every_n_train_iters(runner, self.interval):
             unwrapped(runner.model).observer = partial(self._draw, runner)
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | Sequence | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Leave the model alone again."""
         unwrapped(runner.model).observer = None

@@ -17,7 +17,8 @@ class MeanTeacher(TeacherStudent):
     """The teacher labels the unlabeled images, and the student learns from mixed ones.
 
     The loss of a step is ``L_s + lambda_u * L_u``: U2PL without its contrastive loss, the baseline
-    "CutMix + Mean Teacher". It builds no projector and no queues.
+    "CutMix + Mean Teacher". It builds no projector and no queues. Options that are not named here
+    are those of :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
@@ -25,15 +26,6 @@ class MeanTeacher(TeacherStudent):
         dynamic_partition: Whether that share falls linearly to 0 or stays.
         entropy_filter: Whether only reliable pixels supervise the student, or all.
         unsup_weight: ``eta``, weight of the unsupervised loss.
-        mixing: See :class:`TeacherStudent`, as the other options.
-        mixing_prob: See :class:`TeacherStudent`.
-        photometric: See :class:`TeacherStudent`.
-        distribution_alignment: See :class:`TeacherStudent`.
-        teacher: Options of :class:`EMATeacher`.
-        data_preprocessor: See :class:`SemiSegmentor`.
-        train_cfg: See :class:`SemiSegmentor`.
-        pretrained: See :class:`SemiSegmentor`.
-        init_cfg: See :class:`SemiSegmentor`.
 
     Raises:
         ValueError: If an option is out of its range.

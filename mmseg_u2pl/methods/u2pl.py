@@ -23,7 +23,7 @@ class U2PL(TeacherStudent):
     """Reliable pixels supervise the student; unreliable ones are negatives of other classes.
 
     The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1). Defaults are the
-    paper's.
+    paper's. Options that are not named here are those of :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
@@ -35,17 +35,6 @@ class U2PL(TeacherStudent):
         negative_pixels: Unlabeled pixels that give negatives: ``'unreliable'``, ``'reliable'`` or
             ``'all'``.
         contrastive_head: Options of :class:`UnreliableContrastiveHead`.
-        projector: Options of :class:`Projector`.
-        embedding_source: See :class:`TappedSegmentor`.
-        mixing: See :class:`TeacherStudent`, as the other options.
-        mixing_prob: See :class:`TeacherStudent`.
-        photometric: See :class:`TeacherStudent`.
-        distribution_alignment: See :class:`TeacherStudent`.
-        teacher: Options of :class:`EMATeacher`.
-        data_preprocessor: See :class:`SemiSegmentor`.
-        train_cfg: See :class:`SemiSegmentor`.
-        pretrained: See :class:`SemiSegmentor`.
-        init_cfg: See :class:`SemiSegmentor`.
 
     Raises:
         ValueError: If an option is out of its range.

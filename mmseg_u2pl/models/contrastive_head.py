@@ -166,10 +166,7 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> list[tuple[slice, Negatives]]:
         """Negatives of labeled images (Eq. 14), then of unlabeled ones (Eq. 15).
 
-        Args:
-            prob: (N, C, h, w), probabilities of the teacher.
-            label: (N, h, w), int64, or -1 where there is none.
-            negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
+        The arguments are those of :meth:`forward`.
 
         Returns:
             Which images, and the pixels among theirs with the classes they are negatives of.
@@ -185,12 +182,8 @@ class UnreliableContrastiveHead(nn.Module):
     def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
         """Pixels whose embeddings make up the positive of their class: the anchors (Eq. 12).
 
-        Args:
-            anchors: (N, h, w), bool, candidate anchors.
-            target: (N, h, w), int64, class of pixels with a trusted label, -1 for the others.
-
-        Returns:
-            ``target`` with -1 at pixels that do not count.
+        Of ``target``, the class of pixels with a trusted label and -1 at the others, those that are
+        no candidate anchors become -1 too. All are (N, h, w).
         """
         return target.masked_fill(~anchors, IGNORE)
 

@@ -27,10 +27,7 @@ _UNSUPPORTED = {
 
 
 def check_segmentor(config: Mapping[str, Any]) -> None:
-    """Refuse a segmentor that cannot be built or trained, before it is built.
-
-    Args:
-        config: Model config of the segmentor.
+    """Refuse the model config of a segmentor that cannot be built or trained.
 
     Raises:
         ValueError: If a decode head is none that can be trained.
@@ -97,13 +94,6 @@ def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
     Mask classification heads also want samples, to know the size of the images. They return class
     logits and mask logits of each layer of their decoder, some with the layers stacked,
     (L, N, ...); here always as a list of L tensors, so that images come first as elsewhere.
-
-    Args:
-        head: A decode head.
-        images: (N, 3, H, W), what the features are of.
-
-    Returns:
-        A function of what the segmentor gives the head.
     """
     forward: Callable[..., Any] = head.forward
     if not _classifies_masks(head):
@@ -115,15 +105,9 @@ def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
 
 
 def classifier_name(head: nn.Module) -> str:
-    """Name, within a head, of the module that the pixel features enter last.
+    """Dotted name, within a head, of the module that the pixel features enter last.
 
     It is the head's own classifier, or that of the head inside it (K-Net).
-
-    Args:
-        head: A decode head.
-
-    Returns:
-        Dotted name.
 
     Raises:
         ValueError: If there is none.
@@ -147,7 +131,7 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
 
     Args:
         head: A decode head.
-        output: What :func:`forward_of` it returned.
+        output: What its :func:`forward_of` returned.
         classified: What its ``conv_seg`` returned, empty if it has none.
 
     Returns:
@@ -176,15 +160,9 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
 
 
 def logits_of_prediction(head: nn.Module, predicted: Tensor) -> Tensor:
-    """Logits from the ``seg_logits`` of a predicted sample, which not always are.
+    """Logits from the ``seg_logits`` (C, H, W) that the last decode head predicts for a sample.
 
-    Args:
-        head: The (last) decode head.
-        predicted: (C, H, W): logits, or scores if the head classifies masks; of a single channel
-            MMSegmentation gives the probability.
-
-    Returns:
-        The same shape.
+    A head that classifies masks gives scores instead, and one with a single channel probabilities.
     """
     if _classifies_masks(head):
         return logits_of_scores(predicted)

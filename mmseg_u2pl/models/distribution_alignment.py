@@ -44,10 +44,9 @@ class DistributionAlignment(nn.Module):
         self.steps = SavedInteger()
 
     def update(self, totals: ClassTotals) -> None:
-        """Move the bias by one step; all ranks of a distributed training must call it.
+        """Move the bias by one step, with the totals of the unlabeled pixels of each process.
 
-        Args:
-            totals: Of this process's unlabeled pixels.
+        All processes of a distributed training must call it.
         """
         prob, label = sum_over_processes(torch.stack(totals))
         num_pixels = label.sum().clamp(min=1)

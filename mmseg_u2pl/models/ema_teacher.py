@@ -85,11 +85,7 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
-        """Take over what a checkpoint of the student holds: parameters and persistent buffers.
-
-        Args:
-            student: A model with the same structure.
-        """
+        """Take over what a checkpoint of the student holds: parameters and persistent buffers."""
         self.module.load_state_dict(student.state_dict())
 
     @torch.no_grad()
@@ -119,13 +115,6 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def distance(self, student: nn.Module) -> Tensor:
-        """How far the parameters are from the student's.
-
-        Args:
-            student: A model with the same structure.
-
-        Returns:
-            (), ``|theta_t - theta_s| / |theta_s|`` with L2 norms over all parameters.
-        """
+        """``|theta_t - theta_s| / |theta_s|``, (), with L2 norms over all parameters."""
         own, other = (parameters_to_vector(m.parameters()) for m in (self.module, student))
         return torch.dist(own, other) / torch.linalg.vector_norm(other)

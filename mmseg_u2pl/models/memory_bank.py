@@ -59,14 +59,13 @@ class CategoryMemoryBank(nn.Module):
     ) -> None:
         super().__init__()
         require_choice("queue_dtype", dtype, ("float16", "float32"))
+        kind = getattr(torch, dtype)
         if queue_size is None:
-            queue_size = _default_size(num_classes, embed_dims * getattr(torch, dtype).itemsize)
+            queue_size = _default_size(num_classes, embed_dims * kind.itemsize)
         sizes = _sizes(num_classes, queue_size)
         self.sizes = sizes  # reading the buffer would make the host wait for the device
         size = torch.tensor(sizes)
-        self.register_buffer(
-            "keys", torch.zeros(sum(sizes), embed_dims, dtype=getattr(torch, dtype))
-        )
+        self.register_buffer("keys", torch.zeros(sum(sizes), embed_dims, dtype=kind))
         self.register_buffer("size", size)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
         self.register_buffer("fill", torch.zeros_like(size))

@@ -23,15 +23,7 @@ def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
 
 
 def normalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
-    """Normalise as a data preprocessor does; the inverse of :func:`denormalize`.
-
-    Args:
-        images: (N, 3, H, W), RGB in [0, 255].
-        preprocessor: Whose normalisation it is.
-
-    Returns:
-        (N, 3, H, W), normalised.
-    """
+    """Normalise as a data preprocessor does; the inverse of :func:`denormalize`."""
     images = images if swaps_red_and_blue(preprocessor) else images.flip(1)
     if preprocessor._enable_normalize:
         images = (images - preprocessor.mean) / preprocessor.std

@@ -31,15 +31,7 @@ class PhotometricDistortion:
     def __call__(
         self, images: Tensor, preprocessor: BaseDataPreprocessor, generator: torch.Generator
     ) -> Tensor:
-        """Distort normalised images.
-
-        Args:
-            images: (N, 3, H, W), normalised by ``preprocessor``.
-            preprocessor: A data preprocessor of MMSegmentation.
-            generator: CPU generator.
-
-        Returns:
-            (N, 3, H, W), normalised.
+        """Distort images (N, 3, H, W) that the preprocessor normalised; they stay normalised.
 
         Raises:
             ValueError: If the images do not have three channels.

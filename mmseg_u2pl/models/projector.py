@@ -60,12 +60,5 @@ class Projector(BaseModule):
         self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
 
     def forward(self, features: Tensor) -> EmbeddingMap:
-        """Project features, up to the linear layer.
-
-        Args:
-            features: (N, in_channels, h, w).
-
-        Returns:
-            Embeddings of width ``embed_dims``, not normalised.
-        """
+        """Project features (N, in_channels, h, w) to embeddings, which are not normalised."""
         return EmbeddingMap(self.blocks(features), self.linear.weight.flatten(1), self.linear.bias)

@@ -61,9 +61,6 @@ def record_pass(
         tap: The module whose input is recorded, if any.
         images: (N, 3, H, W), normalised.
         perturb: Applied to each feature map before the decode head, if given.
-
-    Returns:
-        The record.
     """
     record = RecordedPass([], [], [], [])
     dense_heads = [head for head in heads if not refines_points(head)]
@@ -95,19 +92,7 @@ def losses_of_pass(
     images: Tensor,
     data_samples: list,
 ) -> dict[str, Tensor]:
-    """The segmentor's own losses on the first images of a recorded pass.
-
-    Args:
-        segmentor: The segmentor.
-        dense_heads: Its decode heads but for those that refine points.
-        features: See :class:`RecordedPass`.
-        head_outputs: See :class:`RecordedPass`.
-        images: (N, 3, H, W), the images of the pass.
-        data_samples: Ground truth of the first ``len(data_samples)`` images.
-
-    Returns:
-        Losses under the segmentor's own names.
-    """
+    """The losses of :meth:`TappedSegmentor.supervised_loss`, from what a pass recorded."""
     num_labeled = len(data_samples)
 
     def returning(value: Any) -> Callable:

@@ -39,14 +39,7 @@ class StepRandom(nn.Module):
 
     @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
     def next(self, device: torch.device | str) -> StepGenerators:
-        """Begin a step: seed PyTorch's own generators, which dropout uses, and make two more.
-
-        Args:
-            device: Where the tensors of the step are.
-
-        Returns:
-            The generators of the step.
-        """
+        """Begin a step on a device: seed PyTorch's own generators, for dropout, and make two."""
         if not self._shares_seed:
             self.seed.take_from_first_process()
             self._shares_seed = True

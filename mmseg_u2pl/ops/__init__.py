@@ -16,9 +16,14 @@ from mmseg_u2pl.ops.mixing import (
 from mmseg_u2pl.ops.perturbation import drop_channels
 from mmseg_u2pl.ops.photometric import distort
 from mmseg_u2pl.ops.prediction import PixelPrediction, class_probabilities, predict_pixels
-from mmseg_u2pl.ops.reliability import Partition, kth_smallest, partition, quantile
+from mmseg_u2pl.ops.reliability import (
+    Partition,
+    kth_smallest,
+    partition,
+    quantile,
+    unreliable_share,
+)
 from mmseg_u2pl.ops.resample import resize_logits, resize_nearest
-from mmseg_u2pl.ops.schedule import unreliable_share
 from mmseg_u2pl.ops.selection import (
     Negatives,
     anchor_mask,

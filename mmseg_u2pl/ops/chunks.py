@@ -21,16 +21,7 @@ ELEMENTS_ON_ACCELERATOR = 2**26  # large enough that launching kernels does not 
 
 
 def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
-    """Slices of a dimension.
-
-    Args:
-        length: Of the dimension.
-        width: Elements that belong to one index of the dimension.
-        device: Where the tensor is.
-
-    Yields:
-        Slices that cover ``range(length)`` in order.
-    """
+    """Slices that cover ``range(length)`` in order; each index has ``width`` elements."""
     elements = ELEMENTS_ON_CPU if device.type == "cpu" else ELEMENTS_ON_ACCELERATOR
     step = max(elements // max(width, 1), 1)
     for start in range(0, length, step):
@@ -38,11 +29,7 @@ def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
 
 
 def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Piece, slice]]:
-    """Pieces of a map with channels.
-
-    Args:
-        values: (N, C, P), pixels of N images.
-        width: Elements that belong to a pixel, by default C.
+    """Pieces of a map (N, C, P) of N images; ``width`` elements, by default C, belong to a pixel.
 
     Yields:
         Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P.

@@ -37,14 +37,7 @@ def binary_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperatur
         -1 / (C M N) sum_c sum_i sum_j log( e^(<z_ci, z_ci+> / tau)
                                             / (e^(<z_ci, z_ci+> / tau) + e^(<z_ci, z_cij-> / tau)) )
 
-    Args:
-        anchors: (C, M, D), embeddings of the student.
-        positives: (C, D), one for all anchors of a class.
-        negatives: (C, M, N, D), L2-normalised already, for they are many and do not change.
-        temperature: ``tau``, above 0.
-
-    Returns:
-        (), float32; 0 if there is no class, no anchor or no negative.
+    Arguments are those of :func:`info_nce`; without negatives the loss is 0 too.
     """
     near, far = _similarities(anchors, positives, negatives, temperature)
     # -log(e^a / (e^a + e^b)) = log(1 + e^(b - a))

@@ -41,14 +41,7 @@ class EmbeddingMap(NamedTuple):
         return self._replace(features=self.features[images])
 
     def project(self, rows: Tensor) -> Tensor:
-        """The linear layer on features of some pixels, or on means of them.
-
-        Args:
-            rows: (..., E), floating dtype.
-
-        Returns:
-            (..., D), embeddings, in the dtype of the layer.
-        """
+        """Embeddings (..., D), in the dtype of the layer, of features (..., E) or means of them."""
         if self.weight is None:
             return rows
         # Half precision would gain nothing at so few pixels and round the mean of many.
@@ -56,29 +49,15 @@ class EmbeddingMap(NamedTuple):
             return F.linear(rows.to(self.weight.dtype), self.weight, self.bias)
 
     def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """Embeddings of some pixels.
+        """Embeddings (..., D) of the pixels with these indices (...) of image, row and column.
 
-        Args:
-            image: (...), int64, index of the image.
-            row: (...), int64.
-            col: (...), int64.
-
-        Returns:
-            (..., D); in the graph of the linear layer even if there is no pixel.
+        They are in the graph of the linear layer even if there is no pixel.
         """
         return self.project(self.features[image, :, row, col])
 
 
 def normalized_rows(embedding: EmbeddingMap, dtype: torch.dtype) -> Tensor:
-    """L2-normalised embeddings of all pixels.
-
-    Args:
-        embedding: N maps of h x w pixels, any floating dtype.
-        dtype: Of the result; normalised in float32.
-
-    Returns:
-        (N * h * w, D).
-    """
+    """Embeddings of all pixels, (N * h * w, D), L2-normalised in float32, then of a dtype."""
     pixels = embedding.features.flatten(2)
     num_pixels = pixels.shape[0] * pixels.shape[2]
     rows = torch.empty(num_pixels, embedding.dims, dtype=dtype, device=pixels.device)

@@ -34,12 +34,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
 def logits_of_scores(scores: Tensor) -> Tensor:
     """Logits whose softmax is ``s(c) / sum_k s(k)``, for scores that do not add up to 1.
 
-    They have the order of the scores, and entropy, ranks and cross-entropy of a distribution.
-
-    Args:
-        scores: (N, C, h, w), not negative.
-
-    Returns:
-        ``log s``, the same shape and dtype.
+    They are ``log s``: they have the order of the scores, which are not negative, and entropy,
+    ranks and cross-entropy of a distribution.
     """
     return scores.clamp(min=SMALLEST_SCORE).log()

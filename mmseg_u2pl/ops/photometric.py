@@ -79,14 +79,9 @@ def change_colors(
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with a width of its own for each image.
+    """Gaussian blur of images (N, C, H, W) with a standard deviation of its own for each, (N,).
 
-    Args:
-        images: (N, C, H, W), floating; beyond its border an image is taken to go on as there.
-        sigma: (N,), standard deviation in pixels, in [0, 2]; 0 changes nothing.
-
-    Returns:
-        (N, C, H, W).
+    It is in [0, 2] pixels, and 0 changes nothing. Beyond its border an image goes on as there.
     """
     radius = math.ceil(3 * BLUR_SIGMA[1])
     distance = torch.arange(-radius, radius + 1).to(images)

@@ -5,24 +5,13 @@ from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float64 stays, so that gradients can be checked.
-
-    Args:
-        values: Any shape, any floating dtype.
-
-    Returns:
-        The same values.
-    """
+    """Half precision becomes float32; float64 stays, so that gradients can be checked."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def widest_float(device: torch.device) -> torch.dtype:
     """The dtype for sums over many pixels and for interpolation between floats.
 
-    Args:
-        device: Where to compute.
-
-    Returns:
-        float64, or float32 on Apple's GPUs (``'mps'``), which have no float64.
+    It is float64, or float32 on Apple's GPUs (``'mps'``), which have no float64.
     """
     return torch.float32 if device.type == "mps" else torch.float64

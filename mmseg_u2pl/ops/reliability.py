@@ -33,16 +33,28 @@ class Partition(NamedTuple):
         return self.reliable | self.unreliable
 
 
-def kth_smallest(values: Tensor, k: int) -> Tensor:
-    """The k-th smallest element.
+def unreliable_share(progress: float, alpha_0: float) -> float:
+    """Share of the pixels that count as unreliable, falling linearly to zero.
+
+    Implements ``alpha_t = alpha_0 * (1 - t / T)`` (U2PL, Eq. 7).
 
     Args:
-        values: (P,), no NaN.
-        k: In [1, P].
+        progress: ``t / T``, in [0, 1].
+        alpha_0: Share at the start of the training, in [0, 1].
 
     Returns:
-        (), same dtype.
+        ``alpha_t``, in [0, alpha_0].
+
+    Raises:
+        ValueError: If ``progress`` is outside [0, 1].
     """
+    if not 0.0 <= progress <= 1.0:
+        raise ValueError(f"progress must lie in [0, 1], got {progress}")
+    return alpha_0 * (1.0 - progress)
+
+
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The k-th smallest of the elements (P,) without NaN, (); k is in [1, P]."""
     if values.device.type == "cpu":
         return values.kthvalue(k).values
     # On CUDA, kthvalue is slower than sort and raises with deterministic algorithms.

@@ -7,30 +7,16 @@ from torch import Tensor
 
 
 def resize_logits(logits: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
-    """Bilinear resize.
-
-    Args:
-        logits: (N, C, h, w), floating dtype.
-        size: (H, W) in pixels.
-        align_corners: As the decode head that made the logits resizes them.
-
-    Returns:
-        (N, C, H, W).
-    """
+    """Bilinear resize of (N, C, h, w) to (N, C, H, W), with ``align_corners`` as the head's."""
     if logits.shape[-2:] == tuple(size):
         return logits
     return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=align_corners)
 
 
 def resize_nearest(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Take for each target pixel the source pixel at its centre.
+    """Resize (N, H, W) to (N, h, w): each target pixel is the source pixel at its centre.
 
-    Args:
-        values: (N, H, W), any dtype whose values float32 holds exactly (labels, masks).
-        size: (h, w) in pixels.
-
-    Returns:
-        (N, h, w), the same dtype.
+    The dtype stays; float32 must hold the values exactly, as those of labels and masks.
     """
     if values.shape[-2:] == tuple(size):
         return values

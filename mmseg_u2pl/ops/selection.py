@@ -52,14 +52,8 @@ def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
     """The most likely classes of each pixel, in order.
 
     Column ``r`` has the class with ``O(c) = r``, where ``O = argsort(p)``, descending (U2PL, sec.
-    3.3). Of equally likely classes the one with the lower index has the lower rank.
-
-    Args:
-        prob: (P, C).
-        num_ranks: ``R``.
-
-    Returns:
-        (P, min(R, C)), int64.
+    3.3). Of equally likely classes the one with the lower index has the lower rank. Probabilities
+    are (P, C), and the classes of ``R`` ranks (P, min(R, C)), int64.
     """
     # topk would be faster, but leaves the order of equal values open.
     return prob.argsort(dim=1, descending=True, stable=True)[:, :num_ranks]
@@ -109,14 +103,8 @@ def unlabeled_negatives(
 def class_counts(label: Tensor, num_classes: int) -> Tensor:
     """Number of elements of each class.
 
-    Unlike :func:`torch.bincount` it does not wait for the device to learn the largest label.
-
-    Args:
-        label: (K,), int64, in [0, C).
-        num_classes: ``C``.
-
-    Returns:
-        (C,), int64.
+    Unlike :func:`torch.bincount` it does not wait for the device to learn the largest label. Labels
+    are (K,), int64, in [0, C), and the counts (C,), int64.
     """
     return label.new_zeros(num_classes).scatter_add_(0, label, torch.ones_like(label))
 

@@ -24,14 +24,7 @@ class Gathered(NamedTuple):
 
 
 def gather_rows(rows: Tensor) -> Gathered:
-    """Collect rows; ranks may have different numbers of them, or none.
-
-    Args:
-        rows: (K_r, ...), any dtype, without gradient.
-
-    Returns:
-        The rows of all ranks.
-    """
+    """Collect the rows (K_r, ...) of all ranks, without gradient; K_r may differ, and may be 0."""
     if get_world_size() == 1:
         return Gathered(rows, slice(0, len(rows)))
     counts = torch.stack(all_gather(torch.tensor(len(rows), device=rows.device))).tolist()
@@ -44,14 +37,7 @@ def gather_rows(rows: Tensor) -> Gathered:
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Add up.
-
-    Args:
-        values: Any shape, the same on all ranks, without gradient.
-
-    Returns:
-        The sum, same shape and dtype.
-    """
+    """Add up values without gradient, of the same shape and dtype on all ranks."""
     total = values.clone()
     all_reduce(total)
     return total

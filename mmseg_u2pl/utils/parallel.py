@@ -17,10 +17,8 @@ def map_parallel(
     """Apply a function to all items in threads; images are decoded outside of Python's lock.
 
     MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. This
-    one is on the standard error, if that is a terminal, and vanishes at the end.
-
-    Returns:
-        The results, in the order of the items. The first error of the function ends the work.
+    one is on the standard error, if that is a terminal, and vanishes at the end. Results are in the
+    order of the items. The first error of the function ends the work.
     """
     console = Console(stderr=True)
     with ThreadPoolExecutor() as pool:

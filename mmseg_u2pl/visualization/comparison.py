@@ -23,15 +23,7 @@ _DPI = 100
 
 
 def paint_labels(label: NDArray[np.integer], palette: Sequence[Colour]) -> Rgb:
-    """Colour of each pixel's class.
-
-    Args:
-        label: (..., H, W), classes in [0, C).
-        palette: (C, 3), RGB in [0, 255].
-
-    Returns:
-        (..., H, W, 3), RGB.
-    """
+    """Colour (..., H, W, 3) of each pixel's class (..., H, W), by a palette (C, 3), both RGB."""
     return np.asarray(palette, dtype=np.uint8)[label]
 
 
@@ -41,16 +33,9 @@ def paint_pseudo_labels(
     unreliable: NDArray[np.bool_],
     palette: Sequence[Colour],
 ) -> Rgb:
-    """Labels in transparent colour over the image, and none where they are not trusted.
+    """The colours of :func:`paint_labels`, transparent, over the image, (..., H, W, 3), RGB.
 
-    Args:
-        image: (..., H, W, 3), RGB.
-        label: (..., H, W), classes in [0, C).
-        unreliable: (..., H, W), True where the pixel is painted :data:`UNRELIABLE_COLOUR`.
-        palette: (C, 3), RGB in [0, 255].
-
-    Returns:
-        (..., H, W, 3), RGB.
+    Pixels that are ``unreliable``, (..., H, W), are painted :data:`UNRELIABLE_COLOUR`.
     """
     colour = paint_labels(label, palette)
     blended = _LABEL_OPACITY * colour + (1 - _LABEL_OPACITY) * image

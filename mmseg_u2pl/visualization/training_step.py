@@ -27,15 +27,9 @@ RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
 
 
 def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
-    """Undo a data preprocessor's normalisation.
+    """Images (N, C, H, W) as RGB pictures (N, H, W, 3), without the preprocessor's normalisation.
 
-    Args:
-        images: (N, 3, H, W), normalised. If there are not three channels, one of them is shown.
-        preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
-            images.
-
-    Returns:
-        (N, H, W, 3), RGB in [0, 255].
+    Unless there are three channels, one of them is shown. See :func:`denormalize`.
     """
     images = denormalize(images.detach().float(), preprocessor)
     if images.shape[1] != 3:
@@ -44,15 +38,7 @@ def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
 
 
 def paint_entropy(entropy: NDArray[np.floating], num_classes: int) -> Rgb:
-    """Entropy as colour, from black at 0 to pale yellow at its maximum ``log(num_classes)``.
-
-    Args:
-        entropy: (..., H, W), in nats.
-        num_classes: Number of classes.
-
-    Returns:
-        (..., H, W, 3), RGB.
-    """
+    """Colour (..., H, W, 3) of entropies in nats: black at 0, pale yellow at the maximum, log C."""
     return matplotlib.colormaps["magma"](entropy / np.log(num_classes), bytes=True)[..., :3]
 
 

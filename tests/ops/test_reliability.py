@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import kth_smallest, partition, quantile
+from mmseg_u2pl.ops import kth_smallest, partition, quantile, unreliable_share
 from strategies import LAYOUTS, laid_out, map_shapes, masks_like, rngs
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
@@ -146,3 +148,21 @@ def test_kthvalue_is_for_the_cpu_alone(monkeypatch):
 
     assert kth_smallest(torch.rand(5, device="meta"), 2).shape == ()
     assert quantile(torch.rand(5, device="meta"), 0.5).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("progress", "share"), [(0.0, 0.2), (0.25, 0.15), (0.5, 0.1), (0.9, 0.02), (1.0, 0.0)]
+)
+def test_falls_linearly_from_alpha_0_to_zero(progress, share):
+    assert unreliable_share(progress, 0.2) == pytest.approx(share, abs=1e-15)
+
+
+def test_is_exact_at_both_ends():
+    assert unreliable_share(0.0, 0.2) == 0.2
+    assert unreliable_share(1.0, 0.2) == 0.0
+
+
+@pytest.mark.parametrize("progress", [-0.01, 1.01, math.nan])
+def test_refuses_progress_outside_of_zero_to_one(progress):
+    with pytest.raises(ValueError, match=r"progress must lie in \[0, 1\], got"):
+        unreliable_share(progress, 0.2)

@@ -15,11 +15,7 @@ class AtomicFileBackend(LocalBackend):
     """
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
-        """Write a file.
-
-        Args:
-            obj: Its content.
-            filepath: Its name; missing folders are created.
+        """Write a file; missing folders are created.
 
         Raises:
             OSError: The file cannot be written, for example because the disk is full.

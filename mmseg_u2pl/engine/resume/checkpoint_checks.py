@@ -1,4 +1,7 @@
-"""Refusals of checkpoints that MMEngine would load, and go on with something else than meant."""
+"""Refusals of checkpoints that MMEngine would load, and go on with something else than meant.
+
+What is compared is the runner's model with a checkpoint as it was loaded.
+"""
 
 from typing import Any
 
@@ -16,10 +19,6 @@ def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
     No name of a weight matches, and MMEngine goes on with random ones. The other way round, a plain
     checkpoint starts a semi-supervised run.
-
-    Args:
-        runner: Its model is compared.
-        checkpoint: As it was loaded.
 
     Raises:
         ValueError: The checkpoint is of a semi-supervised run, and the model is plain.
@@ -40,10 +39,6 @@ def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Refuse to resume from a checkpoint without the state that a run needs to continue.
 
     MMEngine would begin anew with the optimizer and the schedules.
-
-    Args:
-        runner: Its model is compared, and whether it has schedules.
-        checkpoint: As it was loaded.
 
     Raises:
         ValueError: Something is missing, or the weights are of another model.
@@ -72,9 +67,6 @@ def require_same_epochs(runner: Runner) -> None:
 
     Iterations are counted through all epochs, so the position in the data, the progress and the
     schedules by iteration would be those of another training. MMEngine does not notice.
-
-    Args:
-        runner: A runner that has loaded its checkpoint.
 
     Raises:
         ValueError: The epochs of the checkpoint have more or fewer iterations.

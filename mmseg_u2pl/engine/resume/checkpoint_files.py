@@ -12,9 +12,6 @@ _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 def checkpoint_to_load(runner: Runner) -> str | None:
     """The file that a runner is about to load, if any.
 
-    Args:
-        runner: A runner that has not loaded it yet.
-
     Raises:
         ValueError: The latest checkpoint, from which the run is to continue, does not exist.
     """
@@ -32,8 +29,7 @@ def checkpoint_to_load(runner: Runner) -> str | None:
 def require_checkpoint(path: str) -> None:
     """Refuse a file that is not a checkpoint, or is a truncated one, without unpickling it.
 
-    Args:
-        path: The file; one that is not on a local disk is not checked.
+    A file that is not on a local disk is not checked.
 
     Raises:
         ValueError: The file is not a complete checkpoint. The message names complete ones beside

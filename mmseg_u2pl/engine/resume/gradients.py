@@ -14,12 +14,7 @@ _GRADIENTS = "gradients"
 
 
 def save_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Add to a checkpoint the gradients accumulated since the last step of the optimizer.
-
-    Args:
-        runner: After a training step.
-        checkpoint: What is about to be saved.
-    """
+    """Add to a checkpoint the gradients accumulated since the last step of the optimizer."""
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
         return
@@ -37,12 +32,7 @@ def save_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
 
 def load_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Restore what :func:`save_gradients` saved.
-
-    Args:
-        runner: Its model has the parameters of the checkpoint.
-        checkpoint: As it was loaded.
-    """
+    """Restore what :func:`save_gradients` saved, if anything."""
     parameters = dict(unwrapped(runner.model).named_parameters())
     for name, gradient in checkpoint.get(_GRADIENTS, {}).items():
         parameters[name].grad = gradient.to(parameters[name])

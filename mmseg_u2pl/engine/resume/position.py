@@ -12,10 +12,9 @@ _SAMPLER_SEED = "sampler_seed"
 
 
 def continue_data(runner: Runner) -> None:
-    """Let the training draw what would have come next; call before the loop does anything.
+    """Let the training draw what would have come next.
 
-    Args:
-        runner: A runner that has loaded its checkpoint.
+    Call it when the checkpoint is loaded, before the loop does anything.
     """
     hub, sampler, loop = runner.message_hub, _sampler(runner), runner.train_loop
     # Without a configured seed, the sampler of this process has a seed of its own.
@@ -34,10 +33,7 @@ def continue_data(runner: Runner) -> None:
 def continue_epoch(runner: Runner) -> None:
     """Skip the part of an epoch that was trained before the checkpoint was written.
 
-    Call it after the sampler was told the epoch.
-
-    Args:
-        runner: At the beginning of an epoch, or within one just after resuming.
+    Call it as an epoch begins, or is resumed, after the sampler was told the epoch.
     """
     loop, sampler = runner.train_loop, _sampler(runner)
     if isinstance(loop, EpochBasedTrainLoop) and hasattr(sampler, "skip"):
@@ -47,11 +43,7 @@ def continue_epoch(runner: Runner) -> None:
 
 
 def validation_is_due(runner: Runner) -> bool:
-    """Whether a resumed run must validate before it trains on.
-
-    Args:
-        runner: Before its training loop does anything.
-    """
+    """Whether a resumed run must validate before its training loop does anything."""
     loop = runner.train_loop
     validated = runner.message_hub.get_info(VALIDATED, 0)
     if runner.val_loop is None or validated == loop.iter:

@@ -39,14 +39,7 @@ class DeepLabV3PlusHead(ASPPHead):
         )
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        """Classify the pixels.
-
-        Args:
-            inputs: Feature maps of all stages, (N, D_i, h_i, w_i).
-
-        Returns:
-            (N, C, h_0, w_0).
-        """
+        """Logits (N, C, h_0, w_0) from the feature maps (N, D_i, h_i, w_i) of all stages."""
         low = self.c1_bottleneck(inputs[0])
         high = resize(
             self._forward_feature(inputs),

@@ -15,12 +15,5 @@ class MapsForDPT(nn.Module):
     """
 
     def forward(self, maps: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Pair maps and tokens.
-
-        Args:
-            maps: (N, D, h, w) each.
-
-        Returns:
-            Each map with its (N, D) mean.
-        """
+        """Pair maps (N, D, h, w) with their means (N, D)."""
         return [(features, features.mean(dim=(2, 3))) for features in maps]

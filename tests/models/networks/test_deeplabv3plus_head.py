@@ -5,7 +5,7 @@ from mmengine.registry import init_default_scope
 from mmseg.models.decode_heads import DPTHead
 from torch import nn
 
-from mmseg_u2pl.models.networks import DeepLabV3PlusHead, MapsForDPT
+from mmseg_u2pl.models import DeepLabV3PlusHead, MapsForDPT
 from mmseg_u2pl.models.projector import Projector
 
 

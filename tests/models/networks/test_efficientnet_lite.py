@@ -19,7 +19,7 @@ from efficientnet_reference import (
     reference_stages,
     synthetic_weights,
 )
-from mmseg_u2pl.models.networks import EfficientNetLite
+from mmseg_u2pl.models import EfficientNetLite
 from mmseg_u2pl.models.networks.efficientnet_lite import convert_names
 
 CONFIG = Path(__file__).parents[3] / "configs/_base_/models/deeplabv3plus_efficientnet-lite0.py"

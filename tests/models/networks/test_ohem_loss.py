@@ -5,7 +5,7 @@ import torch
 from mmseg.models.losses import OhemCrossEntropy
 from torch.testing import assert_close
 
-from mmseg_u2pl.models.networks import OHEMCrossEntropyLoss
+from mmseg_u2pl.models import OHEMCrossEntropyLoss
 
 
 @pytest.mark.parametrize("min_kept", [1, 40, 107])
