@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from mmseg_u2pl.ops.precision import at_least_float32
 
@@ -61,10 +60,11 @@ def sum_with_gradient(
     exact = at_least_float32(values)
     gradient = torch.zeros_like(exact)
     total = exact.new_zeros(())
-    with torch.autocast(values.device.type, enabled=False):
+    with torch.autocast(values.device.type, enabled=False), torch.enable_grad():
         for piece, given in pieces:
-            # Without detach() the pieces would join the graph of `values`.
-            gradient[piece], part = grad_and_value(function)(exact.detach()[piece], given)
-            total += part
-        linear = (exact * gradient).sum()
+            part = exact.detach()[piece].requires_grad_()
+            result = function(part, given)
+            gradient[piece] = torch.autograd.grad(result, part)[0]
+            total += result.detach()
+    linear = (exact * gradient).sum()
     return linear - linear.detach() + total

@@ -36,7 +36,7 @@ def test_written_config(root, capsys):
     mean_teacher = dict(type="MeanTeacherHook", sup_only_iters=1)
     expected = method.method_hooks | dict(mean_teacher=mean_teacher)
     for name, hook in expected.items():
-        assert hook.items() <= cfg.default_hooks[name].items(), name
+        assert hook.items() <= cfg.default_hooks[name].to_dict().items(), name
     kept = plain_config(root)
     for key in ("train_cfg", "val_cfg", "val_dataloader", "test_dataloader", "test_evaluator"):
         assert cfg[key] == kept[key]
