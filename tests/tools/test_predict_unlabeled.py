@@ -20,6 +20,7 @@ from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl_tools import ranking
 
 tool = load_tool("predict_unlabeled")
+MODEL = SimpleNamespace(num_classes=2, predict_with="teacher")
 
 LOAD = dict(type="LoadImageFromFile")
 PACK = dict(type="PackSegInputs")
@@ -42,7 +43,7 @@ def predict(
 def teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the tool open no checkpoint and ask :func:`predict`."""
     monkeypatch.setattr(tool, "require_checkpoint", lambda path: None)
-    monkeypatch.setattr(tool, "init_model", lambda *args, **kwargs: SimpleNamespace(num_classes=2))
+    monkeypatch.setattr(tool, "init_model", lambda *args, **kwargs: MODEL)
     monkeypatch.setattr(tool, "predict", predict)
 
 
