@@ -5,11 +5,12 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 
 import interrupted
-from confident import padded_batch
+from confident import padded_batch, recorded_plans
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH
+from mmseg_u2pl.ops import mix
 from scenes import CLASSES
 from scenes.dataset import write_builtin_dataset
-from seen import distinct_teacher, losses_of, step
+from seen import distinct_teacher, inputs_of, losses_of, step
 from tiny import SIZE, batch, tiny_method, tiny_segmentor
 
 HEAD = dict(
@@ -87,6 +88,35 @@ def test_pictures_show_the_first_strong_view(case):
     assert view.pseudo.label.shape == view.pseudo.entropy.shape == (3, SIZE, SIZE)
     assert torch.equal(view.unlabeled.valid, valid)
     assert torch.equal(view.split.valid, view.strong.valid)
+
+
+@pytest.mark.parametrize("name", ["FixMatch", "UniMatchV2"])
+def test_the_head_is_given_the_same_pixels_of_teacher_and_student(name, monkeypatch):
+    """Labeled images and the first strong view, with what the teacher says mixed as it is."""
+    model = distinct_teacher(method(f"{name} + U2PL", photometric=None, mixing_prob=1.0))
+    plans, outputs, forward = recorded_plans(model, monkeypatch), [], model.student.forward
+    monkeypatch.setattr(
+        model.student, "forward", lambda *args: outputs.append(forward(*args)) or outputs[-1]
+    )
+    calls = inputs_of(model.contrastive_head, monkeypatch)
+    images = model.data_preprocessor(batch(1, 3), True)["inputs"]
+    clean = model.teacher.predict(images)
+
+    losses_of(model, batch(1, 3))
+
+    (call,) = calls
+    assert torch.equal(
+        call["student_embedding"].features,
+        torch.cat([output.embedding.features for output in outputs])[:4],
+    )
+    for found, whole in (
+        (call["teacher_embedding"].features, clean.embedding.features),
+        (call["prob"], clean.logits.softmax(dim=1)),
+    ):
+        torch.testing.assert_close(found[:1], whole[:1])
+        mixed = mix(whole[1:], plans[0])
+        assert not torch.equal(mixed, whole[1:])
+        torch.testing.assert_close(found[1:], mixed)
 
 
 @pytest.mark.parametrize("name", PLAIN)
