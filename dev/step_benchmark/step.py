@@ -163,8 +163,10 @@ def load_step(work: Workload) -> Step:
     cfg = read_config(work.config)
     if work.method or "segmentor" not in cfg.model:
         cfg.model = with_method(cfg.model, work.method or "u2pl")
-    if "contrastive_head" in inspect.signature(MODELS.get(cfg.model.type)).parameters:
-        cfg.model.contrastive_head = {**cfg.model.get("contrastive_head", {}), **work.queues}
+    head = cfg.model.get("contrastive_head", {})  # None: the method does without
+    known = inspect.signature(MODELS.get(cfg.model.type)).parameters
+    if head is not None and "contrastive_head" in known:
+        cfg.model.contrastive_head = {**head, **work.queues}
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)

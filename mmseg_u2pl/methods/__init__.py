@@ -1,13 +1,19 @@
 """Methods of semi-supervised training, one a file."""
 
 from mmseg_u2pl.methods.base import SemiSegmentor, StepResult, StepView
+from mmseg_u2pl.methods.confidence import ConfidenceMethod
+from mmseg_u2pl.methods.fixmatch import FixMatch
 from mmseg_u2pl.methods.mean_teacher import MeanTeacher
 from mmseg_u2pl.methods.teacher_student import TeacherStudent
 from mmseg_u2pl.methods.u2pl import U2PL
 from mmseg_u2pl.methods.u2pl_reference import ReferenceContrastiveHead, U2PLReference
+from mmseg_u2pl.methods.unimatch import UniMatch
+from mmseg_u2pl.methods.unimatch_v2 import UniMatchV2
 
 __all__ = [
     "U2PL",
+    "ConfidenceMethod",
+    "FixMatch",
     "MeanTeacher",
     "ReferenceContrastiveHead",
     "SemiSegmentor",
@@ -15,4 +21,6 @@ __all__ = [
     "StepView",
     "TeacherStudent",
     "U2PLReference",
+    "UniMatch",
+    "UniMatchV2",
 ]

@@ -12,6 +12,7 @@ from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.distribution_alignment import DistributionAlignment
 from mmseg_u2pl.models.ema_teacher import EMATeacher
 from mmseg_u2pl.models.photometric import PhotometricDistortion
+from mmseg_u2pl.models.reliability import reliability_statistics
 from mmseg_u2pl.ops import (
     MIXINGS,
     MIXINGS_OF_TWO,
@@ -277,15 +278,6 @@ class TeacherStudent(SemiSegmentor):
             truth: (N_u, H, W), int64, hidden ground truth, or None.
             split: Of these pixels.
         """
-        num_valid = split.valid.sum().clamp(min=1)
-        statistics = dict(
-            alpha_t=torch.full_like(split.threshold, split.alpha),
-            gamma_t=split.threshold,
-            reliable_share=split.reliable.sum() / num_valid,
-            unreliable_share=split.unreliable.sum() / num_valid,
-        )
-        if truth is not None:
-            known = split.reliable & (truth != self.ignore_index)
-            num_right = (known & (label == truth)).sum()
-            statistics["pseudo_label_accuracy"] = num_right / known.sum().clamp(min=1)
-        return statistics
+        alpha = torch.full_like(split.threshold, split.alpha)
+        shares = reliability_statistics(label, truth, split, self.ignore_index)
+        return dict(alpha_t=alpha, gamma_t=split.threshold) | shares

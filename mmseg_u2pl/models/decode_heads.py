@@ -101,7 +101,8 @@ def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
     size = tuple(images.shape[-2:])
     # Padding counts as image, as in MMSegmentation where the images of a batch have one size.
     sample = SegDataSample(metainfo=dict(img_shape=size, batch_input_shape=size))
-    return lambda features: [list(part) for part in forward(features, [sample] * len(images))]
+    # There may be more feature maps than images: a perturbed copy of some goes along.
+    return lambda features: [list(part) for part in forward(features, [sample] * len(features[0]))]
 
 
 def classifier_name(head: nn.Module) -> str:

@@ -1,5 +1,7 @@
 """Rules that split the pixels of unlabeled images into reliable and unreliable ones."""
 
+import math
+
 from torch import Tensor
 
 from mmseg_u2pl.ops import Partition, partition, unreliable_share
@@ -46,3 +48,63 @@ class EntropyQuantile:
             entropy: (P,), of this process's pixels.
         """
         return gather_rows(entropy).rows
+
+
+class ConfidenceThreshold:
+    """Pixels whose most probable class has at least the probability ``tau`` are reliable.
+
+    The rule of FixMatch (Sohn et al., NeurIPS 2020). It looks at each pixel alone, so it is the
+    same for one process and for several.
+
+    Args:
+        tau: In [0, 1].
+
+    Raises:
+        ValueError: If ``tau`` is out of its range.
+    """
+
+    def __init__(self, tau: float) -> None:
+        require_share("tau", tau)
+        self.tau = tau
+
+    def __call__(self, confidence: Tensor, valid: Tensor, progress: float) -> Partition:
+        """Split the pixels of a batch; those without a finite confidence are on neither side.
+
+        Args:
+            confidence: (N, H, W), float32, the largest probability.
+            valid: (N, H, W), bool, pixels of the images.
+            progress: Not used; other rules follow the training.
+
+        Returns:
+            The masks, and ``tau``.
+        """
+        valid = valid & confidence.isfinite()
+        reliable = valid & (confidence >= self.tau)
+        threshold = confidence.new_full((), self.tau)
+        return Partition(reliable, valid & ~reliable, threshold, math.nan, confidence[:0].flatten())
+
+
+def reliability_statistics(
+    label: Tensor, truth: Tensor | None, split: Partition, ignore_index: int
+) -> dict[str, Tensor]:
+    """Shares of reliable and unreliable pixels, and accuracy of the reliable pseudo-labels.
+
+    Args:
+        label: (N, H, W), int64, pseudo-labels.
+        truth: (N, H, W), int64, hidden ground truth, or None.
+        split: Of these pixels.
+        ignore_index: Ground truth value of pixels without a label.
+
+    Returns:
+        Name to ().
+    """
+    num_valid = split.valid.sum().clamp(min=1)
+    statistics = dict(
+        reliable_share=split.reliable.sum() / num_valid,
+        unreliable_share=split.unreliable.sum() / num_valid,
+    )
+    if truth is not None:
+        known = split.reliable & (truth != ignore_index)
+        num_right = (known & (label == truth)).sum()
+        statistics["pseudo_label_accuracy"] = num_right / known.sum().clamp(min=1)
+    return statistics

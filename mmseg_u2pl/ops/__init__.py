@@ -12,10 +12,17 @@ from mmseg_u2pl.ops.mixing import (
     cutmix_plan,
     draw_plan,
     mix,
+    small_box_plan,
 )
-from mmseg_u2pl.ops.perturbation import drop_channels
+from mmseg_u2pl.ops.perturbation import complementary_dropout, drop_channels
 from mmseg_u2pl.ops.photometric import distort
-from mmseg_u2pl.ops.prediction import PixelPrediction, class_probabilities, predict_pixels
+from mmseg_u2pl.ops.prediction import (
+    ConfidentPrediction,
+    PixelPrediction,
+    class_probabilities,
+    predict_pixels,
+    predict_with_confidence,
+)
 from mmseg_u2pl.ops.reliability import (
     Partition,
     kth_smallest,
@@ -34,13 +41,14 @@ from mmseg_u2pl.ops.selection import (
     sample_per_class,
     unlabeled_negatives,
 )
-from mmseg_u2pl.ops.unsupervised import unsupervised_loss
+from mmseg_u2pl.ops.unsupervised import thresholded_loss, unsupervised_loss
 
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
     "MIXINGS_OF_TWO",
     "ClassTotals",
+    "ConfidentPrediction",
     "EmbeddingMap",
     "MixPlan",
     "Negatives",
@@ -53,6 +61,7 @@ __all__ = [
     "class_sums",
     "class_totals",
     "classes_by_rank",
+    "complementary_dropout",
     "cutmix_plan",
     "distort",
     "draw_plan",
@@ -67,11 +76,14 @@ __all__ = [
     "partition",
     "pieces_of",
     "predict_pixels",
+    "predict_with_confidence",
     "quantile",
     "resize_logits",
     "resize_nearest",
     "sample_per_class",
+    "small_box_plan",
     "sum_with_gradient",
+    "thresholded_loss",
     "unlabeled_negatives",
     "unreliable_share",
     "unsupervised_loss",

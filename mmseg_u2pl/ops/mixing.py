@@ -4,6 +4,7 @@ A :class:`MixPlan` is drawn once a step and applied to images, pseudo-labels, en
 and feature maps alike, so that all of them show the same scene.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,10 @@ from mmseg_u2pl.ops.resample import resize_nearest
 BOX_AREA = 0.5
 """Share of the image that the box of CutMix and CutOut covers (French et al., BMVC 2020)."""
 
+SMALL_BOX_AREA = (0.02, 0.4)
+SMALL_BOX_RATIO = (0.3, 1 / 0.3)
+"""Share of the image and height by width of the boxes of :func:`small_box_plan` (UniMatch)."""
+
 
 class MixPlan(NamedTuple):
     """Which pixels of each image are replaced, and by what.
@@ -23,10 +28,12 @@ class MixPlan(NamedTuple):
         mask: (N, H, W), bool, True where a pixel is replaced.
         partner: (N,), int64, index of the image whose pixels are pasted into image ``i``; None if
             replaced pixels are erased.
+        mirrored: Whether what is pasted comes from the partner mirrored left to right.
     """
 
     mask: Tensor
     partner: Tensor | None
+    mirrored: bool = False
 
 
 def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -81,6 +88,34 @@ def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     mask = pasted.gather(1, label.flatten(1)).view_as(label)
     partner = _next_image(label)
     return MixPlan(mask[partner], partner)
+
+
+def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> MixPlan:
+    """Paste a small box from the next image of the batch, into each image by a draw of its own.
+
+    CutMix as UniMatch has it (Yang et al., CVPR 2023). The area of a box is uniform in 0.02 to 0.4
+    of the image. Its height by width, relative to that of the image, and its place are uniform
+    among those that lie inside the image; the ratio is from 0.3 to 1 / 0.3.
+
+    A single image has no other to take a box from, so the box comes from its own mirror image: the
+    student still sees objects cut off and out of place, and labels are as right as elsewhere. A
+    labeled image would leak its ground truth into what is to be the loss of unlabeled images.
+
+    Args:
+        label: (N, H, W), pseudo-labels, for their shape alone.
+        prob: Share of the images that are mixed, in [0, 1].
+        generator: CPU generator.
+
+    Returns:
+        The plan, on the device of ``label``. The mask of an image that is not mixed is empty.
+    """
+    boxes = [
+        _small_box(generator) if float(torch.rand((), generator=generator)) < prob else [0.0] * 4
+        for _ in label
+    ]
+    height, width = label.shape[-2:]
+    mask = _inside(label, torch.tensor(boxes) * torch.tensor([height, height, width, width]))
+    return MixPlan(mask, _next_image(label), mirrored=len(label) == 1)
 
 
 def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -140,7 +175,8 @@ def mix(values: Tensor, plan: MixPlan) -> Tensor:
         mask = mask[:, None]
     if plan.partner is None:
         return values.masked_fill(mask, 0)
-    return torch.where(mask, values[plan.partner], values)
+    pasted = values[plan.partner]
+    return torch.where(mask, pasted.flip(-1) if plan.mirrored else pasted, values)
 
 
 def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
@@ -155,7 +191,26 @@ def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
     box_h = BOX_AREA * height * width / box_w
     left = uniform[:, 1] * (width - box_w)
     top = uniform[:, 2] * (height - box_h)
-    edges = _on_device_of(label, torch.stack([top, top + box_h, left, left + box_w]).round())
+    return _inside(label, torch.stack([top, top + box_h, left, left + box_w], dim=1))
+
+
+def _small_box(generator: torch.Generator) -> list[float]:
+    """Top, bottom, left and right of a box in an image of size 1, see :func:`small_box_plan`."""
+    low, high = SMALL_BOX_AREA
+    area = low + (high - low) * float(torch.rand((), generator=generator))
+    low, high = SMALL_BOX_RATIO
+    while True:  # one of 22 fits where the area is largest
+        ratio, top, left = torch.rand(3, generator=generator).tolist()
+        ratio = low + (high - low) * ratio
+        bottom, right = top + math.sqrt(area * ratio), left + math.sqrt(area / ratio)
+        if bottom <= 1 and right <= 1:
+            return [top, bottom, left, right]
+
+
+def _inside(label: Tensor, boxes: Tensor) -> Tensor:
+    """(N, H, W), bool, pixels inside of boxes (N, 4): top, bottom, left and right in pixels."""
+    height, width = label.shape[-2:]
+    edges = _on_device_of(label, boxes.round()).T
     row = torch.arange(height, device=label.device)
     col = torch.arange(width, device=label.device)
     top, bottom, left, right = edges[:, :, None]

@@ -1,5 +1,7 @@
 """Perturbation of features: what the student must do without."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,3 +25,39 @@ def drop_channels(features: Tensor, first: int, prob: float, generator: torch.Ge
     scale = features.new_ones(len(features), *shape[1:])
     scale[first:] = kept / (1.0 - prob)
     return features * scale
+
+
+def complementary_dropout(
+    num_images: int, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Draw which channels two views of the same images do without: each half of what there is.
+
+    Complementary dropout (UniMatch V2, Yang et al., TPAMI 2025). View 1 is multiplied by ``m`` and
+    view 2 by ``2 - m``, where ``m`` is 0 or 2 for each channel of each image with equal chances. A
+    random half of the images, rounded down, keeps all channels in both views.
+
+    Maps of the same width share one mask, as V2's four maps of a vision transformer do. Levels of a
+    pyramid that differ in width cannot; each width has a mask of its own, which is our choice.
+
+    Args:
+        num_images: n.
+        generator: CPU generator; it is used until the last map has gone through.
+
+    Returns:
+        Function for each map (2n, C, h, w), or (2n, C) as the class token of a transformer: the
+        images of view 1, then those of view 2.
+    """
+    untouched = torch.randperm(num_images, generator=generator)[: num_images // 2]
+    masks: dict[int, Tensor] = {}
+
+    def perturb(features: Tensor) -> Tensor:
+        width = features.shape[1]
+        if width not in masks:
+            kept = torch.rand(num_images, width, generator=generator) < 0.5
+            mask = 2.0 * kept.float()
+            mask[untouched] = 1.0
+            masks[width] = torch.cat([mask, 2.0 - mask]).to(features.device)
+        mask = masks[width].to(features.dtype)  # autocast leaves maps of several dtypes
+        return features * mask.view(-1, width, *[1] * (features.dim() - 2))
+
+    return perturb

@@ -26,6 +26,29 @@ class PixelPrediction(NamedTuple):
         return PixelPrediction(*(mix(values, plan) for values in self))
 
 
+class ConfidentPrediction(NamedTuple):
+    """As :class:`PixelPrediction`, with the probability of the most probable class.
+
+    Attributes:
+        label: (N, H, W), int64.
+        entropy: (N, H, W), float32, in nats.
+        confidence: (N, H, W), float32, in [1 / C, 1].
+    """
+
+    label: Tensor
+    entropy: Tensor
+    confidence: Tensor
+
+    @property
+    def pixels(self) -> PixelPrediction:
+        """Label and entropy."""
+        return PixelPrediction(self.label, self.entropy)
+
+    def mixed(self, plan: MixPlan) -> "ConfidentPrediction":
+        """The prediction after mixing, as the images are mixed."""
+        return ConfidentPrediction(*(mix(values, plan) for values in self))
+
+
 def class_probabilities(logits: Tensor) -> Tensor:
     """Probabilities of the classes, in float32 or better.
 
@@ -50,6 +73,27 @@ def predict_pixels(logits: Tensor, bias: Tensor | None = None) -> PixelPredictio
     Returns:
         The prediction, (N, H, W) each.
     """
+    return PixelPrediction(*_predict(logits, bias, None))
+
+
+def predict_with_confidence(logits: Tensor) -> ConfidentPrediction:
+    """Label, entropy and largest probability of each pixel.
+
+    Args:
+        logits: (N, C, H, W), any floating dtype.
+
+    Returns:
+        The prediction, (N, H, W) each.
+    """
+    n, _, h, w = logits.shape
+    confidence = torch.empty(n, h, w, device=logits.device)
+    return ConfidentPrediction(*_predict(logits, None, confidence.view(-1)), confidence)
+
+
+def _predict(
+    logits: Tensor, bias: Tensor | None, confidence: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Label and entropy, (N, H, W) each; confidences are written to (N * H * W,), if given."""
     n, _, h, w = logits.shape
     pixels = with_both_classes(logits).flatten(2)
     label = torch.empty(n * h * w, dtype=torch.int64, device=logits.device)
@@ -65,7 +109,9 @@ def predict_pixels(logits: Tensor, bias: Tensor | None = None) -> PixelPredictio
         total = weight.sum(dim=0)
         # H = log sum_c e^x_c - sum_c p_c x_c
         entropy[place] = total.log() - weight.mul_(logit).sum(dim=0) / total
-    return PixelPrediction(label.view(n, h, w), entropy.view(n, h, w))
+        if confidence is not None:
+            confidence[place] = total.reciprocal()  # the largest weight is 1
+    return label.view(n, h, w), entropy.view(n, h, w)
 
 
 def with_both_classes(logits: Tensor) -> Tensor:

@@ -14,11 +14,13 @@ class Partition(NamedTuple):
     Pixels that are not valid are in neither mask.
 
     Attributes:
-        reliable: (N, H, W), bool, ``H <= gamma_t``.
-        unreliable: (N, H, W), bool, ``H > gamma_t``.
-        threshold: (), float32, ``gamma_t`` in nats; 0 if no pixel is valid.
-        alpha: ``alpha_t``, the share of unreliable pixels that was asked for.
-        pool: (P,), float32, the entropies that ``gamma_t`` is a quantile of.
+        reliable: (N, H, W), bool, ``H <= gamma_t``, or ``max_c p(c) >= tau``.
+        unreliable: (N, H, W), bool, the other valid pixels.
+        threshold: (), float32, ``gamma_t`` in nats; 0 if no pixel is valid. Or ``tau``.
+        alpha: ``alpha_t``, the share of unreliable pixels that was asked for; NaN if the rule has
+            no such share.
+        pool: (P,), float32, the entropies that ``gamma_t`` is a quantile of; empty if the threshold
+            is no quantile.
     """
 
     reliable: Tensor

@@ -1,6 +1,6 @@
 """Loss of the student on mixed unlabeled images against the teacher's pseudo-labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,43 @@ def unsupervised_loss(
     Returns:
         (), float32; 0 if no pixel is kept. The sum over the processes is the loss of their batch.
     """
+    total = _total_loss(logits, label, kept, align_corners)
+    num_kept, num_valid = _add_up([kept, valid], add_up).to(total)
+    num_kept = num_kept.clamp(min=1)
+    return total / num_kept * (num_valid / num_kept)
+
+
+def thresholded_loss(
+    logits: Tensor,
+    label: Tensor,
+    kept: Tensor,
+    valid: Tensor,
+    add_up: Callable[[Tensor], Tensor] = torch.clone,
+    align_corners: bool = False,
+) -> Tensor:
+    """Cross-entropy of the kept pixels, averaged over all valid pixels (FixMatch, UniMatch).
+
+    A pixel that is not kept counts as one without loss, so the loss is small as long as few pixels
+    are kept; padding does not count.
+
+    Args:
+        logits: See :func:`unsupervised_loss`, as all arguments.
+        label: (N, H, W).
+        kept: (N, H, W).
+        valid: (N, H, W).
+        add_up: Over all processes.
+        align_corners: How logits are resized.
+
+    Returns:
+        (), float32; 0 if no pixel is kept. The sum over the processes is the loss of their batch.
+    """
+    total = _total_loss(logits, label, kept, align_corners)
+    (num_valid,) = _add_up([valid], add_up).to(total)
+    return total / num_valid.clamp(min=1)
+
+
+def _total_loss(logits: Tensor, label: Tensor, kept: Tensor, align_corners: bool) -> Tensor:
+    """(), sum of the cross-entropy of the kept pixels."""
 
     def image_loss(logits: Tensor, target: Tensor) -> Tensor:
         logits = resize_logits(with_both_classes(logits[None]), target.shape, align_corners)
@@ -45,9 +82,10 @@ def unsupervised_loss(
 
     target = label.masked_fill(~kept, -100)
     # Image by image with its gradient, so that nothing at full size waits for the backward pass.
-    total = sum_with_gradient(image_loss, logits, enumerate(target))
-    dtype = widest_float(logits.device)
-    counts = torch.stack([mask.sum(dtype=dtype) for mask in (kept, valid)])
-    num_kept, num_valid = add_up(counts).to(total)
-    num_kept = num_kept.clamp(min=1)
-    return total / num_kept * (num_valid / num_kept)
+    return sum_with_gradient(image_loss, logits, enumerate(target))
+
+
+def _add_up(masks: Sequence[Tensor], add_up: Callable[[Tensor], Tensor]) -> Tensor:
+    """(K,), how many pixels of all processes are in each mask."""
+    dtype = widest_float(masks[0].device)
+    return add_up(torch.stack([mask.sum(dtype=dtype) for mask in masks]))

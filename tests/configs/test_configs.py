@@ -170,7 +170,10 @@ def test_readme_shows_the_same_config():
     assert readme.split("```python\n")[1].split("```")[0] == (CONFIGS / path).read_text()
 
 
-@pytest.mark.parametrize("method", ["mean_teacher", "u2pl_best", "u2pl_reference"])
+@pytest.mark.parametrize(
+    "method",
+    ["mean_teacher", "u2pl_best", "u2pl_reference", "fixmatch", "unimatch", "unimatch_v2"],
+)
 def test_another_method_is_another_base(method, tmp_path):
     source = (CONFIGS / "u2pl/u2pl_segformer_mit-b0_8xb4-160k_ade20k-1of8-512x512.py").read_text()
     source = source.replace("methods/u2pl.py", f"methods/{method}.py")

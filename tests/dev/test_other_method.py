@@ -9,6 +9,16 @@ from other_method import with_method
 from runs import CONFIG
 from tiny import tiny_segmentor
 
+METHODS = (
+    "u2pl",
+    "u2pl_best",
+    "u2pl_reference",
+    "mean_teacher",
+    "fixmatch",
+    "unimatch",
+    "unimatch_v2",
+)
+
 
 def test_options_that_both_methods_have_stay():
     model = Config.fromfile(CONFIG).model.to_dict()
@@ -20,6 +30,12 @@ def test_options_that_both_methods_have_stay():
     assert other["type"] == "MeanTeacher"
     assert other["teacher"] == model["teacher"]
     assert other["segmentor"] == model["segmentor"]
+
+
+def test_a_head_is_not_carried_over_to_methods_that_can_do_without():
+    model = Config.fromfile(CONFIG).model.to_dict()
+    for name in ("fixmatch", "unimatch_v2"):
+        assert MODELS.build(with_method(model, name)).contrastive_head is None
 
 
 def test_nested_options_are_merged_and_those_of_the_method_win():
@@ -39,14 +55,16 @@ def test_nested_options_are_merged_and_those_of_the_method_win():
     assert model["contrastive_head"] == dict(queue_size=5)
 
 
-@pytest.mark.parametrize("name", ["u2pl", "u2pl_best", "u2pl_reference", "mean_teacher"])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_plain_model_is_wrapped(name):
     model = MODELS.build(with_method(tiny_segmentor(), name))
     assert model.num_classes == tiny_segmentor()["decode_head"]["num_classes"]
 
 
 def test_an_unknown_method_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no method .supervised.; .* has mean_teacher, u2pl"):
+    with pytest.raises(
+        ValueError, match=r"no method .supervised.; .* has \w+, .*mean_teacher, u2pl"
+    ):
         with_method(tiny_segmentor(), "supervised")
 
 

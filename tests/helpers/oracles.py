@@ -115,6 +115,18 @@ def unsupervised_loss(
     return int(valid.sum()) / len(losses) * sum(losses) / len(losses) if losses else 0.0
 
 
+def thresholded_loss(
+    logits: np.ndarray, label: np.ndarray, kept: np.ndarray, valid: np.ndarray
+) -> float:
+    """Sum over kept of ``-log p(label)`` by the number of valid pixels (FixMatch)."""
+    prob = probabilities(logits)
+    total = 0.0
+    for place in places_of(label):
+        if kept[place]:
+            total += -log(vector_at(prob, place)[label[place]])
+    return total / max(int(valid.sum()), 1)
+
+
 def cosine(first: Sequence[float], second: Sequence[float]) -> float:
     """Cosine similarity."""
     dot = sum(float(a) * float(b) for a, b in zip(first, second, strict=True))

@@ -9,6 +9,16 @@ from mmseg_u2pl.methods import U2PL, ReferenceContrastiveHead, U2PLReference
 from seen import step
 from tiny import tiny_method
 
+PRESETS = (
+    "u2pl",
+    "u2pl_best",
+    "u2pl_reference",
+    "mean_teacher",
+    "fixmatch",
+    "unimatch",
+    "unimatch_v2",
+)
+
 
 def load_method(name, **options):
     """A tiny model with the options of one of configs/_base_/methods."""
@@ -51,7 +61,23 @@ def test_best_is_the_paper_with_aligned_labels_for_all_pixels():
     assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
 
 
-@pytest.mark.parametrize("name", ["u2pl", "u2pl_best", "u2pl_reference", "mean_teacher"])
+@pytest.mark.parametrize("name", ["fixmatch", "unimatch", "unimatch_v2"])
+def test_confidence_methods_have_the_published_values(name):
+    model = load_method(name)
+    assert (model.rule.tau, model.unsup_weight, model.mixing_prob) == (0.95, 1.0, 0.5)
+    assert (model.photometric.strength, model.photometric.hue) == (0.5, 0.25)
+    if name == "unimatch":
+        assert list(model.networks) == ["student"]
+        assert model.feature_dropout == 0.5
+    else:
+        teacher = model.teacher
+        assert (teacher.decay, teacher.ramp, teacher.statistics) == (0.996, True, "averaged")
+        assert model.contrastive_head is model.student.projector is None
+    if name == "unimatch_v2":
+        assert model.feature_dropout
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_each_preset_trains(name):
     model = load_method(name)
     losses = step(model)

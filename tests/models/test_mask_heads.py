@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
-from tiny import NUM_CLASSES, SIZE, batch, tiny_segmentor, tiny_u2pl
+from tiny import NUM_CLASSES, SIZE, batch, tiny_method, tiny_segmentor, tiny_u2pl
 
 
 @MODELS.register_module()
@@ -60,6 +60,15 @@ class StandInMaskHead(MaskFormerHead):
 def model(request):
     head = dict(type="StandInMaskHead", stacked=request.param)
     return tiny_u2pl(tiny_segmentor() | dict(decode_head=head))
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_perturbed_copies_of_some_features_go_along(stacked):
+    """UniMatch gives the head more feature maps than there are images."""
+    head = dict(type="StandInMaskHead", stacked=stacked)
+    model = tiny_method("UniMatch", tiny_segmentor() | dict(decode_head=head), tau=0.2)
+    losses = model(**model.data_preprocessor(batch(1, 2), True), mode="loss")
+    assert losses["unsup.loss_fp"] > 0
 
 
 def test_pixels_have_the_classes_that_predict_gives_them(model):

@@ -1,7 +1,9 @@
+from itertools import combinations
+
 import pytest
 import torch
 
-from mmseg_u2pl.ops import drop_channels
+from mmseg_u2pl.ops import complementary_dropout, drop_channels
 
 
 def test_drops_whole_channels_of_the_last_images_and_scales_the_others_up():
@@ -38,3 +40,51 @@ def test_gradient_passes_through_what_is_kept():
     result.sum().backward()
     kept = result.detach().ne(0).float() * 2
     assert torch.equal(features.grad, kept)
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 5])
+def test_views_keep_complementary_channels(num_images, generator):
+    perturb = complementary_dropout(num_images, generator)
+    features = torch.rand(2 * num_images, 300, 2, 3, generator=generator) + 1
+
+    factor = perturb(features) / features
+
+    mask = factor[:, :, 0, 0].round(decimals=4)
+    torch.testing.assert_close(factor, mask[:, :, None, None].expand_as(factor))
+    first, second = mask.chunk(2)
+    assert torch.equal(first + second, torch.full_like(first, 2))
+    untouched = (first == 1).all(dim=1)
+    assert untouched.sum() == num_images // 2
+    dropped = first[~untouched]
+    assert dropped.unique().tolist() == [0, 2]
+    # 300 or more draws: a deviation of 0.03 at most
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.5, abs=0.13)
+    for one, other in combinations(dropped, 2):
+        assert not torch.equal(one, other)
+
+
+def test_any_image_may_be_left_alone():
+    left = set()
+    for seed in range(30):
+        perturb = complementary_dropout(2, torch.Generator().manual_seed(seed))
+        left.add((perturb(torch.ones(4, 50)) == 1).all(dim=1).nonzero()[0].item())
+    assert left == {0, 1}
+
+
+def test_maps_of_one_width_share_a_mask_and_others_have_their_own(generator):
+    perturb = complementary_dropout(3, generator)
+    wide, again, token, narrow = (
+        perturb(torch.ones(shape))
+        for shape in [(6, 64, 4, 4), (6, 64, 2, 2), (6, 64), (6, 32, 1, 1)]
+    )
+    assert torch.equal(wide[:, :, 0, 0], again[:, :, 0, 0])
+    assert torch.equal(wide[:, :, 0, 0], token)
+    assert not torch.equal(narrow[:, :, 0, 0], token[:, :32])
+    # The images that are left alone are the same on all levels.
+    assert torch.equal((token == 1).all(dim=1), (narrow == 1).all(dim=1).flatten())
+
+
+def test_half_precision_maps_stay_what_they_are(generator):
+    perturb = complementary_dropout(1, generator)
+    assert perturb(torch.ones(2, 8)).dtype == torch.float32
+    assert perturb(torch.ones(2, 8, 1, 1).half()).dtype == torch.float16

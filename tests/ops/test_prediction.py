@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import class_probabilities, predict_pixels
+from mmseg_u2pl.ops import class_probabilities, predict_pixels, predict_with_confidence
 from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, pieces_of_size
 
 ANY_CHANNELS = st.sampled_from((1, *CLASS_COUNTS))
@@ -30,6 +30,19 @@ def test_matches_the_definitions(logits, elements):
     if logits.shape[1] > 1:
         prob = logits.double().numpy()
     assert label.numpy().tolist() == oracles.most_probable(prob).tolist()
+
+
+@given(logit_maps(ANY_CHANNELS, may_be_impossible=True), st.sampled_from([1, 40, 2**20]))
+def test_confidence_is_the_largest_probability(logits, elements):
+    with pieces_of_size(elements):
+        label, entropy, confidence = predict_with_confidence(logits)
+        expected = predict_pixels(logits)
+
+    prob = oracles.probabilities(logits.double().numpy())
+    assert confidence.dtype == torch.float32
+    np.testing.assert_allclose(confidence.numpy(), prob.max(axis=1), rtol=1e-5)
+    assert torch.equal(label, expected.label)
+    assert torch.equal(entropy, expected.entropy)
 
 
 @pytest.mark.parametrize("num_classes", CLASS_COUNTS)

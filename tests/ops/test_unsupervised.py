@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oracles
 from gradients import gradcheck
-from mmseg_u2pl.ops import resize_logits, unsupervised_loss
+from mmseg_u2pl.ops import resize_logits, thresholded_loss, unsupervised_loss
 from strategies import CLASS_COUNTS, HALF_AND_FULL, logit_maps, masks_like, rngs
 
 
@@ -34,6 +34,33 @@ def test_matches_the_definition(case):
 
     assert result.dtype == torch.float32
     assert result.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@given(students_and_labels())
+def test_thresholded_loss_matches_the_definition(case):
+    logits, label, kept, valid = case
+    expected = oracles.thresholded_loss(
+        logits.double().numpy(), label.numpy(), kept.numpy(), valid.numpy()
+    )
+
+    result = thresholded_loss(logits, label, kept, valid)
+
+    assert result.dtype == torch.float32
+    assert result.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_thresholded_loss_counts_pixels_below_the_threshold_but_no_padding():
+    # p = (3/4, 1/4) everywhere; of 4 valid pixels, 2 are kept with the labels 0 and 1
+    logits = torch.tensor([log(3), 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 5)
+    label = torch.tensor([[[0, 1, 0, 1, 1]]])
+    kept = torch.tensor([[[True, True, False, False, False]]])
+    valid = torch.tensor([[[True, True, True, True, False]]])
+
+    loss = thresholded_loss(logits, label, kept, valid)
+    of_two_processes = thresholded_loss(logits, label, kept, valid, lambda counts: 2 * counts)
+
+    assert loss.item() == pytest.approx((log(4 / 3) + log(4)) / 4, rel=1e-6)
+    assert of_two_processes.item() == pytest.approx(loss.item() / 2, rel=1e-6)
 
 
 def test_hand_worked_loss():
@@ -62,11 +89,12 @@ def test_of_valid_pixels_all_kept_is_the_mean_cross_entropy():
 
 @pytest.mark.parametrize("dtype", HALF_AND_FULL)
 @pytest.mark.parametrize("any_valid", [False, True])
-def test_without_a_kept_pixel_loss_and_gradient_are_zero(dtype, any_valid):
+@pytest.mark.parametrize("function", [unsupervised_loss, thresholded_loss])
+def test_without_a_kept_pixel_loss_and_gradient_are_zero(function, dtype, any_valid):
     logits = torch.randn(1, 3, 2, 2, dtype=dtype, requires_grad=True)
     nothing = torch.zeros(1, 2, 2, dtype=torch.bool)
 
-    loss = unsupervised_loss(logits, nothing.long(), nothing, nothing | any_valid)
+    loss = function(logits, nothing.long(), nothing, nothing | any_valid)
     loss.backward()
 
     assert loss.item() == 0.0
@@ -133,7 +161,8 @@ def test_logits_are_resized_to_the_labels(align_corners):
     torch.testing.assert_close(*gradients)
 
 
-def test_nothing_at_full_size_waits_for_the_backward_pass():
+@pytest.mark.parametrize("function", [unsupervised_loss, thresholded_loss])
+def test_nothing_at_full_size_waits_for_the_backward_pass(function):
     logits = torch.randn(2, 3, 8, 8, requires_grad=True)
     everything = torch.ones(2, 64, 64, dtype=torch.bool)
     saved = []
@@ -143,7 +172,7 @@ def test_nothing_at_full_size_waits_for_the_backward_pass():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-        loss = unsupervised_loss(logits, everything.long(), everything, everything)
+        loss = function(logits, everything.long(), everything, everything)
 
     waiting = [tensor for saved_ref in saved if (tensor := saved_ref()) is not None]
     assert waiting

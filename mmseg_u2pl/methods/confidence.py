@@ -1,0 +1,138 @@
+"""What methods share that trust confident pixels and learn from strong views of weak ones."""
+
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import get_world_size
+from torch import Tensor
+
+from mmseg_u2pl.methods.base import SemiSegmentor
+from mmseg_u2pl.models.batches import UnlabeledBatch
+from mmseg_u2pl.models.photometric import PhotometricDistortion
+from mmseg_u2pl.models.reliability import ConfidenceThreshold, reliability_statistics
+from mmseg_u2pl.ops import (
+    ConfidentPrediction,
+    MixPlan,
+    Partition,
+    predict_with_confidence,
+    resize_logits,
+    small_box_plan,
+    thresholded_loss,
+)
+from mmseg_u2pl.utils.distributed import sum_over_processes
+from mmseg_u2pl.utils.options import require_options, require_share, require_weight
+
+
+class PseudoLabeled(NamedTuple):
+    """A view of the unlabeled images, and what the weak view says about its pixels.
+
+    Attributes:
+        batch: The images.
+        pseudo: Label and confidence of their pixels, (N_u, H, W) each.
+        split: Which of these pixels are confident enough.
+    """
+
+    batch: UnlabeledBatch
+    pseudo: ConfidentPrediction
+    split: Partition
+
+    @property
+    def images(self) -> Tensor:
+        """(N_u, 3, H, W)."""
+        return self.batch.images
+
+
+class ConfidenceMethod(SemiSegmentor):
+    """A weak view is labeled, and strong views learn its labels where these are confident.
+
+    As in FixMatch and UniMatch: a pixel counts if its largest probability is at least ``tau``, the
+    loss is divided by all pixels that are not padding, and a strong view has other colours and then
+    boxes from another image.
+
+    Args:
+        segmentor: See :class:`SemiSegmentor`.
+        tau: Confidence from which on a pixel supervises, in [0, 1]. The papers have 0.95; for
+            street scenes UniMatch takes 0.
+        unsup_weight: Weight of the loss of the unlabeled images.
+        mixing_prob: Share of the images that get a box from another one, in [0, 1], drawn for each
+            image of each strong view.
+        photometric: Options of :class:`PhotometricDistortion`; None for no distortion.
+        options: Of the next class.
+    """
+
+    def __init__(
+        self,
+        segmentor: dict,
+        tau: float,
+        unsup_weight: float,
+        mixing_prob: float,
+        photometric: dict | None,
+        **options: Any,
+    ) -> None:
+        require_weight("unsup_weight", unsup_weight)
+        require_share("mixing_prob", mixing_prob)
+        require_options("photometric", photometric)
+        super().__init__(segmentor, **options)
+        self.rule = ConfidenceThreshold(tau)
+        self.unsup_weight = unsup_weight
+        self.mixing_prob = mixing_prob
+        self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
+
+    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
+        """Nothing to warn of: a single image is mixed with its mirror image."""
+
+    def weak_view(self, unlabeled: UnlabeledBatch, logits: Tensor) -> PseudoLabeled:
+        """The images as they are, with labels from logits (N_u, C, h, w) for them."""
+        logits = resize_logits(logits.detach(), unlabeled.images.shape[-2:], self.align_corners)
+        return self._split(unlabeled, predict_with_confidence(logits))
+
+    def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
+        """The images in other colours."""
+        if self.photometric is None:
+            return unlabeled
+        images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
+        return unlabeled._replace(images=images)
+
+    def mix_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
+        """Draw boxes for a strong view."""
+        return small_box_plan(label, self.mixing_prob, generator)
+
+    def strengthen(
+        self, weak: PseudoLabeled, generator: torch.Generator
+    ) -> tuple[PseudoLabeled, MixPlan]:
+        """Draw a strong view: other colours, then boxes; labels and padding go along.
+
+        Args:
+            weak: The weak view.
+            generator: On the CPU.
+
+        Returns:
+            The strong view, and the boxes.
+        """
+        colours = self.strong_view(weak.batch, generator)
+        plan = self.mix_plan(weak.pseudo.label, generator)
+        return self._split(colours.mixed(plan), weak.pseudo.mixed(plan)), plan
+
+    def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:
+        """Loss of a view of this process; its mean over the processes is that of the batch.
+
+        Args:
+            logits: (N_u, C, h, w), of the view.
+            view: What supervises them.
+
+        Returns:
+            ().
+        """
+        split = view.split
+        given = logits, view.pseudo.label, split.reliable, split.valid
+        share = thresholded_loss(*given, sum_over_processes, self.align_corners)
+        return get_world_size() * share
+
+    def view_statistics(self, view: PseudoLabeled) -> dict[str, Tensor]:
+        """Share of confident pixels in a view, and their accuracy if the truth is known."""
+        label, truth = view.pseudo.label, view.batch.truth
+        return reliability_statistics(label, truth, view.split, self.ignore_index)
+
+    def _split(self, batch: UnlabeledBatch, pseudo: ConfidentPrediction) -> PseudoLabeled:
+        split = self.rule(pseudo.confidence, batch.valid, self.progress)
+        return PseudoLabeled(batch, pseudo, split)

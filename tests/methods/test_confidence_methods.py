@@ -1,0 +1,245 @@
+"""What holds for every method that trusts confident pixels."""
+
+import pytest
+import torch
+from mmengine.model import MMDistributedDataParallel
+
+import interrupted
+from confident import padded_batch, recorded_plans
+from mmseg_u2pl.models.batches import HIDDEN_TRUTH
+from mmseg_u2pl.ops import mix
+from scenes import CLASSES
+from scenes.dataset import write_builtin_dataset
+from seen import distinct_teacher, inputs_of, losses_of, step
+from tiny import SIZE, batch, tiny_method, tiny_segmentor
+
+HEAD = dict(
+    projector=dict(embed_dims=4, norm_cfg=dict(type="GN", num_groups=1)),
+    contrastive_head=dict(
+        num_anchors=6, num_negatives=7, queue_size=50, min_prob=0.2, queue_dtype="float32"
+    ),
+)
+PLAIN = ("FixMatch", "UniMatch", "UniMatchV2")
+CASES = {name: (name, {}) for name in PLAIN} | {
+    f"{name} + U2PL": (name, HEAD) for name in ("FixMatch", "UniMatchV2")
+}
+LOSSES = {
+    "FixMatch": {"loss_ce"},
+    "UniMatch": {"loss_s1", "loss_s2", "loss_fp"},
+    "UniMatchV2": {"loss_s1", "loss_s2"},
+}
+
+
+def method(case, **options):
+    name, own = CASES[case]
+    return tiny_method(name, **dict(tau=0.3) | own | options)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_statistics_have_the_promised_names(case):
+    losses = losses_of(method(case), batch())
+    name, options = CASES[case]
+    expected = {f"unsup.{loss}" for loss in LOSSES[name]} | {"reliable_share", "unreliable_share"}
+    if options:
+        expected |= {"contra.loss_nce", "contra.anchors", "contra.queue_fill"}
+    assert {key for key in losses if not key.startswith("sup.")} == expected
+    assert all(torch.isfinite(value).all() for value in losses.values())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_parameter_has_a_gradient_even_if_no_pixel_is_confident(case):
+    model = method(case, tau=1.0, unsup_weight=2.0)
+    total, log = model.parse_losses(losses_of(model, batch(1, 1)))
+    total.backward()
+    assert log["reliable_share"] == 0
+    assert all(value == 0 for key, value in log.items() if key.startswith("unsup.loss"))
+    assert all(p.grad is not None for p in model.student.parameters())
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_weight_scales_the_losses(name):
+    plain, scaled = (losses_of(method(name, unsup_weight=w), batch()) for w in (1.0, 3.0))
+    for loss in LOSSES[name]:
+        torch.testing.assert_close(scaled[f"unsup.{loss}"], 3.0 * plain[f"unsup.{loss}"])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_hidden_truth_scores_confident_labels_and_trains_nothing(name):
+    raw, again = batch(1, 2), batch(1, 2)
+    for sample, other in zip(raw["data_samples"][1:], batch(2, 0)["data_samples"], strict=True):
+        sample.set_field(other.gt_sem_seg, HIDDEN_TRUTH)
+    known, unknown = losses_of(method(name), raw), losses_of(method(name), again)
+    assert 0 < known.pop("pseudo_label_accuracy") < 1
+    assert known.keys() == unknown.keys()
+    for key, value in unknown.items():
+        assert torch.equal(known[key], value)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pictures_show_the_first_strong_view(case):
+    model, views = method(case), []
+    model.observer = views.append
+    raw, valid = padded_batch(2, 3)
+    step(model, raw)
+    (view,) = views
+    assert view.logits.shape[0] == 5
+    assert not view.logits.requires_grad
+    assert view.strong.images.shape == view.unlabeled.images.shape
+    assert view.pseudo.label.shape == view.pseudo.entropy.shape == (3, SIZE, SIZE)
+    assert torch.equal(view.unlabeled.valid, valid)
+    assert torch.equal(view.split.valid, view.strong.valid)
+
+
+@pytest.mark.parametrize("name", ["FixMatch", "UniMatchV2"])
+def test_the_head_is_given_the_same_pixels_of_teacher_and_student(name, monkeypatch):
+    """Labeled images and the first strong view, with what the teacher says mixed as it is."""
+    model = distinct_teacher(method(f"{name} + U2PL", photometric=None, mixing_prob=1.0))
+    plans, outputs, forward = recorded_plans(model, monkeypatch), [], model.student.forward
+    monkeypatch.setattr(
+        model.student, "forward", lambda *args: outputs.append(forward(*args)) or outputs[-1]
+    )
+    calls = inputs_of(model.contrastive_head, monkeypatch)
+    images = model.data_preprocessor(batch(1, 3), True)["inputs"]
+    clean = model.teacher.predict(images)
+
+    losses_of(model, batch(1, 3))
+
+    (call,) = calls
+    assert torch.equal(
+        call["student_embedding"].features,
+        torch.cat([output.embedding.features for output in outputs])[:4],
+    )
+    for found, whole in (
+        (call["teacher_embedding"].features, clean.embedding.features),
+        (call["prob"], clean.logits.softmax(dim=1)),
+    ):
+        torch.testing.assert_close(found[:1], whole[:1])
+        mixed = mix(whole[1:], plans[0])
+        assert not torch.equal(mixed, whole[1:])
+        torch.testing.assert_close(found[1:], mixed)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_binary_segmentation_with_one_channel(name):
+    loss = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    segmentor = tiny_segmentor(2, out_channels=1, loss_decode=loss)
+    model = tiny_method(name, segmentor, tau=0.6)
+    losses = losses_of(model, batch(num_classes=2))
+    assert 0 < losses["reliable_share"] < 1
+    assert all(losses[f"unsup.{key}"] > 0 for key in LOSSES[name])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(tau=1.5), ValueError, r"tau must lie in \[0, 1\], got 1.5"),
+        (dict(unsup_weight=-1.0), ValueError, "unsup_weight must be a number of at least 0"),
+        (dict(mixing_prob=2), ValueError, r"mixing_prob must lie in \[0, 1\]"),
+        (dict(photometric=True), TypeError, "photometric must be a dictionary"),
+        (dict(photometric=dict(hue=2.0)), ValueError, "photometric.hue must lie in"),
+        (dict(mixing="cutmix"), TypeError, "unexpected keyword argument 'mixing'"),
+        (dict(train_cfg=dict()), ValueError, "takes no train_cfg and no pretrained"),
+    ],
+)
+def test_options_that_cannot_work(name, options, error, message):
+    with pytest.raises(error, match=message):
+        method(name, **options)
+
+
+@pytest.mark.parametrize("name", ["FixMatch", "UniMatchV2"])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(teacher=[]), TypeError, "teacher must be a dictionary"),
+        (dict(teacher=dict(decay=2.0)), ValueError, r"decay must lie in \[0, 1\]"),
+        (dict(contra_weight=-1.0), ValueError, "contra_weight must be a number of at least 0"),
+        (dict(projector=dict()), ValueError, r"there is none; set contrastive_head=dict\(\)"),
+        (dict(embedding_source="decode_head"), ValueError, "serve a contrastive_head"),
+    ],
+)
+def test_options_of_teacher_and_head_that_cannot_work(name, options, error, message):
+    with pytest.raises(error, match=message):
+        method(name, **options)
+
+
+# What is drawn for the images of a process differs with the processes, so it is left out.
+NOTHING_DRAWN = dict(mixing_prob=0.0, photometric=None)
+WITHOUT_DROPOUT = {
+    "FixMatch": {},
+    "UniMatch": dict(feature_dropout=0.0),
+    "UniMatchV2": dict(feature_dropout=False),
+}
+STEPS = 2
+
+
+def images(rank, step):
+    """Differently many unlabeled images a rank, some of them padded."""
+    size = (SIZE, 20) if rank == 1 else (SIZE, SIZE)
+    return batch(2, 1 + rank, size=size, seed=10 * step + rank)
+
+
+def train(case, model, parallel, batches):
+    """Gradients and log of each step."""
+    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.1)
+    history = []
+    for raw in batches:
+        losses = parallel(**model.data_preprocessor(raw, training=True), mode="loss")
+        total, log = model.parse_losses(losses)
+        optimizer.zero_grad()
+        total.backward()
+        gradient = [parameter.grad.clone() for parameter in model.student.parameters()]
+        optimizer.step()
+        model.after_optimizer_step()
+        history.append((gradient, {name: value.detach() for name, value in log.items()}))
+    return history
+
+
+def model_for(case):
+    name, _ = CASES[case]
+    model = method(case, **NOTHING_DRAWN, **WITHOUT_DROPOUT[name])
+    return (distinct_teacher(model) if name != "UniMatch" else model).double()
+
+
+def train_in_parallel(rank, case):
+    model = model_for(case)
+    parallel = MMDistributedDataParallel(model, find_unused_parameters=False)
+    return train(case, model, parallel, [images(rank, step) for step in range(STEPS)])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_several_processes_are_one_batch(processes, case):
+    parts = [[images(rank, i) for rank in range(processes.count)] for i in range(STEPS)]
+    whole = [{key: [x for part in of for x in part[key]] for key in of[0]} for of in parts]
+    model = model_for(case)
+    alone = train(case, model, model, whole)
+    for history in processes.run(train_in_parallel, case):
+        for (gradient, log), (expected, expected_log) in zip(history, alone, strict=True):
+            for mine, theirs in zip(gradient, expected, strict=True):
+                assert torch.dist(mine, theirs) <= 1e-6 * theirs.norm()
+            for loss, value in expected_log.items():
+                if loss.startswith(("unsup.", "contra.loss")):
+                    assert value > 0
+                    torch.testing.assert_close(log[loss], value, rtol=1e-6, atol=0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "builtin"
+    options = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64)
+    return write_builtin_dataset(root, **options, num_workers=1, progress=False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_goes_on_from_a_checkpoint_as_if_never_interrupted(data, tmp_path, case):
+    name, options = CASES[case]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    model = dict(
+        type=name, segmentor=tiny_segmentor(len(CLASSES), dropout_ratio=0.3), tau=0.2, **options
+    )
+    interrupted.run(interrupted.config(data, whole, "iterations", 0, model=model))
+    cfg = interrupted.config(data, killed, "iterations", 0, model=model)
+    assert interrupted.run_and_kill(cfg, step=7, seconds=0)
+    interrupted.run(cfg, resume=True)
+    assert interrupted.differences(whole, killed) == []
+    assert all(interrupted.logged(whole)["loss", 16][f"unsup.{loss}"] > 0 for loss in LOSSES[name])
