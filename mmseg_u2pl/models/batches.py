@@ -32,7 +32,7 @@ class LabeledBatch(NamedTuple):
     label: Tensor
 
     def mixed(self, plan: MixPlan) -> "LabeledBatch":
-        """The batch after mixing; new samples have the mixed ground truth."""
+        """The batch after mixing; new samples have the mixed masks, and edges as they were."""
         label = mix(self.label, plan)
         samples = [sample.new() for sample in self.data_samples]
         for sample, mixed in zip(samples, label, strict=True):

@@ -83,7 +83,7 @@ class AdaptiveCutMix:
         """Draw a plan.
 
         Args:
-            label: (N, H, W), int64, pseudo-labels; negative for pixels that no region may have.
+            label: (N, H, W), int64, pseudo-labels; -1 for pixels that no region may have.
             confidence: (C,), of each class, in [0, 1].
             generator: CPU generator.
 
@@ -99,11 +99,13 @@ class AdaptiveCutMix:
         uniform = torch.rand(count, 2, generator=generator).tolist()
         # Regions are found on the host.
         masks, shown = plan.mask.cpu(), label.to(torch.int16).cpu().numpy()
-        areas = np.stack([(shown == index).mean(axis=(1, 2)) for index in range(len(odds))])
+        # Counts begin with those of -1.
+        counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
+        areas = np.stack(counts)[:, 1:] / shown[0].size
         partners = []
         for image, (index, (first, second)) in enumerate(zip(classes, uniform, strict=True)):
             others = [i for i in range(count) if i != image]
-            showing = [i for i in others if areas[index, i] >= self.min_area]
+            showing = [i for i in others if areas[i, index] >= self.min_area]
             partners.append(_pick(showing or others, first))
             regions = region_boxes(shown[partners[-1]] == index, self.min_region)
             if regions:

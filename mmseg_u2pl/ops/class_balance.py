@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from mmseg_u2pl.ops.chunks import sum_with_gradient
 from mmseg_u2pl.ops.mixing import MixPlan, next_image
 from mmseg_u2pl.ops.precision import at_least_float32, widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
@@ -119,19 +119,17 @@ def weighted_loss(
         (), 0 if all weights are. The sum over the processes is the loss of their batch.
     """
 
-    def image_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def image_loss(logits: Tensor, given: tuple[Tensor, Tensor]) -> Tensor:
+        target, weight = given
         full_size = next(_full_size(logits[None], target.shape, align_corners))
         loss = F.cross_entropy(full_size, target[None], ignore_index=-100, reduction="none")
-        return (loss * weight).sum()
+        return (loss * weight.to(loss)).sum()
 
     target = label.masked_fill(~kept, -100)
-    # Logits and probabilities at full size would stay in memory until the backward pass.
-    losses = [
-        checkpoint(image_loss, *image, use_reentrant=False, preserve_rng_state=False)
-        for image in zip(logits, target, weight, strict=True)
-    ]
-    total = add_up(weight.sum(dtype=widest_float(weight.device))).to(losses[0])
-    return torch.stack(losses).sum() / total.clamp(min=1e-12)
+    # Image by image with its gradient, so that nothing at full size waits for the backward pass.
+    loss = sum_with_gradient(image_loss, logits, enumerate(zip(target, weight, strict=True)))
+    total = add_up(weight.sum(dtype=widest_float(weight.device))).to(loss)
+    return loss / total.clamp(min=1e-12)
 
 
 def paste_plan(
