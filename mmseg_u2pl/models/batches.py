@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor
@@ -29,6 +30,14 @@ class LabeledBatch(NamedTuple):
     images: Tensor
     data_samples: SampleList
     label: Tensor
+
+    def mixed(self, plan: MixPlan) -> "LabeledBatch":
+        """The batch after mixing; new samples have the mixed masks, and edges as they were."""
+        label = mix(self.label, plan)
+        samples = [sample.new() for sample in self.data_samples]
+        for sample, mixed in zip(samples, label, strict=True):
+            sample.gt_sem_seg = PixelData(data=mixed[None])
+        return LabeledBatch(mix(self.images, plan), samples, label)
 
 
 class UnlabeledBatch(NamedTuple):

@@ -1,7 +1,16 @@
 """The method as pure functions on tensors: no state, no config, no import from the project."""
 
 from mmseg_u2pl.ops.alignment import ClassTotals, class_totals
+from mmseg_u2pl.ops.box_mask import boxes_plan
 from mmseg_u2pl.ops.chunks import pieces_of, sum_with_gradient
+from mmseg_u2pl.ops.class_balance import (
+    class_odds,
+    equalized_pixels,
+    keep_chances,
+    paste_plan,
+    true_class_totals,
+    weighted_loss,
+)
 from mmseg_u2pl.ops.contrastive import CONTRASTIVE_LOSSES, binary_nce, info_nce
 from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
@@ -56,7 +65,9 @@ __all__ = [
     "PixelPrediction",
     "anchor_mask",
     "binary_nce",
+    "boxes_plan",
     "class_counts",
+    "class_odds",
     "class_probabilities",
     "class_sums",
     "class_totals",
@@ -66,7 +77,9 @@ __all__ = [
     "distort",
     "draw_plan",
     "drop_channels",
+    "equalized_pixels",
     "info_nce",
+    "keep_chances",
     "kth_smallest",
     "labeled_negatives",
     "logits_of_masks",
@@ -74,6 +87,7 @@ __all__ = [
     "mix",
     "normalized_rows",
     "partition",
+    "paste_plan",
     "pieces_of",
     "predict_pixels",
     "predict_with_confidence",
@@ -84,7 +98,9 @@ __all__ = [
     "small_box_plan",
     "sum_with_gradient",
     "thresholded_loss",
+    "true_class_totals",
     "unlabeled_negatives",
     "unreliable_share",
     "unsupervised_loss",
+    "weighted_loss",
 ]

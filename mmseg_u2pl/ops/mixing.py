@@ -49,7 +49,7 @@ def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     Returns:
         The plan, on the device of ``label``.
     """
-    return MixPlan(_boxes(label, generator), _next_image(label))
+    return MixPlan(_boxes(label, generator), next_image(label))
 
 
 def cutout_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -86,7 +86,7 @@ def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     pasted = torch.zeros_like(present)
     pasted.scatter_(1, order, torch.arange(num_classes, device=label.device) < half)
     mask = pasted.gather(1, label.flatten(1)).view_as(label)
-    partner = _next_image(label)
+    partner = next_image(label)
     return MixPlan(mask[partner], partner)
 
 
@@ -115,7 +115,7 @@ def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> Mi
     ]
     height, width = label.shape[-2:]
     mask = _inside(label, torch.tensor(boxes) * torch.tensor([height, height, width, width]))
-    return MixPlan(mask, _next_image(label), mirrored=len(label) == 1)
+    return MixPlan(mask, next_image(label), mirrored=len(label) == 1)
 
 
 def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -224,5 +224,6 @@ def _on_device_of(label: Tensor, drawn: Tensor) -> Tensor:
     return drawn.to(label.device, non_blocking=True)
 
 
-def _next_image(label: Tensor) -> Tensor:
+def next_image(label: Tensor) -> Tensor:
+    """Index of the image after each, (N,), int64; after the last comes the first."""
     return torch.arange(len(label), device=label.device).roll(-1)

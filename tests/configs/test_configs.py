@@ -172,7 +172,17 @@ def test_readme_shows_the_same_config():
 
 @pytest.mark.parametrize(
     "method",
-    ["mean_teacher", "u2pl_best", "u2pl_reference", "fixmatch", "unimatch", "unimatch_v2"],
+    [
+        "mean_teacher",
+        "u2pl_best",
+        "u2pl_reference",
+        "fixmatch",
+        "unimatch",
+        "unimatch_v2",
+        "cps",
+        "ael",
+        "u2pl_ael",
+    ],
 )
 def test_another_method_is_another_base(method, tmp_path):
     source = (CONFIGS / "u2pl/u2pl_segformer_mit-b0_8xb4-160k_ade20k-1of8-512x512.py").read_text()

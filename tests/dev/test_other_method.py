@@ -17,6 +17,9 @@ METHODS = (
     "fixmatch",
     "unimatch",
     "unimatch_v2",
+    "cps",
+    "ael",
+    "u2pl_ael",
 )
 
 

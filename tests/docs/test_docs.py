@@ -24,11 +24,23 @@ def options_of(*owners):
     return {name for owner in owners for name in inspect.signature(owner).parameters}
 
 
-def test_algorithm_names_tests_that_exist():
-    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", ALGORITHM)
-    assert len(named) > 25
+@pytest.mark.parametrize(("page", "least"), [("algorithm", 25), ("methods", 20)])
+def test_tests_that_are_named_exist(page, least):
+    text = (ROOT / f"docs/{page}.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", text)
+    assert len(named) > least
     for file, test in named:
         assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+def test_every_method_has_a_line_and_a_section():
+    text = (ROOT / "docs/methods.md").read_text()
+    bases = {path.stem for path in (ROOT / "configs/_base_/methods").glob("*.py")}
+    table = text.split("\n\n")[2]
+    assert bases - {"supervised", "u2pl_reference"} == set(re.findall(r"`(\w+)\.py`", table))
+    anchors = re.findall(r"\| \[.*?\]\(#([\w-]+)\)", table)
+    sections = re.findall(r"^## (.+)$", text, re.M)
+    assert [section.lower().replace(" ", "-") for section in sections] == anchors
 
 
 def test_algorithm_names_options_that_exist_and_all_there_are():

@@ -1,0 +1,139 @@
+"""Mixing that prefers classes which the student is unsure of (AEL, Hu et al., NeurIPS 2021)."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmseg_u2pl.ops import MixPlan, class_odds, cutmix_plan, paste_plan
+from mmseg_u2pl.utils.options import require_count, require_share
+
+Item = TypeVar("Item")
+
+
+class AdaptiveCopyPaste:
+    """Pastes objects from one labeled image into another.
+
+    The classes are drawn from ``softmax((1 - c)^0.5)``, once for all images of a step, whether an
+    image shows them or not. All their pixels are pasted, at the place and scale that they have.
+
+    Args:
+        prob: Share of the images that something is pasted into, in [0, 1].
+        num_classes: How many classes are drawn, with replacement.
+        never: Classes that are not drawn. (The authors' code: 0, 1, 2, 8, 10; of Cityscapes road,
+            sidewalk, building, vegetation, sky.)
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    def __init__(self, prob: float = 0.5, num_classes: int = 3, never: Sequence[int] = ()) -> None:
+        require_share("copy_paste.prob", prob)
+        require_count("copy_paste.num_classes", num_classes)
+        for index in never:
+            require_count("copy_paste.never", index, minimum=0)
+        self.prob = prob
+        self.num_classes = num_classes
+        self.never = list(never)
+
+    def __call__(self, label: Tensor, confidence: Tensor, generator: torch.Generator) -> MixPlan:
+        """Draw a plan.
+
+        Args:
+            label: (N, H, W), int64, ground truth.
+            confidence: (C,), of each class, in [0, 1].
+            generator: CPU generator.
+
+        Returns:
+            The plan, on the device of ``label``. A single image stays as it is.
+        """
+        odds = class_odds(confidence, power=0.5)
+        odds[self.never] = 0.0
+        return paste_plan(label, odds, self.num_classes, self.prob, generator)
+
+
+class AdaptiveCutMix:
+    """Pastes the bounding box of a region of a class from one unlabeled image into another.
+
+    For each image a class is drawn from ``softmax(1 - c)``, an image of the batch that shows it,
+    and one of the regions of the class in that image. If no other image shows the class, any of
+    them is drawn; if no region is large enough, the box is that of :func:`.cutmix_plan`. The
+    authors' code draws from all images in which the teacher has seen the class; here it is those of
+    the batch of the process.
+
+    Args:
+        min_area: Share of an image that must have the class for the image to be drawn.
+        min_region: Share of an image that the pixels of a region must exceed.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    def __init__(self, min_area: float = 0.01, min_region: float = 0.005) -> None:
+        require_share("cutmix.min_area", min_area)
+        require_share("cutmix.min_region", min_region)
+        self.min_area = min_area
+        self.min_region = min_region
+
+    def __call__(self, label: Tensor, confidence: Tensor, generator: torch.Generator) -> MixPlan:
+        """Draw a plan.
+
+        Args:
+            label: (N, H, W), int64, pseudo-labels; -1 for pixels that no region may have.
+            confidence: (C,), of each class, in [0, 1].
+            generator: CPU generator.
+
+        Returns:
+            The plan, on the device of ``label``. A single image stays as it is.
+        """
+        plan = cutmix_plan(label, generator)
+        count = len(label)
+        if count == 1:
+            return plan
+        odds = class_odds(confidence).cpu()
+        classes = torch.multinomial(odds, count, replacement=True, generator=generator).tolist()
+        uniform = torch.rand(count, 2, generator=generator).tolist()
+        # Regions are found on the host.
+        masks, shown = plan.mask.cpu(), label.to(torch.int16).cpu().numpy()
+        # Counts begin with those of -1.
+        counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
+        areas = np.stack(counts)[:, 1:] / shown[0].size
+        partners = []
+        for image, (index, (first, second)) in enumerate(zip(classes, uniform, strict=True)):
+            others = [i for i in range(count) if i != image]
+            showing = [i for i in others if areas[i, index] >= self.min_area]
+            partners.append(_pick(showing or others, first))
+            regions = region_boxes(shown[partners[-1]] == index, self.min_region)
+            if regions:
+                top, bottom, left, right = _pick(regions, second)
+                masks[image] = False
+                masks[image, top:bottom, left:right] = True
+        return MixPlan(masks.to(label.device), torch.tensor(partners, device=label.device))
+
+
+def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, int, int, int]]:
+    """Bounding boxes of the connected regions of a mask; diagonal neighbours are connected.
+
+    Args:
+        mask: (H, W).
+        min_share: Share of the mask's size that the pixels of a region must exceed.
+
+    Returns:
+        First row, row after the last, first column, column after the last of each.
+    """
+    *_, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    regions = statistics[1:]  # the first is what is not in the mask
+    large = regions[regions[:, cv2.CC_STAT_AREA] > min_share * mask.size]
+    return [
+        (int(top), int(top + height), int(left), int(left + width))
+        for left, top, width, height, _ in large
+    ]
+
+
+def _pick(items: Sequence[Item], uniform: float) -> Item:
+    """One of them, by a number in [0, 1)."""
+    return items[min(int(uniform * len(items)), len(items) - 1)]

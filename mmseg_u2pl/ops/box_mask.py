@@ -1,0 +1,47 @@
+"""Mixing by several boxes at once."""
+
+import torch
+from torch import Tensor
+
+from mmseg_u2pl.ops.mixing import MixPlan, next_image
+
+NUM_BOXES = 3
+AREA = 0.25, 0.5
+"""Shares of the image that the boxes cover together, if none overlaps another."""
+
+
+def boxes_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
+    """Paste three random boxes from the next image of the batch.
+
+    The mask of CPS (Chen et al., CVPR 2021), as its CutMix form has it. The boxes of an image are
+    drawn one by one: a third of an area that is uniform between a quarter and a half of the image,
+    log-uniform height, uniform place. A pixel in two boxes is in none; one in three is pasted. A
+    single image has no partner but itself and stays as it is.
+
+    Args:
+        label: (N, H, W), pseudo-labels, for their shape alone.
+        generator: CPU generator.
+
+    Returns:
+        The plan, on the device of ``label``.
+    """
+    num_images, *size = label.shape
+    uniform = torch.rand(4, num_images, NUM_BOXES, generator=generator)
+    area = AREA[0] + (AREA[1] - AREA[0]) * uniform[0]
+    height = area ** uniform[1]
+    sides = torch.stack([height, area / height], dim=-1) / NUM_BOXES**0.5
+    room = torch.tensor(size)
+    sides = (sides * room).round()
+    first = ((room - sides) * uniform[2:4].movedim(0, -1)).round()
+    rows, cols = (
+        _between(first[..., axis], sides[..., axis], size[axis]).to(label.device)
+        for axis in range(2)
+    )
+    boxes_over_pixel = torch.einsum("nbh,nbw->nhw", rows.float(), cols.float())
+    return MixPlan(boxes_over_pixel.remainder(2) == 1, next_image(label))
+
+
+def _between(first: Tensor, length: Tensor, size: int) -> Tensor:
+    """Which of ``size`` positions are in a range, (..., size), bool."""
+    position = torch.arange(size)
+    return (position >= first[..., None]) & (position < (first + length)[..., None])

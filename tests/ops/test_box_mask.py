@@ -1,0 +1,53 @@
+"""The mask of three boxes, painted a second time pixel by pixel."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmseg_u2pl.ops import boxes_plan, mix
+
+
+def painted(uniform, height, width):
+    """(N, H, W): each box turns the pixels in it over."""
+    num_images = uniform.shape[1]
+    mask = np.zeros((num_images, height, width), dtype=bool)
+    for image in range(num_images):
+        for box in range(3):
+            area, shape, down, across = (np.float32(x) for x in uniform[:, image, box])
+            area = np.float32(0.25) + np.float32(0.25) * area  # of all three, if none overlaps
+            share_h = area**shape
+            box_h = round(float(share_h / np.sqrt(np.float32(3)) * height))
+            box_w = round(float(area / share_h / np.sqrt(np.float32(3)) * width))
+            top, left = (
+                round(float((height - box_h) * down)),
+                round(float((width - box_w) * across)),
+            )
+            for row in range(top, top + box_h):
+                for col in range(left, left + box_w):
+                    mask[image, row, col] ^= True
+    return mask
+
+
+@given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63 - 1))
+def test_matches_the_definition(num_images, height, width, seed):
+    uniform = torch.rand(4, num_images, 3, generator=torch.Generator().manual_seed(seed))
+    label = torch.zeros(num_images, height, width)
+
+    plan = boxes_plan(label, torch.Generator().manual_seed(seed))
+
+    np.testing.assert_array_equal(plan.mask, painted(uniform.numpy(), height, width))
+    assert plan.partner.tolist() == [(i + 1) % num_images for i in range(num_images)]
+
+
+def test_boxes_cover_at_most_half_and_reach_all_places(generator):
+    masks = boxes_plan(torch.zeros(500, 50, 60), generator).mask.float()
+    shares = masks.mean(dim=(1, 2))
+    assert shares.max() <= 0.52  # but for rounding
+    assert 0.2 < shares.mean() < 0.375  # of what does not overlap
+    assert masks[:, 2:-2, 2:-2].any(dim=0).all()  # the very corners take a rare draw
+
+
+def test_a_single_image_stays_as_it_is(generator):
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(mix(image, boxes_plan(torch.zeros(1, 8, 8), generator)), image)
