@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -267,6 +268,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
+    # Notes of the stack on parts of the configs, which would break up the progress bar.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
     try:
         run(args)
     except KeyboardInterrupt:
