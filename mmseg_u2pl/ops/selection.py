@@ -53,10 +53,14 @@ def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
 
     Column ``r`` has the class with ``O(c) = r``, where ``O = argsort(p)``, descending (U2PL, sec.
     3.3). Of equally likely classes the one with the lower index has the lower rank. Probabilities
-    are (P, C), and the classes of ``R`` ranks (P, min(R, C)), int64.
+    are (P, C), at least 0 and compared in float32; the result is (P, min(R, C)), int64.
     """
-    # topk would be faster, but leaves the order of equal values open.
-    return prob.argsort(dim=1, descending=True, stable=True)[:, :num_ranks]
+    num_classes = prob.shape[1]
+    # topk leaves the order of equal values open, so the class makes them differ. The bits of floats
+    # that are not negative order as the floats do. A stable argsort takes three times as long.
+    tie = torch.arange(num_classes - 1, -1, -1, device=prob.device)
+    keys = prob.float().contiguous().view(torch.int32).long() << 32 | tie
+    return keys.topk(min(num_ranks, num_classes), dim=1).indices
 
 
 def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
