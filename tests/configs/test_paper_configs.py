@@ -197,10 +197,10 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("table", PUBLISHED)
-def test_benchmark_has_the_published_figures(table, monkeypatch):
+def test_benchmark_has_the_published_figures(table, monkeypatch, tmp_path):
     monkeypatch.chdir(CONFIGS.parent)
     read = load_tool("run_benchmark").read_benchmark
-    runs, published = read(Path(f"dev/benchmarks/{table}.py"), Path("root"))
+    runs, published = read(Path(f"dev/benchmarks/{table}.py"), tmp_path)
     sizes = SIZES[table.replace("_classic", "").replace("_", "-")]
     for arm, figures in PUBLISHED[table].items():
         assert [published[f"{size} {arm}"] for size in sizes] == figures
