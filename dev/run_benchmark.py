@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,21 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 # isort: split
 from mmengine.config import Config
 
+from benchmark_results import (
+    Result,
+    make_table,
+    read_records,
+    read_result,
+    time_steps,
+    write_results,
+)
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, read_config
 from mmseg_u2pl_tools.errors import UsageError
 from other_method import with_method
 from training_cost import count_steps, shorten
 
-TRAIN = Path(__file__).resolve().parents[1] / "tools/train.py"
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = ROOT / "tools/train.py"
 LAUNCHERS = {
     "none": [sys.executable, str(TRAIN)],
     "pytorch": ["torchrun", "--nproc_per_node={gpus}", str(TRAIN)],
@@ -60,14 +68,6 @@ class Run(NamedTuple):
     seed: int
     options: dict[str, Any]
     work_dir: Path
-
-
-class Result(NamedTuple):
-    """Scores of the last validation in percent, and what the training took."""
-
-    teacher: float
-    student: float | None
-    minutes: float
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -163,12 +163,11 @@ def trained_config(run: Run) -> str:
     """The run's config, written into the folder of its seeds if it is to have another method."""
     if run.method is None:
         return run.config
+    cfg = read_config(run.config)
+    cfg.model = with_method(cfg.model, run.method)
     path = run.work_dir.parent / f"{run.method}.py"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cfg = read_config(run.config)
-        cfg.model = with_method(cfg.model, run.method)
-        cfg.dump(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(path)
     return str(path)
 
 
@@ -197,58 +196,44 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
     """
     finished = run.work_dir / "finished.json"
     identity = json.loads(json.dumps([run.config, run.method, run.options], default=str))
-    if finished.is_file():
-        if json.loads(finished.read_text()) != identity:
-            raise RuntimeError(
-                f"{run.work_dir} holds a run with another config or options; remove the folder to "
-                "train it again"
-            )
-        return read_result(run.work_dir)
-    _start(run, launcher, gpus)
-    result = read_result(run.work_dir)
-    finished.write_text(json.dumps(identity))
-    return result
+    if not finished.is_file():
+        commit = current_commit()
+        memory = _start(run, launcher, gpus)
+        made = dict(run=identity, host_memory_mib=memory, commit=commit)
+        result = read_result(run.work_dir, memory, commit)
+        finished.write_text(json.dumps(made))
+        return result
+    made = json.loads(finished.read_text())
+    if made.pop("run") != identity:
+        raise RuntimeError(
+            f"{run.work_dir} holds a run with another config or options; remove the folder to "
+            "train it again"
+        )
+    return read_result(run.work_dir, **made)
 
 
-def _start(run: Run, launcher: str, gpus: int) -> None:
-    """Start a training and wait for its end."""
+def current_commit() -> str:
+    """Commit of the project, with a ``+`` after it if files differ; empty outside Git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _start(run: Run, launcher: str, gpus: int) -> int:
+    """Start a training and wait for its end; the peak memory of its largest process in MiB."""
     run.work_dir.mkdir(parents=True, exist_ok=True)
     log = run.work_dir / "console.log"
-    with log.open("a") as console:
-        done = subprocess.run(
-            command_of(run, launcher, gpus), stdout=console, stderr=subprocess.STDOUT, check=False
+    command = command_of(run, launcher, gpus)
+    with (
+        log.open("a") as console,
+        subprocess.Popen(command, stdout=console, stderr=subprocess.STDOUT) as training,
+    ):
+        _, status, usage = os.wait4(training.pid, 0)
+        training.returncode = os.waitstatus_to_exitcode(status)
+    if training.returncode != 0:
+        raise RuntimeError(
+            f"{run.name}, seed {run.seed} ended with {training.returncode}; see {log}"
         )
-    if done.returncode != 0:
-        raise RuntimeError(f"{run.name}, seed {run.seed} ended with {done.returncode}; see {log}")
-
-
-def read_result(work_dir: Path) -> Result:
-    """Last validation of a run, from MMEngine's ``scalars.json``; minutes leave it out."""
-    records = list(_records(work_dir))
-    scores = [record for record in records if "mIoU" in record]
-    if not scores:
-        raise RuntimeError(f"{work_dir} has no validation in its vis_data/scalars.json")
-    per_step, steps = _step_seconds(records)
-    last = scores[-1]
-    student = last.get("student/mIoU")
-    return Result(
-        round(last["mIoU"], 2),
-        None if student is None else round(student, 2),
-        round(per_step * steps / 60, 1),
-    )
-
-
-def _step_seconds(records: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
-    """Median time of a step, and the number of steps."""
-    # A resumed run has logged some iterations twice: the last record of each counts.
-    steps = {record["step"]: record["time"] for record in records if "loss" in record}
-    return statistics.median(steps.values()), max(steps)
-
-
-def _records(work_dir: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for line in path.read_text().splitlines():
-            yield json.loads(line)
+    return usage.ru_maxrss // 1024
 
 
 def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> None:
@@ -310,47 +295,9 @@ def measure_step(
         cfg.dump(config)
         short = run._replace(config=config, method=None, options={seed: run.seed}, work_dir=folder)
         _start(short, args.launcher, args.gpus)
-        measured[key] = _step_seconds(list(_records(folder)))[0]
+        measured[key] = time_steps(list(read_records(folder)))[0]
         shutil.rmtree(folder)
     return measured[key]
-
-
-def make_table(
-    title: str, results: Mapping[str, Sequence[Result]], published: Mapping[str, float | None]
-) -> str:
-    """Markdown page with a table: mean and standard deviation over the seeds of each name."""
-    with_published = any(value is not None for value in published.values())
-    header = ["run", "seeds", "mIoU", "student mIoU", "minutes"]
-    rows = [header + ["published"] * with_published]
-    rows.append(["---"] + ["---:"] * (len(rows[0]) - 1))
-    for name, seeds in results.items():
-        students = [result.student for result in seeds if result.student is not None]
-        row = [name, str(len(seeds)), _spread([result.teacher for result in seeds])]
-        row += [_spread(students), f"{statistics.mean(result.minutes for result in seeds):.1f}"]
-        if with_published:
-            row.append("" if published[name] is None else f"{published[name]:.2f}")
-        rows.append(row)
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"# {title}\n\n{table}\n"
-
-
-def _spread(scores: Sequence[float]) -> str:
-    if not scores:
-        return ""
-    mean = f"{statistics.mean(scores):.2f}"
-    return f"{mean} ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else mean
-
-
-def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], page: str) -> None:
-    """Write the table, and every run for programs."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(page)
-    with (out / "runs.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["run", "seed", *Result._fields])
-        for name, seeds in results.items():
-            for seed, result in seeds.items():
-                writer.writerow([name, seed, *result])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

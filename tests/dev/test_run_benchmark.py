@@ -1,10 +1,14 @@
 """dev/run_benchmark.py: whole tables of runs."""
 
 import csv
+import json
 import re
+import subprocess
 
 import pytest
+from mmengine.config import Config
 
+from benchmark_results import Result, read_result
 from datatrees import ROOT, load_tool, run_main
 from runs import CONFIG, run_tool
 from scenes.dataset import write_builtin_dataset
@@ -57,7 +61,14 @@ def test_benchmark_gathers_mean_and_deviation_beside_the_published_score(benchma
         ("from plain", "1"),
         ("from plain", "2"),
     ]
-    scores = [float(row["teacher"]) for row in rows]
+    scores = [float(row["miou"]) for row in rows]
+    assert all(float(row["best_miou"]) == score for row, score in zip(rows, scores, strict=True))
+    assert all(float(row["step_seconds"]) > 0 for row in rows)
+    # The smallest training has PyTorch in memory.
+    assert all(100 < int(row["memory_mib"]) < 10_000 for row in rows)
+    head = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout
+    assert all(commit.startswith(row["commit"].rstrip("+")) for row in rows)
     mean, half_range = (scores[1] + scores[2]) / 2, abs(scores[1] - scores[2]) / 2
     table = (folder / "results/table.md").read_text()
     assert table in output
@@ -259,6 +270,34 @@ def test_run_that_fails_is_named_with_its_log(benchmark, tmp_path):
     done = run_tool("run_benchmark.py", path, cwd=tmp_path)
     assert done.returncode == 1
     assert "error: a, seed 0 ended with 1; see work_dirs/fails/a/seed0/console.log" in done.stderr
+
+
+def test_result_has_the_last_and_the_best_validation_and_memory_of_the_gpu(tmp_path):
+    log = tmp_path / "20260101/vis_data/scalars.json"
+    log.parent.mkdir(parents=True)
+    records = [
+        {"step": 1, "loss": 1.0, "time": 9.0, "memory": 700},
+        {"step": 2, "loss": 1.0, "time": 2.0, "memory": 900},
+        {"step": 3, "loss": 1.0, "time": 2.5, "memory": 900},
+        {"step": 2, "mIoU": 61.234, "student/mIoU": 50.0},
+        {"step": 3, "mIoU": 60.0, "student/mIoU": 55.0},
+    ]
+    log.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    # The median step has 2.5 s; three of them are an eighth of a minute.
+    expected = Result(60.0, 55.0, 61.23, 55.0, 2.5, 0.1, 900, "abc")
+    assert read_result(tmp_path, 100, "abc") == expected
+
+
+def test_config_of_a_method_follows_its_source(tmp_path):
+    tool = load_tool("run_benchmark")
+    source = tmp_path / "source.py"
+    run = tool.Run("a", str(source), "mean_teacher", 0, {}, tmp_path / "a/seed0")
+    for lr in (0.1, 0.2):
+        source.write_text(
+            f"_base_ = {str(CONFIG)!r}\noptim_wrapper = dict(optimizer=dict(lr={lr}))"
+        )
+        cfg = Config.fromfile(tool.trained_config(run))
+        assert (cfg.model.type, cfg.optim_wrapper.optimizer.lr) == ("MeanTeacher", lr)
 
 
 def test_run_with_other_options_is_not_taken_for_finished(benchmark, tmp_path):
