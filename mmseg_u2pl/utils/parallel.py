@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,9 +22,19 @@ def map_parallel(
     order of the items. The first error of the function ends the work.
     """
     console = Console(stderr=True)
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(function, items)
-        hidden = not console.is_terminal
-        return list(
-            track(results, description, len(items), console=console, transient=True, disable=hidden)
-        )
+    results = _threads().map(function, items)
+    hidden = not console.is_terminal
+    return list(
+        track(results, description, len(items), console=console, transient=True, disable=hidden)
+    )
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """The threads, which stay.
+
+    A thread that ends frees what OpenCV keeps for it, under a lock. A data loader's worker that is
+    forked at that moment has the lock, but no thread that would release it, and waits for ever in
+    its first ``cv2.imdecode``. Joining a thread in Python does not wait for that part of its end.
+    """
+    return ThreadPoolExecutor(thread_name_prefix="map_parallel")

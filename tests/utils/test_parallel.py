@@ -35,3 +35,9 @@ def test_an_error_ends_the_work():
 
     with pytest.raises(OSError, match="number 0"):
         map_parallel(fail, range(3), "Failing")
+
+
+def test_no_thread_ends_so_that_none_holds_a_lock_of_opencv_while_a_worker_is_forked():
+    used = set(map_parallel(lambda _: threading.current_thread(), range(100), "Naming"))
+    assert threading.current_thread() not in used
+    assert all(thread.is_alive() for thread in used)
