@@ -14,7 +14,7 @@ from datatrees import load_tool, write_image, write_list, write_mask
 from mmseg_u2pl.datasets import DualStreamSampler, SemiDataset
 from shipped_configs import (
     CONFIGS,
-    SEMI,
+    PAIRED,
     build_without_memory,
     labeled_dataset,
     load,
@@ -22,7 +22,7 @@ from shipped_configs import (
     twin,
 )
 
-PAPER = [path for path in SEMI if "513x513" in path or "769x769" in path]
+PAPER = [path for path in PAIRED if "513x513" in path or "769x769" in path]
 NUM_IMAGES = dict(voc2012=10582, cityscapes=2975)
 SIZES = {
     "voc2012": [92, 183, 366, 732, 1464],
