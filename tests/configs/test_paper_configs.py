@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
 
-from datatrees import load_tool, write_image, write_list, write_mask
+from datatrees import load_tool
 from mmseg_u2pl.datasets import DualStreamSampler, SemiDataset
 from shipped_configs import (
     CONFIGS,
@@ -112,21 +112,6 @@ def test_an_epoch_is_a_pass_over_the_unlabeled_list_on_any_number_of_gpus(gpus, 
     assert loader.drop_last
     # 655.6 steps; what each process draws is rounded up first.
     assert len(sampler) // (32 // gpus) == (656 if gpus == 8 else 655)
-
-
-@pytest.fixture
-def voc(tmp_path):
-    """Ten images in VOC's folders: two labeled, six unlabeled, two to validate on."""
-    root = tmp_path / "VOC2012"
-    names = [f"2007_{number:06}" for number in range(10)]
-    for number, name in enumerate(names):
-        write_image(root / f"JPEGImages/{name}.jpg", (50, 60), value=20 * number)
-        for folder in ("SegmentationClass", "SegmentationClassAug"):
-            write_mask(root / f"{folder}/{name}.png", [*range(21)] * 50 + [255, number], (50, 60))
-    write_list(root / "ImageSets/u2pl/92/labeled.txt", names[:2])
-    write_list(root / "ImageSets/u2pl/92/unlabeled.txt", names[2:8])
-    write_list(root / "ImageSets/Segmentation/val.txt", names[8:])
-    return root
 
 
 @pytest.mark.parametrize("arm", ["u2pl", "suponly"])
