@@ -1,4 +1,4 @@
-"""The rows of UniMatch's and UniMatch V2's tables: what is in a file's name, and the published figures."""
+"""The rows of UniMatch's and UniMatch V2's tables: what a file's name says, published figures."""
 
 import re
 
