@@ -59,7 +59,8 @@ def find_pairs(source: Path) -> list[ListPair]:
     """Find the lists below a folder, or the pair that a list belongs to.
 
     Lists are ``.txt`` files with ``labeled`` in their names; the unlabeled one has ``unlabeled``
-    in that place.
+    in that place. A folder ``all`` without it, as UniMatch V2 has for training on all labels, is
+    no split and left out.
 
     Args:
         source: A folder, or the labeled list of one split.
@@ -74,6 +75,8 @@ def find_pairs(source: Path) -> list[ListPair]:
             rest = re.sub("_?labeled", "", path.stem).strip("_-")
             unlabeled = path.with_name(path.name.replace("labeled", "unlabeled"))
             folder = path.parent.relative_to(root) / rest
+            if folder.name == "all" and not unlabeled.exists():
+                continue
             hints = [*reversed(folder.parts), root.resolve().name]
             pairs.append(ListPair(folder, path, unlabeled, hints))
     if not pairs:

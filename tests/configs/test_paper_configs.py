@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
 
-from datatrees import load_tool, write_image, write_list, write_mask
+from datatrees import load_tool
 from mmseg_u2pl.datasets import DualStreamSampler, SemiDataset
 from shipped_configs import (
     CONFIGS,
-    SEMI,
+    PAIRED,
     build_without_memory,
     labeled_dataset,
     load,
@@ -22,7 +22,7 @@ from shipped_configs import (
     twin,
 )
 
-PAPER = [path for path in SEMI if "513x513" in path or "769x769" in path]
+PAPER = [path for path in PAIRED if "513x513" in path or "769x769" in path]
 NUM_IMAGES = dict(voc2012=10582, cityscapes=2975)
 SIZES = {
     "voc2012": [92, 183, 366, 732, 1464],
@@ -112,21 +112,6 @@ def test_an_epoch_is_a_pass_over_the_unlabeled_list_on_any_number_of_gpus(gpus, 
     assert loader.drop_last
     # 655.6 steps; what each process draws is rounded up first.
     assert len(sampler) // (32 // gpus) == (656 if gpus == 8 else 655)
-
-
-@pytest.fixture
-def voc(tmp_path):
-    """Ten images in VOC's folders: two labeled, six unlabeled, two to validate on."""
-    root = tmp_path / "VOC2012"
-    names = [f"2007_{number:06}" for number in range(10)]
-    for number, name in enumerate(names):
-        write_image(root / f"JPEGImages/{name}.jpg", (50, 60), value=20 * number)
-        for folder in ("SegmentationClass", "SegmentationClassAug"):
-            write_mask(root / f"{folder}/{name}.png", [*range(21)] * 50 + [255, number], (50, 60))
-    write_list(root / "ImageSets/u2pl/92/labeled.txt", names[:2])
-    write_list(root / "ImageSets/u2pl/92/unlabeled.txt", names[2:8])
-    write_list(root / "ImageSets/Segmentation/val.txt", names[8:])
-    return root
 
 
 @pytest.mark.parametrize("arm", ["u2pl", "suponly"])

@@ -1,6 +1,8 @@
 """The shipped configs: their names, and what is in them."""
 
+import os
 import re
+from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,7 +18,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def twin(semi):
-    """The supervised-only config of one with U2PL: half the batch, the labeled half."""
+    """The supervised-only config of one in PAIRED: half the batch, the labeled half."""
     path = semi.replace("u2pl", "suponly")
     return re.sub(r"xb(\d+)-", lambda match: f"xb{int(match[1]) // 2}-", path)
 
@@ -26,9 +28,19 @@ def shipped(*folders):
     return sorted(str(path.relative_to(CONFIGS)) for path in files)
 
 
-EVERY = shipped("u2pl", "suponly", "my_dataset")
-SEMI = [path for path in EVERY if "u2pl" in path]
-PAPER = [path for path in SEMI if "513x513" in path or "769x769" in path]
+EVERY = shipped("u2pl", "suponly", "unimatch", "unimatch_v2", "fixmatch", "my_dataset")
+SEMI = [path for path in EVERY if "suponly" not in path]
+# Rows of UniMatch's tables; their labeled-only rows differ from them in more than the method.
+UNIMATCH = [path for path in EVERY if re.search("-d16_4xb4-|dinov2.*(518x518|798x798)", path)]
+PAIRED = [path for path in SEMI if path not in UNIMATCH]
+
+
+parse = cache(Config._file2dict)
+
+
+def parse_once(filename, *args, **kwargs):
+    """MMEngine parses the same base anew for every config that has it, with a temporary folder."""
+    return deepcopy(parse(os.path.abspath(filename), *args, **kwargs))
 
 
 @cache
@@ -36,6 +48,7 @@ def load(path):
     """A shipped config; not to be changed."""
     init_default_scope("mmseg")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "_file2dict", parse_once)
         # A base named mmseg::... by its path: MMEngine reads a hundred files for each.
         patch.setattr(
             "mmengine.config.config._get_external_cfg_path",

@@ -99,3 +99,21 @@ def test_backbone_trains_and_predicts(segmentor, size, grid):
     assert model.student(torch.rand(2, 3, size, size)).logits.shape[-2:] == (grid, grid)
     prediction = model.eval().test_step(batch(0, 1, size=(size, size)))[0].pred_sem_seg.data
     assert prediction.shape == (1, size, size)
+
+
+def test_all_of_a_frozen_encoder_stays():
+    segmentor = dinov2_dpt(56)
+    segmentor["backbone"] = segmentor["backbone"] | dict(frozen_stages=12, final_norm=False)
+    model = tiny_u2pl(segmentor)
+    plain = model.student.segmentor
+    assert not any(parameter.requires_grad for parameter in plain.backbone.parameters())
+    before = [parameter.clone() for parameter in plain.parameters()]
+    model.train_step(
+        batch(size=(56, 56)), OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
+    )
+    model.after_optimizer_step()
+    encoder = len([*plain.backbone.parameters()])
+    for network in plain, model.teacher.module.segmentor:
+        same = [torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True)]
+        assert all(same[:encoder])
+        assert not any(same[encoder:])

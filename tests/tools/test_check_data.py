@@ -1,12 +1,11 @@
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from datatrees import load_tool, run_main, write_image, write_list, write_mask
 from mmseg_u2pl.checks.run import last_head
-from shipped_configs import require_packages
+from shipped_configs import load, require_packages
 
 ROOT = Path(__file__).parents[2] / "configs"
 TOOL = load_tool("check_data")
@@ -172,8 +171,9 @@ CONFIGS = [path for kind in ("suponly", "u2pl") for path in sorted((ROOT / kind)
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_num_classes_of_shipped_configs(config):
-    require_packages(str(config.relative_to(ROOT)))
-    cfg = Config.fromfile(config)
+    path = str(config.relative_to(ROOT))
+    require_packages(path)
+    cfg = load(path)
     dataset = cfg.val_dataloader.dataset
     metainfo = dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO
     assert last_head(cfg.model).num_classes == len(metainfo["classes"])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from datatrees import load_tool, run_main, write_image, write_list, write_mask
@@ -53,6 +55,41 @@ def test_all_formats_give_the_same_lists(data, capsys, form, labeled, unlabeled,
     ]
     assert written[0] == "aachen/aachen_0\nulm/ulm_0\n"
     assert written[1].splitlines() == [f"{city}/{city}_{number}" for city, number in images[2:]]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "images", "masks", "form"),
+    [
+        (
+            ("--dataset", "ADE20KDataset"),
+            "images/training",
+            "annotations/training",
+            "{images}/ADE_train_0000{number}.jpg {masks}/ADE_train_0000{number}.png",
+        ),
+        (
+            (),
+            "train2017",
+            "masks",
+            "{images}/00000017725{number}.jpg {masks}/00000017725{number}.png",
+        ),
+    ],
+    ids=["ADE20K", "COCO"],
+)
+def test_lists_of_unimatch_v2_with_their_folders(tmp_path, capsys, dataset, images, masks, form):
+    lines = [form.format(images=images, masks=masks, number=number) for number in range(8)]
+    for image, mask in map(str.split, lines):
+        write_image(tmp_path / "data" / image)
+        write_mask(tmp_path / "data" / mask, 0)
+    write_list(tmp_path / "lists/1_4/labeled.txt", lines[6:])
+    write_list(tmp_path / "lists/1_4/unlabeled.txt", lines[:6])
+    write_list(tmp_path / "lists/all/labeled.txt", lines)  # nothing is unlabeled there
+    write_list(tmp_path / "lists/val.txt", lines[:1])
+    folders = tmp_path / "lists", tmp_path / "data" / images, tmp_path / "out"
+    assert run_main(TOOL, *folders, *dataset, "--mask-dir", tmp_path / "data" / masks) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/out/1_4: 2 labeled, 6 unlabeled\n"
+    written = (tmp_path / "out/1_4/labeled.txt").read_text().splitlines()
+    assert written == [Path(line.split()[0]).stem for line in lines[6:]]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1_4"]
 
 
 def test_good_splits_are_written_and_bad_ones_told(data, capsys):

@@ -24,15 +24,21 @@ class DeepLabV3PlusHead(ASPPHead):
         c1_in_channels: Channels of the first feature map, whose stride the logits have.
         c1_channels: Channels it is reduced to; with as many as ``channels``, the first block after
             the concatenation halves them.
+        pyramid_kernel: Kernel size of the convolution that joins the branches of the pyramid, odd.
         **kwargs: Those of ``ASPPHead``.
     """
 
-    def __init__(self, c1_in_channels: int, c1_channels: int, **kwargs: Any) -> None:
+    def __init__(
+        self, c1_in_channels: int, c1_channels: int, pyramid_kernel: int = 3, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         block = partial(
             ConvModule, conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
         )
         self.c1_bottleneck = block(c1_in_channels, c1_channels, 1)
+        if pyramid_kernel != 3:  # which ASPPHead has made
+            joined, padding = (len(self.dilations) + 1) * self.channels, pyramid_kernel // 2
+            self.bottleneck = block(joined, self.channels, pyramid_kernel, padding=padding)
         self.fusion = nn.Sequential(
             block(self.channels + c1_channels, self.channels, 3, padding=1),
             block(self.channels, self.channels, 3, padding=1),

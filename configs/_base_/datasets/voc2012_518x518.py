@@ -1,0 +1,7 @@
+_base_ = "./voc2012.py"
+crop_size = (518, 518)
+train_pipeline = [
+    dict(step, crop_size=crop_size) if step["type"] == "RandomCrop" else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,0 +1,13 @@
+# UniMatch V2's labeled-only row: a batch of 16 on 4 GPUs.
+_base_ = [
+    "../models/dpt_dinov2-s14_cityscapes.py",
+    "../datasets/cityscapes_798x798.py",
+    "../schedules/schedule_33660i_dinov2.py",
+    "../methods/supervised.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl", "mmpretrain.models"], allow_failed_imports=False)
+train_dataloader = dict(
+    batch_size=4, sampler=dict(_delete_=True, type="InfiniteSampler", shuffle=True)
+)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+default_hooks = _base_.method_hooks

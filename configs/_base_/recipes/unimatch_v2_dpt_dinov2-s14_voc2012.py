@@ -1,0 +1,25 @@
+# UniMatch V2 on VOC: 16 labeled and 16 unlabeled images a step on 4 GPUs; an epoch is one
+# pass over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch; on
+# G GPUs with 32 / G images each there is nothing to scale.
+_base_ = [
+    "../models/dpt_dinov2-s14_voc2012.py",
+    "../datasets/voc2012_518x518.py",
+    "../schedules/schedule_60e_dinov2.py",
+    "../methods/unimatch_v2.py",
+]
+custom_imports = dict(imports=["mmseg_u2pl", "mmpretrain.models"], allow_failed_imports=False)
+model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
+train_dataloader = dict(
+    batch_size=8,  # 4 labeled, 4 unlabeled
+    drop_last=True,  # as in the authors' code
+    sampler=dict(_delete_=True, type="DualStreamSampler", ratio=(1, 1), infinite=False),
+    dataset=dict(
+        _delete_=True,
+        type="SemiDataset",
+        labeled=_base_.train_dataloader.dataset,
+        unlabeled=dict(),
+    ),
+)
+auto_scale_lr = dict(enable=False, base_batch_size=32)
+val_cfg = dict(type="SemiValLoop")
+default_hooks = _base_.method_hooks

@@ -1,0 +1,2 @@
+_base_ = "./suponly_deeplabv3plus_r101-d16_4xb4-240e_cityscapes-unimatch-372-801x801.py"
+model = dict(pretrained="open-mmlab://resnet50_v1c", backbone=dict(depth=50))

@@ -1,0 +1,5 @@
+_base_ = [
+    "../_base_/recipes/suponly_dpt_dinov2-s14_ade20k.py",
+    "../_base_/splits/ade20k-unimatch-316.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

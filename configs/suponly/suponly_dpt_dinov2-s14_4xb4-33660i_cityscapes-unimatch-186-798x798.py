@@ -1,0 +1,5 @@
+_base_ = [
+    "../_base_/recipes/suponly_dpt_dinov2-s14_cityscapes.py",
+    "../_base_/splits/cityscapes-unimatch-186.py",
+]
+train_dataloader = dict(dataset=_base_.labeled)

@@ -1,0 +1,5 @@
+_base_ = [
+    "./u2pl_dpt_dinov2-s14_4xb4-60e_ade20k-unimatch-631-518x518.py",
+    "../_base_/models/dinov2-b14.py",
+]
+model = dict(segmentor=_base_.vit_b)
