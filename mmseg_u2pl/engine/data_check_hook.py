@@ -17,7 +17,6 @@ from mmseg_u2pl.datasets.errors import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
-
 PATIENCE = timedelta(days=1)
 """How long the other processes wait for the one that reads the files."""
 

@@ -5,12 +5,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 import oracles
 from mmseg_u2pl.models import CategoryMemoryBank
 from queues import UNIT, as_map, axes_in, push, queue_of
 from strategies import HALF_AND_FULL, rngs
+
+pytestmark = pytest.mark.usefixtures("on_device")
 
 
 def sample(bank, classes, num_samples, seed=0):
@@ -80,7 +87,8 @@ class BankMachine(RuleBasedStateMachine):
             np.testing.assert_allclose(queue_of(self.bank, c), expected, atol=1e-3)
 
 
-test_bank_machine = BankMachine.TestCase
+def test_bank_machine():
+    run_state_machine_as_test(BankMachine)
 
 
 @given(pushes())
