@@ -120,8 +120,9 @@ class Step:
         Raises:
             RuntimeError: A loss is NaN or infinite, or a contrastive loss had no anchor.
         """
-        broken = [name for name, loss in self.losses.items() if not loss.isfinite().all()]
-        if any("loss" in name for name in broken):
+        losses = {name: value for name, value in self.losses.items() if "loss" in name}
+        broken = [name for name, loss in losses.items() if not loss.isfinite()]
+        if broken:
             raise RuntimeError(f"NaN or infinite in the last step: {', '.join(broken)}")
         if self.losses.get("contra.anchors", torch.ones(())).item() == 0:
             raise RuntimeError("the last step had no anchor, so nothing was contrasted")
@@ -200,7 +201,8 @@ def time_step(work: Workload) -> dict[str, Any]:
         work: What to measure.
 
     Returns:
-        Median seconds, their ratio, peaks of memory in MiB, and the same stage by stage.
+        Median seconds, their ratio, what is held between steps in MiB, peaks beyond that, and the
+        same stage by stage.
     """
     step = load_step(work)
     mine, theirs, watch = (Stopwatch(work.device) for _ in range(3))
@@ -212,6 +214,7 @@ def time_step(work: Workload) -> dict[str, Any]:
         step_seconds=statistics.median(whole),
         floor_seconds=statistics.median(floor),
         ratio=statistics.median(a / b for a, b in zip(whole, floor, strict=True)),
+        held_mib=mine.taken() / 2**20,
         step_peak_mib=mine.peak_bytes[WHOLE] / 2**20,
         floor_peak_mib=theirs.peak_bytes[WHOLE] / 2**20,
         stages=median_stages(stages, watch),
