@@ -145,9 +145,8 @@ class CategoryMemoryBank(nn.Module):
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = class_counts(label, self.num_classes + 1)[:-1]
-        order = label.argsort(stable=True)
         write = self._write_by_class if keys.device.type == "cpu" else self._write_at_once
-        write(keys, pixel[order], label[order], counts)
+        write(keys, pixel, label, counts)
         self.cursor.copy_((self.cursor + counts) % self.size)
         self.fill.copy_(torch.minimum(self.fill + counts, self.size))
 
@@ -156,13 +155,13 @@ class CategoryMemoryBank(nn.Module):
 
         Args:
             keys: (P, D), what :attr:`keys` is made of.
-            pixel: (K,), int64, rows of ``keys``, class by class, the oldest first.
-            label: (K,), int64, their classes in ascending order; ``C`` for those to leave out.
+            pixel: (K,), int64, rows of ``keys``, the oldest first.
+            label: (K,), int64, their classes; ``C`` for those to leave out.
             counts: (C,), int64, how many there are of each class.
         """
         # Both at once, because the host waits for the device each time.
         lengths, cursors = torch.stack([counts, self.cursor]).tolist()
-        by_class = pixel[: sum(lengths)].split(lengths)
+        by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
         for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
 
@@ -173,6 +172,8 @@ class CategoryMemoryBank(nn.Module):
         and one to leave out as the very first, so that it does not matter which comes last.
         """
         last_class = self.num_classes - 1
+        order = label.argsort(stable=True)
+        pixel, label = pixel[order], label[order]
         index = torch.arange(len(label), device=label.device)
         index = index.masked_fill(label > last_class, 0)
         is_key = label[index] <= last_class  # False only if all are to be left out
