@@ -262,7 +262,7 @@ def test_all_of_a_queue_of_the_papers_size_is_within_reach():
 def test_a_random_number_that_rounds_to_one_draws_the_last_embedding(monkeypatch):
     bank = CategoryMemoryBank(2, 8, 4)
     push(bank, [1, 2, 3], [0, 0, 1])
-    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.ones(size))
+    monkeypatch.setattr(torch, "rand", lambda *size, device, **_: torch.ones(size, device=device))
 
     assert sample(bank, [0, 1], 2).argmax(dim=2).tolist() == [[2, 2], [3, 3]]
 

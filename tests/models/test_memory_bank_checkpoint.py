@@ -5,8 +5,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmseg_u2pl.models import CategoryMemoryBank
 from queues import axes_in, push
 
-pytestmark = pytest.mark.usefixtures("on_device")
-
 
 def sampled(bank):
     return bank.keys[bank.sample(torch.tensor([0, 1]), 50, torch.Generator().manual_seed(0))]
