@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from devices import DTYPES, Place, gpu, places
 from processes import Processes
 from runs import CONFIG, as_flags, run_tool, small_options
 from scenes.dataset import write_builtin_dataset
@@ -14,6 +15,36 @@ from scenes.dataset import write_builtin_dataset
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--gpu-device",
+        default="cuda",
+        help="device of `pytest -m gpu` (default: %(default)s); with cpu the tests are tried out",
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=["cpu", *(pytest.param(f"gpu{dtype}", marks=pytest.mark.gpu) for dtype in DTYPES)],
+)
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each place that operations and parts of models are tested at."""
+    return places(request)
+
+
+@pytest.fixture(scope="module")
+def on_device(request: pytest.FixtureRequest, place: Place) -> Iterator[None]:
+    """Run what the tests of a module call on the CPU and, with ``-m gpu``, on a GPU."""
+    with place.patched(request.module):
+        yield
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device of a test that is marked ``gpu``."""
+    return gpu(request.config)
 
 
 @pytest.fixture(scope="session", autouse=True)

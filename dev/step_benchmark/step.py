@@ -60,14 +60,15 @@ class Step:
         self.batch = make_batch(model.num_classes, work.size, work.images, work.images)
         self.labeled_batch = make_batch(model.num_classes, work.size, 2 * work.images, 0)
         self.autocast = torch.autocast(work.device.type, enabled=work.amp)
+        self.losses: dict[str, Tensor] = {}
         self.passes = self._record_passes()
 
     def method(self) -> None:
         """The method's step."""
         with self.autocast:
             data = self.model.data_preprocessor(self.batch, True)
-            losses = self.model.loss(**data)
-        self.backward(losses)
+            self.losses = self.model.loss(**data)
+        self.backward(self.losses)
         self.optimize()
         self.model.after_optimizer_step()
 
@@ -106,12 +107,25 @@ class Step:
 
     def backward(self, losses: dict[str, Tensor]) -> None:
         """Gradients of the total loss."""
-        self.model.parse_losses(losses)[0].backward()
+        self.wrapper.backward(self.model.parse_losses(losses)[0])
 
     def optimize(self) -> None:
         """Move the student."""
         self.wrapper.step()
         self.wrapper.zero_grad()
+
+    def require_work(self) -> None:
+        """Refuse figures of a last step that was cheaper than those of a training.
+
+        Raises:
+            RuntimeError: A loss is NaN or infinite, or a contrastive loss had no anchor.
+        """
+        losses = {name: value for name, value in self.losses.items() if "loss" in name}
+        broken = [name for name, loss in losses.items() if not loss.isfinite()]
+        if broken:
+            raise RuntimeError(f"NaN or infinite in the last step: {', '.join(broken)}")
+        if self.losses.get("contra.anchors", torch.ones(())).item() == 0:
+            raise RuntimeError("the last step had no anchor, so nothing was contrasted")
 
     def timed_by_stages(self, watch: Stopwatch) -> Callable[[], None]:
         """The method's step; from now on its parts count for their stages."""
@@ -166,7 +180,8 @@ def load_step(work: Workload) -> Step:
     head = cfg.model.get("contrastive_head", {})  # None: the method does without
     known = inspect.signature(MODELS.get(cfg.model.type)).parameters
     if head is not None and "contrastive_head" in known:
-        cfg.model.contrastive_head = {**head, **work.queues}
+        # A network that has learned nothing finds no class likely, and would have no anchors.
+        cfg.model.contrastive_head = {**head, **work.queues, "min_prob": 0.0}
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)
@@ -174,6 +189,8 @@ def load_step(work: Workload) -> Step:
     segmentor.data_preprocessor.size = (work.size, work.size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(work.device).train()
     model.progress = 0.5
+    if work.amp and work.device.type == "cuda":  # elsewhere autocast is in bfloat16, without scaler
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
     return Step(model, build_optim_wrapper(model, cfg.optim_wrapper), work)
 
 
@@ -184,17 +201,20 @@ def time_step(work: Workload) -> dict[str, Any]:
         work: What to measure.
 
     Returns:
-        Median seconds, their ratio, peaks of memory in MiB, and the same stage by stage.
+        Median seconds, their ratio, what is held between steps in MiB, peaks beyond that, and the
+        same stage by stage.
     """
     step = load_step(work)
     mine, theirs, watch = (Stopwatch(work.device) for _ in range(3))
     seconds = work.repeat((mine, step.method), (theirs, step.floor))
     whole, floor = ([repetition[WHOLE] for repetition in each] for each in seconds)
     stages = work.repeat((watch, step.timed_by_stages(watch)))[0]
+    step.require_work()
     return dict(
         step_seconds=statistics.median(whole),
         floor_seconds=statistics.median(floor),
         ratio=statistics.median(a / b for a, b in zip(whole, floor, strict=True)),
+        held_mib=mine.taken() / 2**20,
         step_peak_mib=mine.peak_bytes[WHOLE] / 2**20,
         floor_peak_mib=theirs.peak_bytes[WHOLE] / 2**20,
         stages=median_stages(stages, watch),

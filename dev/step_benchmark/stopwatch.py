@@ -39,6 +39,10 @@ class Stopwatch:
         """Forget the seconds; peaks stay."""
         self.seconds.clear()
 
+    def taken(self) -> int:
+        """Bytes that the tensors on the GPU, or the process, have now."""
+        return self._memory.taken()
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count what happens within for a stage.

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+import torch.distributed as dist
+from mmengine.dist import broadcast_object_list, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -14,6 +16,9 @@ from mmseg_u2pl.checks import check_run
 from mmseg_u2pl.datasets.errors import DataError, describe
 from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
+
+PATIENCE = timedelta(days=1)
+"""How long the other processes wait for the one that reads the files."""
 
 
 @HOOKS.register_module()
@@ -36,6 +41,8 @@ class DataCheckHook(Hook):
         Raises:
             DataError: Something does not fit (in the main process also any error of the checks).
         """
+        # A group of its own, for the wait may be longer than the timeout of the default one.
+        group = dist.new_group(backend="gloo", timeout=PATIENCE) if is_distributed() else None
         error: Exception | None = None
         if is_main_process():
             try:
@@ -46,7 +53,9 @@ class DataCheckHook(Hook):
             except Exception as caught:  # any: the other processes wait for the broadcast below
                 error = caught
         message = [None if error is None else str(error)]
-        broadcast_object_list(message)
+        broadcast_object_list(message, group=group)
+        if group is not None:
+            dist.destroy_process_group(group)
         if error is not None:
             raise error
         if message[0] is not None:

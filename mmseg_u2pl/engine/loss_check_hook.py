@@ -39,7 +39,7 @@ class LossCheckHook(Hook):
     checks each loss of each step, several steps at a time so that the host need not wait for the
     GPU, and always before a checkpoint is written: the last one on disk is from before. A bad loss
     of any process stops all of them. A checkpoint with NaN or infinite weights is not written
-    either: an image that only the teacher sees may spoil it and leave all losses finite.
+    either: what only the teacher sees may spoil it and leave all losses finite.
 
     A gradient scaler of mixed precision skips the steps whose gradients overflow, and lowers its
     scale. So with a scaler a few bad steps in a row are logged and tolerated.

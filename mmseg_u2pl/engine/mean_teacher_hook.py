@@ -75,7 +75,7 @@ class MeanTeacherHook(Hook):
         Raises:
             TypeError: The model is not semi-supervised, or is trained by a strategy or with
                 optimizers that do not tell when a step was taken.
-            ValueError: Another hook would change the queues.
+            ValueError: Another hook, or distributed training, would change the queues.
         """
         _require_known_parts(runner)
         _require_own_buffers(runner.hooks)
@@ -128,6 +128,12 @@ def _require_known_parts(runner: Runner) -> None:
         raise TypeError(
             f"the model is wrapped in {type(runner.model).__name__}, which splits its weights, so "
             "the teacher cannot follow the student; use MMDistributedDataParallel"
+        )
+    if getattr(runner.model, "broadcast_buffers", False):
+        raise ValueError(
+            "with broadcast_buffers=True every process gets the queues, and the teacher's batch "
+            "norm statistics, of process 0 before each step. Set "
+            "model_wrapper_cfg.broadcast_buffers=False; for common statistics use SyncBN"
         )
     if not isinstance(getattr(wrapper, "optimizer", None), Optimizer):
         raise TypeError(

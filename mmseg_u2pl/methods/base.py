@@ -12,6 +12,7 @@ from mmseg.utils import OptSampleList, SampleList, add_prefix
 from torch import Tensor, nn
 
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch, split_batch
+from mmseg_u2pl.models.running_statistics import RunningStatistics
 from mmseg_u2pl.models.step_random import StepGenerators, StepRandom
 from mmseg_u2pl.models.tapped_segmentor import TappedSegmentor
 from mmseg_u2pl.ops import Partition, PixelPrediction
@@ -202,16 +203,17 @@ class SemiSegmentor(BaseSegmentor):
         """
         labeled, unlabeled = split_batch(inputs, data_samples, self.ignore_index)
         generators = self.random.next(inputs.device)
+        running = RunningStatistics(self)
         if self.sup_only:
-            return self.supervised_step(labeled)
-        step = self.semi_step(labeled, unlabeled, generators)
-        if self.observer is not None and step.view is not None:
-            self.observer(step.view)
-        return {
-            **add_prefix(step.supervised, "sup"),
-            **show_global_losses(step.unlabeled),
-            **step.statistics,
-        }
+            losses = self.supervised_step(labeled)
+        else:
+            step = self.semi_step(labeled, unlabeled, generators)
+            if self.observer is not None and step.view is not None:
+                self.observer(step.view)
+            supervised = add_prefix(step.supervised, "sup")
+            losses = supervised | show_global_losses(step.unlabeled) | step.statistics
+        running.restore_non_finite()
+        return losses
 
     def supervised_step(self, labeled: LabeledBatch) -> dict[str, Tensor]:
         """Losses of a step of the supervised-only start.

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmseg_u2pl.ops import EmbeddingMap, class_counts, normalized_rows
+from mmseg_u2pl.ops.chunks import pieces_of
 from mmseg_u2pl.utils.distributed import gather_rows
 from mmseg_u2pl.utils.options import require_choice, require_count
 
@@ -144,13 +145,48 @@ class CategoryMemoryBank(nn.Module):
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = class_counts(label, self.num_classes + 1)[:-1]
+        write = self._write_by_class if keys.device.type == "cpu" else self._write_at_once
+        write(keys, pixel, label, counts)
+        self.cursor.copy_((self.cursor + counts) % self.size)
+        self.fill.copy_(torch.minimum(self.fill + counts, self.size))
+
+    def _write_by_class(self, keys: Tensor, pixel: Tensor, label: Tensor, counts: Tensor) -> None:
+        """Copy rows of ``keys`` into the queues; fast on a CPU, which has no launches to wait for.
+
+        Args:
+            keys: (P, D), what :attr:`keys` is made of.
+            pixel: (K,), int64, rows of ``keys``, the oldest first.
+            label: (K,), int64, their classes; ``C`` for those to leave out.
+            counts: (C,), int64, how many there are of each class.
+        """
         # Both at once, because the host waits for the device each time.
         lengths, cursors = torch.stack([counts, self.cursor]).tolist()
         by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
         for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
             _write(ring, keys, rows, cursor)
-        self.cursor.copy_((self.cursor + counts) % self.size)
-        self.fill.copy_(torch.minimum(self.fill + counts, self.size))
+
+    def _write_at_once(self, keys: Tensor, pixel: Tensor, label: Tensor, counts: Tensor) -> None:
+        """Do the same in a few operations for all classes, none of which the host waits for.
+
+        Every row has a place. A row that a later one of its class replaces is written as that one,
+        and one to leave out as the very first, so that it does not matter which comes last.
+        """
+        last_class = self.num_classes - 1
+        order = label.argsort(stable=True)
+        pixel, label = pixel[order], label[order]
+        index = torch.arange(len(label), device=label.device)
+        index = index.masked_fill(label > last_class, 0)
+        is_key = label[index] <= last_class  # False only if all are to be left out
+        label = label[index].clamp(max=last_class)
+        first, size = (counts.cumsum(0) - counts)[label], self.size[label]
+        age = index - first
+        newest = age + (counts[label] - 1 - age) // size * size
+        source = pixel[(first + newest).clamp(0, max(len(label) - 1, 0))]
+        place = self.start[label] + (self.cursor[label] + age) % size
+        for part in pieces_of(len(label), self.keys.shape[1], keys.device):
+            row = place[part]
+            kept = torch.where(is_key[part, None], keys[source[part]], self.keys[row])
+            self.keys.index_copy_(0, row, kept)
 
     @torch.no_grad()
     def sample(self, classes: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:

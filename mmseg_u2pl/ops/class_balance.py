@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import sum_with_gradient
 from mmseg_u2pl.ops.mixing import MixPlan, next_image
-from mmseg_u2pl.ops.precision import at_least_float32, widest_float
+from mmseg_u2pl.ops.precision import widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
 from mmseg_u2pl.ops.resample import resize_logits
 from mmseg_u2pl.ops.selection import IGNORE, class_sums
@@ -162,5 +162,4 @@ def paste_plan(
 def _full_size(logits: Tensor, size: torch.Size, align_corners: bool) -> Iterator[Tensor]:
     """Image by image, (1, max(C, 2), H, W), float32 or float64."""
     for image in logits:
-        resized = resize_logits(at_least_float32(image[None]), size, align_corners)
-        yield with_both_classes(resized)
+        yield with_both_classes(resize_logits(image[None], size, align_corners))

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import pixel_pieces
@@ -128,4 +129,4 @@ def with_both_classes(logits: Tensor) -> Tensor:
     """
     if logits.shape[1] > 1:
         return logits
-    return torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return F.pad(logits, (0, 0, 0, 0, 1, 0))

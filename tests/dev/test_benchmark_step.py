@@ -2,11 +2,14 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from datatrees import load_tool, run_main
 from runs import CONFIG, run_tool
+from step_benchmark.step import Step
 
 
 def test_step_is_timed_stage_by_stage(tmp_path):
@@ -56,3 +59,21 @@ def test_loss_path_is_timed_alone(tmp_path):
     total = sum(row["seconds"] for row in figures["stages"].values())
     assert figures["loss_path_seconds"] == pytest.approx(total, rel=0.1)
     assert "contrastive loss" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"sup.loss_ce": 1.0, "alpha_t": float("nan"), "contra.anchors": 3.0}, None),
+        ({"sup.loss_ce": 1.0}, None),  # a method without anchors
+        ({"sup.loss_ce": float("nan")}, "NaN or infinite in the last step: sup.loss_ce"),
+        ({"sup.loss_ce": 1.0, "contra.anchors": 0.0}, "the last step had no anchor"),
+    ],
+)
+def test_steps_that_do_not_work_are_not_timed(losses, message):
+    step = SimpleNamespace(losses={name: torch.tensor(value) for name, value in losses.items()})
+    if message is None:
+        Step.require_work(step)
+    else:
+        with pytest.raises(RuntimeError, match=message):
+            Step.require_work(step)

@@ -1,6 +1,10 @@
 import logging
+import multiprocessing
+import time
+from datetime import timedelta
 
 import pytest
+import torch.distributed as dist
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from checked_runs import built, plain_config, run_config, set_mask, write_data
@@ -8,6 +12,7 @@ from mmseg_u2pl.checks import DataReport
 from mmseg_u2pl.datasets import DataError
 from mmseg_u2pl.engine import data_check_hook
 from mmseg_u2pl.engine.data_check_hook import DataCheckHook
+from processes import free_port
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ class TestProcesses:
     def before_train(monkeypatch, is_main, finding, received=None):
         sent = []
 
-        def broadcast(message):
+        def broadcast(message, group):
             sent.append(list(message))
             if not is_main:
                 message[0] = received
@@ -97,3 +102,28 @@ class TestProcesses:
     def test_other_processes_raise_what_they_were_told(self, monkeypatch):
         with pytest.raises(DataError, match="bad mask"):
             self.before_train(monkeypatch, False, None, received="bad mask")
+
+
+def check_data_for_long(rank, port):
+    """Processes wait for each other for a second, and reading takes more."""
+    address, patience = f"tcp://127.0.0.1:{port}", timedelta(seconds=1)
+    dist.init_process_group("gloo", address, patience, rank=rank, world_size=2)
+
+    def check(runner):
+        time.sleep(1.5)
+        raise DataError("bad mask")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_check_hook, "check_run", check)
+        with pytest.raises(DataError, match="bad mask"):
+            DataCheckHook().before_train(runner=None)
+
+
+def test_reading_may_take_longer_than_the_timeout_of_the_training():
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    ranks = [fork.Process(target=check_data_for_long, args=(rank, port)) for rank in (0, 1)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join()
+    assert [process.exitcode for process in ranks] == [0, 0]

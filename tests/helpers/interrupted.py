@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
@@ -105,6 +106,23 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
     return cfg | changes
 
 
+class Killer(Hook):
+    """Kills its process at one point of a training."""
+
+    def __init__(self, point: str, iterations: int) -> None:
+        self.point, self.iterations = point, iterations
+
+    def _reach(self, point: str, done: int) -> None:
+        if (point, done) == (self.point, self.iterations):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._reach("training", runner.iter + 1)
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._reach("validation", runner.iter)
+
+
 def train(cfg: dict[str, Any], resume: bool) -> None:
     torch.set_num_threads(1)
     # Describing the environment, and the config in each checkpoint, would take most of the time.
@@ -112,17 +130,22 @@ def train(cfg: dict[str, Any], resume: bool) -> None:
         Runner(**cfg, resume=resume).train()
 
 
-def start(cfg: dict[str, Any], resume: bool = False) -> multiprocessing.Process:
-    """A process that trains. It is forked, which spares it the seconds of importing."""
+def start(
+    cfg: dict[str, Any], resume: bool = False, method: str = "fork"
+) -> multiprocessing.Process:
+    """A process that trains.
+
+    It is forked, which spares it the seconds of importing. CUDA needs the method ``"spawn"``.
+    """
     gc.freeze()  # MMEngine collects garbage often, and what was there before the fork is none
-    process = multiprocessing.get_context("fork").Process(target=train, args=(cfg, resume))
+    process = multiprocessing.get_context(method).Process(target=train, args=(cfg, resume))
     process.start()
     return process
 
 
-def run(cfg: dict[str, Any], resume: bool = False) -> None:
+def run(cfg: dict[str, Any], resume: bool = False, method: str = "fork") -> None:
     """Train in a process to the end."""
-    process = start(cfg, resume)
+    process = start(cfg, resume, method)
     process.join()
     assert process.exitcode == 0
 

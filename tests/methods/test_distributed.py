@@ -63,12 +63,12 @@ OPTIONS = {
 RUNS = [(case, name) for case in CASES for name in OPTIONS]
 
 
-def train(rank, case, name, broadcast_buffers=False):
+def train(rank, case, name):
     """State and log after each step of one run."""
     # Different seeds: only what is exchanged can make the ranks alike.
     model = tiny_u2pl(seed=rank, **OPTIONS[name])
     parallel = MMDistributedDataParallel(
-        model, find_unused_parameters=False, broadcast_buffers=broadcast_buffers
+        model, find_unused_parameters=False, broadcast_buffers=False
     )
     wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
     history = []
@@ -141,14 +141,6 @@ def test_rows_of_all_ranks_in_their_order(processes, lengths):
     assert processes.run(gathered, lengths) == [expected] * processes.count
 
 
-def train_with_broadcast_buffers(rank):
-    return train(rank, ordinary, "paper", broadcast_buffers=True)
-
-
-def test_buffers_that_ddp_broadcasts_stay_what_they_are(processes, histories):
-    assert processes.run(train_with_broadcast_buffers) == histories[ordinary, "paper"]
-
-
 def begin_with_averaged_buffers(rank):
     model = tiny_u2pl()
     wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
@@ -160,3 +152,17 @@ def begin_with_averaged_buffers(rank):
 def test_averaged_buffers_are_refused(processes):
     """The mean of three equal keys in half precision is another key."""
     processes.run(begin_with_averaged_buffers)
+
+
+def begin_with_broadcast_buffers(rank):
+    model = tiny_u2pl()
+    wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
+    parallel = MMDistributedDataParallel(model)  # the default of PyTorch
+    runner = SimpleNamespace(model=parallel, optim_wrapper=wrapper, hooks=[])
+    with pytest.raises(ValueError, match=r"Set model_wrapper_cfg\.broadcast_buffers=False"):
+        MeanTeacherHook().before_train(runner)
+
+
+def test_broadcast_buffers_are_refused(processes):
+    """The statistics of the teacher would be those of process 0, and all queues be sent."""
+    processes.run(begin_with_broadcast_buffers)

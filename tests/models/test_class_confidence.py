@@ -6,6 +6,8 @@ import torch
 
 from mmseg_u2pl.models.class_confidence import ClassConfidence
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 
 def logits_of(*prob_of_class_1):
     prob = torch.tensor(prob_of_class_1)

@@ -18,6 +18,8 @@ from oracles import IGNORE
 from queues import queue_of
 from strategies import rngs
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([(1, 1), (2, 3), (4, 3)]))
 
 

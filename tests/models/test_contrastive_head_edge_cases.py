@@ -8,6 +8,8 @@ from contrast import Batch, random_batch, run, small_batch, small_head
 from mmseg_u2pl.models import UnreliableContrastiveHead
 from oracles import IGNORE
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 
 def assert_zero_but_in_the_graph(result, embedding):
     result["loss_nce"].backward()

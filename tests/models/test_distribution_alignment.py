@@ -1,10 +1,13 @@
 """Labels become as frequent as their classes are likely."""
 
+import pytest
 import torch
 
 from mmseg_u2pl.models.distribution_alignment import MAX_BIAS, DistributionAlignment
 from mmseg_u2pl.ops import ClassTotals, class_totals
 from tiny import tiny_u2pl
+
+pytestmark = pytest.mark.usefixtures("on_device")
 
 
 def totals(prob, label):

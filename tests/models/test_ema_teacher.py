@@ -6,6 +6,8 @@ from torch import nn
 from mmseg_u2pl.models import EMATeacher
 from oracles import averages
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 
 class Scalar(nn.Module):
     """A model of one number of every kind."""

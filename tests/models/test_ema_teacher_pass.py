@@ -4,6 +4,8 @@ from torch import nn
 
 from mmseg_u2pl.models import EMATeacher
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 
 def test_stays_in_evaluation_mode():
     student = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5))

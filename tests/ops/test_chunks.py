@@ -82,7 +82,7 @@ def test_autocast_rounds_neither_the_sum_nor_the_gradient():
     weight = torch.randn(50, 40, generator=torch.Generator().manual_seed(1))
 
     def function(part, factor):
-        return factor * (part @ weight).logsumexp(dim=1).sum()
+        return factor * (part @ weight.to(part)).logsumexp(dim=1).sum()
 
     exact = sum_with_gradient(function, values, pieces(values))
     (expected,) = torch.autograd.grad(exact, values)

@@ -72,4 +72,5 @@ def test_mixed_precision_computes_in_single_precision(name, dtype, generator):
         result = COMPUTED[name](values)
 
     assert result.dtype == torch.float32
-    assert torch.equal(result, COMPUTED[name](values.float()))
+    # On a GPU sums come in any order; half precision would be off by a thousandth.
+    torch.testing.assert_close(result, COMPUTED[name](values.float()), rtol=1e-5, atol=1e-6)

@@ -82,3 +82,14 @@ def test_logits_of_a_plane_stay_a_plane():
     result = resize_logits(plane(3, 5), (7, 4), align_corners=True)
 
     torch.testing.assert_close(result, plane(7, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [(3, 4), (7, 9)])
+def test_logits_of_half_precision_are_resized_in_single_precision(dtype, size, generator):
+    logits = (10 * torch.randn(2, 5, 3, 4, generator=generator)).to(dtype)
+
+    result = resize_logits(logits, size)
+
+    assert result.dtype == torch.float32
+    assert torch.equal(result, resize_logits(logits.float(), size))

@@ -254,7 +254,10 @@ def test_without_any_candidate_nothing_is_counted():
 
 @pytest.mark.parametrize("value", [1.0, 1 - 2**-24])
 def test_a_random_number_that_rounds_to_one_draws_the_last_member(value, monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, value))
+    def draw(*size, device, generator):
+        return torch.full(size, value, device=device)
+
+    monkeypatch.setattr(torch, "rand", draw)
     label = torch.tensor([1, 0, 1, 0, 2])
 
     drawn, _ = draws(label, 3, 2)

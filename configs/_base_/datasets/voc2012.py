@@ -16,11 +16,12 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
+    pin_memory=True,
     dataset=dict(
         data_prefix=dict(seg_map_path="SegmentationClassAug"),
         ann_file="ImageSets/Segmentation/trainaug.txt",
         pipeline=train_pipeline,
-    )
+    ),
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

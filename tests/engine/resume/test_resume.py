@@ -1,6 +1,5 @@
 """Runs that are killed at any moment and resumed end as those that were never interrupted."""
 
-import os
 import random
 import shutil
 import signal
@@ -11,29 +10,20 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import interrupted
-from interrupted import config, differences, last_checkpoint, logged, run, run_and_kill
+from interrupted import (
+    Killer,
+    config,
+    differences,
+    last_checkpoint,
+    logged,
+    run,
+    run_and_kill,
+)
 from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 KILLS = 4  # of a run
 CASES = [(loop, workers) for loop in interrupted.LOOPS for workers in (0, 2)]
-
-
-class Killer(Hook):
-    """Kills its process at one point of a training."""
-
-    def __init__(self, point: str, iterations: int) -> None:
-        self.point, self.iterations = point, iterations
-
-    def _reach(self, point: str, done: int) -> None:
-        if (point, done) == (self.point, self.iterations):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self._reach("training", runner.iter + 1)
-
-    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self._reach("validation", runner.iter)
 
 
 @pytest.fixture(scope="module")

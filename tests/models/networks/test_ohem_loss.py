@@ -7,6 +7,8 @@ from torch.testing import assert_close
 
 from mmseg_u2pl.models import OHEMCrossEntropyLoss
 
+pytestmark = pytest.mark.usefixtures("on_device")
+
 
 @pytest.mark.parametrize("min_kept", [1, 40, 107])
 def test_loss_and_gradient_are_those_of_mmsegmentations_loss(min_kept, generator):
