@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmseg_u2pl.ops import MixPlan, class_odds, cutmix_plan, paste_plan
+from mmseg_u2pl.ops import MixPlan, class_odds, cutmix_plan, inside_boxes, paste_plan
 from mmseg_u2pl.utils.options import require_count, require_share
 
 Item = TypeVar("Item")
@@ -98,21 +98,22 @@ class AdaptiveCutMix:
         classes = torch.multinomial(odds, count, replacement=True, generator=generator).tolist()
         uniform = torch.rand(count, 2, generator=generator).tolist()
         # Regions are found on the host.
-        masks, shown = plan.mask.cpu(), label.to(torch.int16).cpu().numpy()
+        shown = label.to(torch.int16).cpu().numpy()
         # Counts begin with those of -1.
         counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
         areas = np.stack(counts)[:, 1:] / shown[0].size
-        partners = []
+        partners, boxes = [], torch.zeros(count, 4)
+        found = torch.zeros(count, 1, 1, dtype=torch.bool)
         for image, (index, (first, second)) in enumerate(zip(classes, uniform, strict=True)):
             others = [i for i in range(count) if i != image]
             showing = [i for i in others if areas[i, index] >= self.min_area]
             partners.append(_pick(showing or others, first))
             regions = region_boxes(shown[partners[-1]] == index, self.min_region)
             if regions:
-                top, bottom, left, right = _pick(regions, second)
-                masks[image] = False
-                masks[image, top:bottom, left:right] = True
-        return MixPlan(masks.to(label.device), torch.tensor(partners, device=label.device))
+                boxes[image] = torch.tensor(_pick(regions, second))
+                found[image] = True
+        mask = inside_boxes(label, boxes).where(found.to(label.device), plan.mask)
+        return MixPlan(mask, torch.tensor(partners, device=label.device))
 
 
 def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, int, int, int]]:

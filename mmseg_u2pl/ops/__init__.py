@@ -20,6 +20,7 @@ from mmseg_u2pl.ops.mixing import (
     MixPlan,
     cutmix_plan,
     draw_plan,
+    inside_boxes,
     mix,
     small_box_plan,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "drop_channels",
     "equalized_pixels",
     "info_nce",
+    "inside_boxes",
     "keep_chances",
     "kth_smallest",
     "labeled_negatives",

@@ -114,7 +114,8 @@ def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> Mi
         for _ in label
     ]
     height, width = label.shape[-2:]
-    mask = _inside(label, torch.tensor(boxes) * torch.tensor([height, height, width, width]))
+    edges = torch.tensor(boxes) * torch.tensor([height, height, width, width])
+    mask = inside_boxes(label, edges)
     return MixPlan(mask, next_image(label), mirrored=len(label) == 1)
 
 
@@ -191,7 +192,7 @@ def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
     box_h = BOX_AREA * height * width / box_w
     left = uniform[:, 1] * (width - box_w)
     top = uniform[:, 2] * (height - box_h)
-    return _inside(label, torch.stack([top, top + box_h, left, left + box_w], dim=1))
+    return inside_boxes(label, torch.stack([top, top + box_h, left, left + box_w], dim=1))
 
 
 def _small_box(generator: torch.Generator) -> list[float]:
@@ -207,16 +208,24 @@ def _small_box(generator: torch.Generator) -> list[float]:
             return [top, bottom, left, right]
 
 
-def _inside(label: Tensor, boxes: Tensor) -> Tensor:
-    """(N, H, W), bool, pixels inside of boxes (N, 4): top, bottom, left and right in pixels."""
+def inside_boxes(label: Tensor, boxes: Tensor) -> Tensor:
+    """Pixels inside of boxes.
+
+    Args:
+        label: (N, H, W), for its size and device alone.
+        boxes: (..., 4), on the CPU: first row, row after the last, first column, column after the
+            last, in pixels; rounded.
+
+    Returns:
+        (..., H, W), bool, on the device of ``label``.
+    """
     height, width = label.shape[-2:]
-    edges = _on_device_of(label, boxes.round()).T
+    top, bottom, left, right = _on_device_of(label, boxes.round()).unsqueeze(-1).unbind(-2)
     row = torch.arange(height, device=label.device)
     col = torch.arange(width, device=label.device)
-    top, bottom, left, right = edges[:, :, None]
     inside_rows = (row >= top) & (row < bottom)
     inside_cols = (col >= left) & (col < right)
-    return inside_rows[:, :, None] & inside_cols[:, None, :]
+    return inside_rows.unsqueeze(-1) & inside_cols.unsqueeze(-2)
 
 
 def _on_device_of(label: Tensor, drawn: Tensor) -> Tensor:
