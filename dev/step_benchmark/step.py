@@ -1,6 +1,5 @@
 """Time and memory of a training step, stage by stage, beside those of the networks alone."""
 
-import inspect
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from mmseg_u2pl.methods.teacher_student import TeacherView
 from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.ops import PixelPrediction, resize_nearest
 from mmseg_u2pl_tools.cli import read_config
-from other_method import with_method
+from other_method import with_head_options, with_method
 from step_benchmark.stopwatch import Stopwatch
 from step_benchmark.workload import WHOLE, Workload, median_stages
 
@@ -163,10 +162,7 @@ def load_step(work: Workload) -> Step:
     cfg = read_config(work.config)
     if work.method or "segmentor" not in cfg.model:
         cfg.model = with_method(cfg.model, work.method or "u2pl")
-    head = cfg.model.get("contrastive_head", {})  # None: the method does without
-    known = inspect.signature(MODELS.get(cfg.model.type)).parameters
-    if head is not None and "contrastive_head" in known:
-        cfg.model.contrastive_head = {**head, **work.queues}
+    cfg.model = with_head_options(cfg.model, **work.queues)
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)
