@@ -221,17 +221,19 @@ class SemiSegmentor(BaseSegmentor):
 
         Returns:
             The segmentor's own losses under ``sup.``, with the role in the name if several
-            networks are trained, and a zero as ``unsup.loss_ce``.
+            networks are trained; and a zero as ``contra.loss_nce`` if there is a projector.
         """
         networks = self.trained_networks
         losses: dict[str, Tensor] = {}
-        unused = []
         for role, network in networks.items():
             output = network(labeled.images)
             supervised = network.supervised_loss(labeled.images, output, labeled.data_samples)
             losses |= add_prefix(supervised, "sup" if len(networks) == 1 else f"sup.{role}")
-            unused.append(output.zero())
-        return {**losses, "unsup.loss_ce": torch.stack(unused).sum()}
+            if output.embedding is not None:
+                # Distributed training waits for a gradient of the projector too.
+                nowhere = torch.empty(3, 0, dtype=torch.int64, device=labeled.images.device)
+                losses["contra.loss_nce"] = output.embedding.at(*nowhere).sum()
+        return losses
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
         """Predict as the plain segmentor does, with the role in ``predict_with``."""
