@@ -132,7 +132,7 @@ class AEL(TeacherStudent):
             contra = self.contrast(student.embedding, view, labeled, *masks, generators.common)
             losses["contra.loss_nce"] = self.contra_weight * contra.pop("loss_nce")
             statistics |= add_prefix(contra, "contra")
-        shown = labeled, unlabeled, mixed, of_mixed.pixels, split, student.logits.detach()
+        shown = labeled, unlabeled, mixed, of_mixed, split, student.logits.detach()
         return StepResult(supervised, losses, statistics, StepView(*shown))
 
     def class_statistics(self) -> dict[str, Tensor]:

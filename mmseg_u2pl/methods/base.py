@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch, split_batch
 from mmseg_u2pl.models.step_random import StepGenerators, StepRandom
 from mmseg_u2pl.models.tapped_segmentor import TappedSegmentor
-from mmseg_u2pl.ops import Partition, PixelPrediction
+from mmseg_u2pl.ops import ConfidentPrediction, Partition, PixelPrediction
 from mmseg_u2pl.utils.distributed import show_global_losses
 
 
@@ -25,17 +25,22 @@ class StepView(NamedTuple):
         labeled: The labeled images.
         unlabeled: The unlabeled images as whatever labels them sees them.
         strong: The unlabeled images as a student sees them.
-        pseudo: Label and entropy of the strong view's pixels, (N_u, H, W) each.
+        pseudo: Label of the strong view's pixels with its entropy, and its confidence if that is
+            what decides, (N_u, H, W) each.
         split: Which of these pixels are reliable.
-        logits: (N_l + N_u, C, h, w), a student's, labeled images first.
+        logits: (N_l + N_u, C, h, w), the learner's, labeled images first.
+        labeler: Role of the network that labels the unlabeled images.
+        learner: Role of the network that learns from these labels.
     """
 
     labeled: LabeledBatch
     unlabeled: UnlabeledBatch
     strong: UnlabeledBatch
-    pseudo: PixelPrediction
+    pseudo: PixelPrediction | ConfidentPrediction
     split: Partition
     logits: Tensor
+    labeler: str = "teacher"
+    learner: str = "student"
 
 
 class StepResult(NamedTuple):

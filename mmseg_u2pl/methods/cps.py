@@ -101,6 +101,8 @@ class CPS(SemiSegmentor):
             pseudo["second"],
             _all_reliable(mixed.valid),
             logits["first"].detach(),
+            labeler="second",
+            learner="first",
         )
         same = pseudo["first"].label == pseudo["second"].label
         statistics = {"agreement": (same & mixed.valid).sum() / mixed.valid.sum().clamp(min=1)}
