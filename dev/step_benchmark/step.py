@@ -71,15 +71,15 @@ class Step:
         self.model.after_optimizer_step()
 
     def floor(self) -> None:
-        """The passes of the networks alone, with the segmentor's own loss."""
+        """The passes of the networks alone, with the segmentor's own loss, and what moves them."""
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
             losses: dict[str, Tensor] = {}
             for role, sizes in self.passes.items():
                 segmentor: Any = self.model.get_submodule(self.model.networks[role])
-                for number, size in enumerate(sizes):
+                for number, (size, has_gradient) in enumerate(sizes):
                     images = data["inputs"][:size]
-                    if role in self.model.trained_networks:
+                    if has_gradient:
                         some = segmentor.loss(images, data["data_samples"][:size])
                         losses |= add_prefix(some, f"{role}{number}")
                     else:
@@ -87,13 +87,16 @@ class Step:
                             segmentor._forward(images)
         self.backward(losses)
         self.optimize()
+        self.model.after_optimizer_step()
 
-    def _record_passes(self) -> dict[str, list[int]]:
-        """Images in each pass of each network, of one step."""
-        passes: dict[str, list[int]] = {role: [] for role in self.model.networks}
+    def _record_passes(self) -> dict[str, list[tuple[int, bool]]]:
+        """Images in each pass of each network, of one step, and whether it has a gradient."""
+        passes: dict[str, list[tuple[int, bool]]] = {role: [] for role in self.model.networks}
         handles = [
             self.model.get_submodule(f"{path}.backbone").register_forward_pre_hook(
-                lambda _, args, role=role: passes[role].append(len(args[0]))
+                lambda _, args, role=role: passes[role].append(
+                    (len(args[0]), torch.is_grad_enabled())
+                )
             )
             for role, path in self.model.networks.items()
         ]

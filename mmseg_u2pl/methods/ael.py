@@ -138,12 +138,3 @@ class AEL(TeacherStudent):
     def class_statistics(self) -> dict[str, Tensor]:
         """The bank too."""
         return {**super().class_statistics(), "confidence": self.bank.confidence}
-
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Warn if there is no second image to paste from."""
-        if min(num_labeled, num_unlabeled) > 1:
-            return None
-        return (
-            "AEL pastes from image to image of a process, and of a kind there is but one. Set "
-            f"train_dataloader.batch_size to {2 * (num_labeled + num_unlabeled)} or more."
-        )

@@ -141,9 +141,6 @@ class SemiSegmentor(BaseSegmentor):
     def after_optimizer_step(self) -> None:
         """Called after each step of the optimizer; moves a teacher, if the method has one."""
 
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """A warning if the method cannot do its work on so many images of a process."""
-
     def class_statistics(self) -> dict[str, Tensor]:
         """State to log besides the losses: name to (), or (C,) for a value per class."""
         return {}

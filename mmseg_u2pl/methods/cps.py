@@ -130,16 +130,6 @@ class CPS(SemiSegmentor):
         )
         return get_world_size() * share
 
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Warn if there is no second image to mix with."""
-        if num_unlabeled > 1:
-            return None
-        return (
-            "CPS mixes two unlabeled images of a process, and this run has one, so nothing is "
-            "mixed. Set train_dataloader.batch_size to "
-            f"{2 * (num_labeled + num_unlabeled)} or more."
-        )
-
 
 def _all_reliable(valid: Tensor) -> Partition:
     nothing = torch.zeros((), device=valid.device)

@@ -49,7 +49,7 @@ class AdaptiveCopyPaste:
             generator: CPU generator.
 
         Returns:
-            The plan, on the device of ``label``. A single image stays as it is.
+            The plan, on the device of ``label``.
         """
         odds = class_odds(confidence, power=0.5)
         odds[self.never] = 0.0
@@ -88,24 +88,24 @@ class AdaptiveCutMix:
             generator: CPU generator.
 
         Returns:
-            The plan, on the device of ``label``. A single image stays as it is.
+            The plan, on the device of ``label``.
         """
         plan = cutmix_plan(label, generator)
         count = len(label)
-        if count == 1:
-            return plan
         odds = class_odds(confidence).cpu()
         classes = torch.multinomial(odds, count, replacement=True, generator=generator).tolist()
         uniform = torch.rand(count, 2, generator=generator).tolist()
         # Regions are found on the host.
         shown = label.to(torch.int16).cpu().numpy()
+        if plan.mirrored:  # a single image, which is pasted from its mirror image
+            shown = shown[..., ::-1]
         # Counts begin with those of -1.
         counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
         areas = np.stack(counts)[:, 1:] / shown[0].size
         partners, boxes = [], torch.zeros(count, 4)
         found = torch.zeros(count, 1, 1, dtype=torch.bool)
         for image, (index, (first, second)) in enumerate(zip(classes, uniform, strict=True)):
-            others = [i for i in range(count) if i != image]
+            others = [i for i in range(count) if i != image] or [image]
             showing = [i for i in others if areas[i, index] >= self.min_area]
             partners.append(_pick(showing or others, first))
             regions = region_boxes(shown[partners[-1]] == index, self.min_region)
@@ -113,7 +113,7 @@ class AdaptiveCutMix:
                 boxes[image] = torch.tensor(_pick(regions, second))
                 found[image] = True
         mask = inside_boxes(label, boxes).where(found.to(label.device), plan.mask)
-        return MixPlan(mask, torch.tensor(partners, device=label.device))
+        return plan._replace(mask=mask, partner=torch.tensor(partners, device=label.device))
 
 
 def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, int, int, int]]:

@@ -16,7 +16,6 @@ from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
 from mmseg_u2pl.ops.mixing import (
     MIXINGS,
-    MIXINGS_OF_TWO,
     MixPlan,
     cutmix_plan,
     draw_plan,
@@ -56,7 +55,6 @@ from mmseg_u2pl.ops.unsupervised import thresholded_loss, unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
-    "MIXINGS_OF_TWO",
     "ClassTotals",
     "ConfidentPrediction",
     "EmbeddingMap",

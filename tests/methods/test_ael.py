@@ -170,14 +170,6 @@ def test_without_a_head_there_is_no_projector_and_the_log_has_the_bank():
     assert "bank.confidence" in model.state_dict()
 
 
-def test_single_images_train_and_warn():
-    model = tiny_ael()
-    assert losses_of(model, batch(1, 1))["unsup.loss_ce"] > 0
-    assert "batch_size to 4 or more" in model.check_batch(1, 1)
-    assert model.check_batch(1, 2) is not None
-    assert model.check_batch(2, 2) is None
-
-
 def test_pixels_that_are_ignored_or_overflowed_have_no_part():
     model = tiny_ael()
     raw = batch(2, 2)

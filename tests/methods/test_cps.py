@@ -118,11 +118,7 @@ def test_labels_come_from_the_clean_images_in_training_mode(monkeypatch):
     assert statistics.num_batches_tracked == 2  # a pass of each kind
 
 
-def test_one_unlabeled_image_trains_unmixed_and_warns():
-    model = tiny_method("CPS")
-    assert losses_of(model, batch(1, 1))["unsup.loss_first"] > 0
-    assert "batch_size to 4 or more" in model.check_batch(1, 1)
-    assert model.check_batch(1, 2) is None
+def test_a_weight_out_of_range():
     with pytest.raises(ValueError, match="unsup_weight must be a number of at least 0"):
         tiny_method("CPS", unsup_weight=-1)
 

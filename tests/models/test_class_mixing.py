@@ -99,9 +99,16 @@ def test_classes_that_the_student_is_unsure_of_are_drawn_more_often(generator):
     assert (plan.partner != torch.arange(1000)).all()
 
 
-def test_a_single_image_stays_as_it_is(generator):
+def test_what_a_single_image_gets_is_a_region_of_its_mirror_image(generator):
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
-    assert AdaptiveCutMix()(label, torch.zeros(2), generator).partner.tolist() == [0]
+    label[0, 1:4, 5:] = 1
+    confidence = torch.tensor([1.0, -99.0])  # as good as always the second class
+    plan = AdaptiveCutMix()(label, confidence, generator)
+    assert plan.pasted(label)[plan.mask].eq(1).all()
+    assert plan.mask.sum() == 9
+    plan = AdaptiveCopyPaste(prob=1.0)(label, torch.tensor([1.0, -99.0]), generator)
+    assert plan.pasted(label)[plan.mask].eq(1).all()
+    assert plan.mask.sum() == 9
 
 
 def test_copy_paste_draws_by_the_square_root_and_never_what_is_excluded():
