@@ -96,7 +96,7 @@ class AEL(TeacherStudent):
         """See :meth:`SemiSegmentor.semi_step`."""
         own, corners, bank = generators.own, self.align_corners, self.bank.confidence
         # Classes that the student is unsure of are pasted from labeled image to labeled image,
-        labeled = labeled.mixed(self.copy_paste(labeled.label, bank, own))
+        labeled = self.copy_paste(labeled, bank, own)
         known, first = labeled.label != self.ignore_index, len(labeled.label)
 
         # and, where the teacher sees them, from unlabeled image to unlabeled image.

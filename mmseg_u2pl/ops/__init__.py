@@ -39,7 +39,7 @@ from mmseg_u2pl.ops.reliability import (
     quantile,
     unreliable_share,
 )
-from mmseg_u2pl.ops.resample import resize_logits, resize_nearest
+from mmseg_u2pl.ops.resample import resize_logits, resize_nearest, zoom
 from mmseg_u2pl.ops.selection import (
     Negatives,
     anchor_mask,
@@ -103,4 +103,5 @@ __all__ = [
     "unreliable_share",
     "unsupervised_loss",
     "weighted_loss",
+    "zoom",
 ]

@@ -173,12 +173,13 @@ def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generato
     return plan if mixes else identity_plan(label, generator)
 
 
-def mix(values: Tensor, plan: MixPlan) -> Tensor:
+def mix(values: Tensor, plan: MixPlan, source: Tensor | None = None) -> Tensor:
     """Apply a plan to a map of any resolution.
 
     Args:
         values: (N, H, W) or (N, C, H, W), any dtype.
         plan: The plan; its mask is resized to the map where they differ.
+        source: What is pasted comes from this map, of the same shape, in place of ``values``.
 
     Returns:
         The mixed map, same shape and dtype; erased pixels are 0 or False.
@@ -188,7 +189,7 @@ def mix(values: Tensor, plan: MixPlan) -> Tensor:
         mask = mask[:, None]
     if plan.partner is None:
         return values.masked_fill(mask, 0)
-    return torch.where(mask, plan.pasted(values), values)
+    return torch.where(mask, plan.pasted(values if source is None else source), values)
 
 
 def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:

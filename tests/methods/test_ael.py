@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 
 import oracles
+from mmseg_u2pl.models.batches import LabeledBatch
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from other_method import with_method
 from seen import distinct_teacher, inputs_of, losses_of, named_gradients
@@ -64,8 +65,9 @@ def test_losses_and_bank_against_numpy(tau, options):
     truth = torch.stack([sample.gt_sem_seg.data[0] for sample in data["data_samples"][:2]])
     bank, own = model.bank.confidence.double().numpy(), generator_of_step(model)
     # The plans have tests of their own.
-    paste = model.copy_paste(truth, model.bank.confidence, own)
-    labeled, truth = mixed(images[:2].numpy(), paste), mixed(truth.numpy(), paste)
+    given = LabeledBatch(images[:2], data["data_samples"][:2], truth)
+    labeled, _, truth = model.copy_paste(given, model.bank.confidence, own)
+    labeled, truth = labeled.numpy(), truth.numpy()
     prob = full_size_probabilities(
         model.teacher.module, torch.cat([torch.from_numpy(labeled), images[2:]])
     )
