@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from tiny import tiny_method
@@ -36,3 +37,25 @@ def method(name: str, **options: Any) -> nn.Module:
     """A tiny model of one of :data:`METHODS`."""
     config = METHODS[name] | options
     return tiny_method(config.pop("type"), **config)
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def gradients_and_logs(model: nn.Module, parallel: nn.Module, batches: list[dict]) -> list[tuple]:
+    """Gradients and log of each of some steps of `model`, which `parallel` may wrap."""
+    parameters = trained_parameters(model)
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    history = []
+    for step, raw in enumerate(batches):
+        model.progress = step / len(batches)
+        losses = parallel(**model.data_preprocessor(raw, training=True), mode="loss")
+        total, log = model.parse_losses(losses)
+        optimizer.zero_grad()
+        total.backward()
+        gradient = [parameter.grad.clone() for parameter in parameters]
+        optimizer.step()
+        model.after_optimizer_step()
+        history.append((gradient, {name: value.detach() for name, value in log.items()}))
+    return history

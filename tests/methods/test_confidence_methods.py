@@ -4,21 +4,12 @@ import pytest
 import torch
 
 from confident import padded_batch, recorded_plans
+from every_method import METHODS, method
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH
 from mmseg_u2pl.ops import mix
 from seen import distinct_teacher, inputs_of, losses_of, step
 from tiny import SIZE, batch, tiny_method, tiny_segmentor
 
-HEAD = dict(
-    projector=dict(embed_dims=4, norm_cfg=dict(type="GN", num_groups=1)),
-    contrastive_head=dict(
-        num_anchors=6, num_negatives=7, queue_size=50, min_prob=0.2, queue_dtype="float32"
-    ),
-)
-PLAIN = ("FixMatch", "UniMatch", "UniMatchV2")
-CASES = {name: (name, {}) for name in PLAIN} | {
-    f"{name} + U2PL": (name, HEAD) for name in ("FixMatch", "UniMatchV2")
-}
 LOSSES = {
     "FixMatch": {"loss_ce"},
     "UniMatch": {"loss_s1", "loss_s2", "loss_fp"},
@@ -26,17 +17,17 @@ LOSSES = {
 }
 
 
-def method(case, **options):
-    name, own = CASES[case]
-    return tiny_method(name, **dict(tau=0.3) | own | options)
+PLAIN = tuple(LOSSES)
+CASES = [name for name, options in METHODS.items() if options["type"] in LOSSES]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_losses_and_statistics_have_the_promised_names(case):
     losses = losses_of(method(case), batch())
-    name, options = CASES[case]
-    expected = {f"unsup.{loss}" for loss in LOSSES[name]} | {"reliable_share", "unreliable_share"}
-    if options:
+    options = METHODS[case]
+    expected = {f"unsup.{loss}" for loss in LOSSES[options["type"]]}
+    expected |= {"reliable_share", "unreliable_share"}
+    if "contrastive_head" in options:
         expected |= {"contra.loss_nce", "contra.anchors", "contra.queue_fill"}
     assert {key for key in losses if not key.startswith("sup.")} == expected
     assert all(torch.isfinite(value).all() for value in losses.values())

@@ -5,7 +5,7 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
-from every_method import METHODS, method
+from every_method import METHODS, gradients_and_logs, method, trained_parameters
 from mmseg_u2pl.ops import MIXINGS
 from processes import checksum
 from seen import distinct_teacher
@@ -36,25 +36,9 @@ def all_images(count, step):
     return {key: [item for part in parts for item in part[key]] for key in parts[0]}
 
 
-def trained_parameters(model):
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
 def train(model, parallel, batches):
     """Gradients and log of each step, and the buffers at the end."""
-    optimizer = torch.optim.SGD(trained_parameters(model), lr=0.1)
-    history = []
-    for step, raw in enumerate(batches):
-        model.progress = step / STEPS
-        losses = parallel(**model.data_preprocessor(raw, training=True), mode="loss")
-        total, log = model.parse_losses(losses)
-        optimizer.zero_grad()
-        total.backward()
-        gradient = [parameter.grad.clone() for parameter in trained_parameters(model)]
-        optimizer.step()
-        model.after_optimizer_step()
-        history.append((gradient, {name: value.detach() for name, value in log.items()}))
-    return history, dict(model.named_buffers())
+    return gradients_and_logs(model, parallel, batches), dict(model.named_buffers())
 
 
 def train_without_chance(rank, name, count):
