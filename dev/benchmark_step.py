@@ -1,7 +1,9 @@
 """Time and memory of a training step, stage by stage, beside those of the networks alone.
 
-The floor is what any method with a teacher needs: forward and backward pass of the student with the
-segmentor's own loss on as many images, all labeled, the teacher's forward passes and the optimizer.
+The floor is what any code of the same method needs: its passes of the networks, those with a
+gradient with the segmentor's own loss on as many images, all labeled, their backward pass, the
+optimizer, and the moving average. A second pass of a decode head alone, as UniMatch's feature view,
+is not in it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -28,10 +31,12 @@ from rich.table import Table
 
 from mmseg_u2pl_tools.cli import read_config
 from mmseg_u2pl_tools.errors import UsageError
+from other_method import method_names
 from step_benchmark.loss_path import time_loss_path
 from step_benchmark.step import time_step
 from step_benchmark.workload import Workload
 
+EVERY_METHOD = "--every-method"
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 CAMVID = "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192.py"
 
@@ -62,12 +67,18 @@ PRESETS = {
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # EVERY_METHOD is looked for in the arguments
     )
     add = parser.add_argument
     add("--preset", choices=sorted(PRESETS), default="camvid", help="default: %(default)s")
     add("--config", help="a config in place of the preset's")
-    add("--method", help="one of configs/_base_/methods (default: that of the config, or u2pl)")
+    add(
+        "--method",
+        choices=method_names(),
+        help="in place of the config's (default: that of the config, or u2pl)",
+    )
     add("--size", type=int, help="image side in pixels (default: the preset's)")
     add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
     add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
@@ -88,6 +99,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--data",
         action="store_true",
         help="images a second from the config's train_dataloader; its data must be there",
+    )
+    mode.add_argument(
+        EVERY_METHOD,
+        action="store_true",
+        help="steps of all methods, each in a process of its own, as a markdown table",
     )
     add("--json", metavar="FILE", help="write the figures to FILE, '-' for the standard output")
     return parser
@@ -121,6 +137,33 @@ def time_data(work: Workload) -> dict[str, Any]:
     return dict(images_per_second=images / (time.perf_counter() - start))
 
 
+def print_every_method(arguments: Sequence[str]) -> None:
+    """A row for each method, as soon as it is known.
+
+    Args:
+        arguments: Of the command line, without method and file.
+
+    Raises:
+        SystemExit: A process fails; with what it said.
+    """
+    columns = {
+        "step (s)": ("step_seconds", ".3f"),
+        "floor (s)": ("floor_seconds", ".3f"),
+        "ratio": ("ratio", ".2f"),
+        "peak of the step (MiB)": ("step_peak_mib", ".0f"),
+        "of the floor (MiB)": ("floor_peak_mib", ".0f"),
+    }
+    print(f"| method | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
+    for method in method_names():
+        command = [sys.executable, __file__, *arguments, "--method", method, "--json", "-"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{method}: {done.stderr}")
+        figures = json.loads(done.stdout)
+        cells = [format(figures[key], style) for key, style in columns.values()]
+        print(f"| {method} | {' | '.join(cells)} |", flush=True)
+
+
 def print_figures(figures: dict[str, Any], console: Console) -> None:
     """A table for people, and what is not in it."""
     for title, value in figures.items():
@@ -137,6 +180,12 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
+    if args.every_method:
+        if args.method or args.json:
+            parser.error(f"{EVERY_METHOD} goes with neither --method nor --json")
+        given = sys.argv[1:] if argv is None else argv
+        print_every_method([argument for argument in given if argument != EVERY_METHOD])
+        return
     work = workload_of(args)
     if work.device.type == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda needs a GPU, and PyTorch sees none")

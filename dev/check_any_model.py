@@ -1,4 +1,4 @@
-"""Train a model of each family in MMSegmentation's configs with U2PL and list the results."""
+"""Train a model of each family in MMSegmentation's configs with each method; list the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,11 +26,17 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_u2pl.methods import U2PL
+from mmseg_u2pl.methods import SemiSegmentor
+from other_method import has_option, method_names, with_head_options, with_method
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "any_model.md"
 START, END = "<!-- table: python dev/check_any_model.py -->\n", "<!-- end of table -->\n"
+HEAD = (
+    "| family | trains with | config | embedding tapped at | parameters (M) |\n",
+    "|---|---|---|---|---|\n",
+)
+ALL = "all methods"
 NUM_STEPS, NUM_LABELED, NUM_UNLABELED = 3, 2, 2
 
 
@@ -130,8 +136,8 @@ FAMILIES = {
 }
 
 
-def build(family: Family) -> U2PL:
-    """U2PL around a config's model, to be trained from scratch on the CPU.
+def build(family: Family, method: str = "u2pl") -> SemiSegmentor:
+    """A method around a config's model, to be trained from scratch on the CPU.
 
     Raises:
         Exception: Whatever building it raises.
@@ -141,10 +147,14 @@ def build(family: Family) -> U2PL:
     drop_pretrained(cfg.model)
     for option in filter(None, ("data_preprocessor.size", family.size_option)):
         cfg.merge_from_dict({f"model.{option}": (family.crop, family.crop)})
-    # Small queues; and untrained models are sure of nothing, so any pixel may be an anchor.
+    # Small queues; and untrained models are sure of nothing, so any pixel may supervise and be an
+    # anchor.
     head = dict(queue_size=200, num_anchors=8, num_negatives=8, min_prob=0.0)
+    options = with_head_options(with_method(cfg.model, method), **head)
+    if has_option(options, "tau"):
+        options["tau"] = 0.0
     torch.manual_seed(0)
-    model = MODELS.build(dict(type="U2PL", segmentor=cfg.model, contrastive_head=head))
+    model = MODELS.build(options)
     model.init_weights()
     return revert_sync_batchnorm(model)
 
@@ -181,10 +191,11 @@ def random_batch(side: int, num_classes: int, seed: int) -> dict[str, list]:
     return dict(inputs=inputs, data_samples=data_samples)
 
 
-def train(model: U2PL, side: int) -> list[dict[str, Tensor]]:
+def train(model: SemiSegmentor, side: int) -> list[dict[str, Tensor]]:
     """A few steps; what each of them logged."""
     model.train()
-    optim_wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=1e-3))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optim_wrapper = OptimWrapper(torch.optim.SGD(trained, lr=1e-3))
     logs = []
     for step in range(NUM_STEPS):
         model.progress = step / NUM_STEPS
@@ -193,15 +204,15 @@ def train(model: U2PL, side: int) -> list[dict[str, Tensor]]:
     return logs
 
 
-def predict(model: U2PL, side: int) -> list[SegDataSample]:
+def predict(model: SemiSegmentor, side: int) -> list[SegDataSample]:
     """What the trained model, in evaluation mode, says of a batch."""
     return model.eval().test_step(random_batch(side, model.num_classes, NUM_STEPS))
 
 
-def try_family(family: Family) -> tuple[str, U2PL | None]:
-    """Whether a family trains, and the model if it could be built."""
+def try_method(family: Family, method: str) -> tuple[str, SemiSegmentor | None]:
+    """Whether a family trains with a method, and the model if it could be built."""
     try:
-        model = build(family)
+        model = build(family, method)
     except Exception as error:
         return f"needs {family.needs}" if family.needs else _no(error), None
     try:
@@ -210,7 +221,11 @@ def try_family(family: Family) -> tuple[str, U2PL | None]:
     except Exception as error:
         return _no(error), model
     bad = sorted({key for log in logs for key, value in log.items() if not value.isfinite()})
-    return f"no: not finite: {', '.join(bad)}" if bad else "yes", model
+    if bad:
+        return f"no: not finite: {', '.join(bad)}", model
+    # U2PLReference finds negatives in few images, so a contrastive loss may be 0.
+    idle = [key for key, value in logs[-1].items() if key.startswith("unsup.loss") and value == 0]
+    return f"no: zero: {', '.join(idle)}" if idle else "yes", model
 
 
 def _no(error: Exception) -> str:
@@ -218,31 +233,37 @@ def _no(error: Exception) -> str:
 
 
 def table_row(name: str) -> str:
-    """Train a family and make its row of the table."""
+    """Train a family with each method and make its row of the table."""
     family = FAMILIES[name]
-    outcome, model = try_family(family)
+    outcome, model = try_method(family, "u2pl")
     tap = size = ""
     if model is not None:
         tap = f"`{model.student.embedding_source}`"
         size = f"{sum(p.numel() for p in model.student.segmentor.parameters()) / 1e6:.1f}"
+        del model
+        outcome = try_others(family, outcome)
     return f"| {name} | {outcome} | `{Path(family.config).stem}` | {tap} | {size} |\n"
 
 
-def table(names: Iterable[str]) -> str:
-    """The table, row by row, each shown when it is known."""
-    lines = [
-        "| family | trains | config | embedding tapped at | parameters (M) |\n",
-        "|---|---|---|---|---|\n",
-    ]
-    for name in names:
-        lines.append(table_row(name))
-        print(lines[-1], end="", flush=True)
+def try_others(family: Family, with_u2pl: str) -> str:
+    """Outcome of all methods, given that of U2PL: those that do not train are named."""
+    outcomes = {"u2pl": with_u2pl}
+    for method in method_names():
+        if method not in outcomes:
+            outcomes[method], _ = try_method(family, method)
         gc.collect()  # one model at a time in memory
-    return "".join(lines)
+    failed = [f"{method}: {outcome}" for method, outcome in outcomes.items() if outcome != "yes"]
+    return f"not {'; '.join(failed)}" if failed else ALL
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "families",
+        nargs="*",
+        metavar="FAMILY",
+        help="those to train (default: all); rows of others stay as they are",
+    )
     parser.add_argument(
         "--check",
         action="store_true",
@@ -255,11 +276,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
+    if unknown := set(args.families) - FAMILIES.keys():
+        parser.error(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
     before, start, rest = DOCUMENT.read_text().partition(START)
     old, end, after = rest.partition(END)
     if not end:
         parser.error(f"{DOCUMENT} lacks the lines {START.strip()} and {END.strip()}")
-    new = table(FAMILIES)
+    rows = {line.split("|")[1].strip(): line for line in old.splitlines(True)[len(HEAD) :]}
+    for name in args.families or FAMILIES:
+        rows[name] = table_row(name)
+        print(rows[name], end="", flush=True)
+    new = "".join([*HEAD, *(rows[name] for name in FAMILIES if name in rows)])
     if not args.check:
         DOCUMENT.write_text(before + start + new + end + after)
     elif new != old:

@@ -37,14 +37,17 @@ from mmseg_u2pl.visualization import (
     plot_comparison,
 )
 from mmseg_u2pl_tools.cli import replace_data_root
+from other_method import method_names, with_method
 from progress_hook import ProgressHook
 from scenes.dataset import write_builtin_dataset
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MODEL, DATA = "deeplabv3plus_efficientnet-lite0-s5", "demo_builtin-1of16-128x128"
 SUP_ONLY = CONFIGS / "suponly" / f"suponly_{MODEL}_1xb8-{DATA}.py"
-U2PL = CONFIGS / "u2pl" / f"u2pl_{MODEL}_1xb16-{DATA}.py"
+SEMI = CONFIGS / "u2pl" / f"u2pl_{MODEL}_1xb16-{DATA}.py"
 NUM_SCENES = 6
+UNRELIABLE_SHARE = 0.2
+"""Of the pixels in the picture: those with the highest entropy."""
 
 
 class Score(NamedTuple):
@@ -54,14 +57,6 @@ class Score(NamedTuple):
     per_class: dict[str, float | None]
 
 
-class Scores(NamedTuple):
-    """Of the three models."""
-
-    sup_only: Score
-    student: Score
-    teacher: Score
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -69,6 +64,12 @@ def build_parser() -> argparse.ArgumentParser:
         "of the new one: stopped before, it writes none.",
     )
     add = parser.add_argument
+    add(
+        "--method",
+        choices=method_names(),
+        default="u2pl",
+        help="what trains with the unlabeled images (default: %(default)s)",
+    )
     add("--seed", type=int, default=0, help="of the data and of both runs (default: %(default)s)")
     add(
         "--work-dir",
@@ -111,11 +112,10 @@ def make_data(args: argparse.Namespace) -> None:
         build_parser().error(str(error))
 
 
-def train(config: Path, title: str, args: argparse.Namespace) -> Runner:
+def train(cfg: Config, title: str, args: argparse.Namespace) -> Runner:
     """Train one config, with a progress bar in place of the log on the console."""
-    cfg = Config.fromfile(config)
     replace_data_root(cfg, str(args.data_root))
-    cfg.work_dir = str(args.work_dir / title.lower())
+    cfg.work_dir = str(args.work_dir / title)
     cfg.randomness.seed = args.seed
     cfg.visualizer.name = title  # with one name, the second run would log to the first one's folder
     cfg.log_level = "ERROR"
@@ -146,27 +146,27 @@ def evaluate(runner: Runner) -> Score:
     )
 
 
-def make_table(scores: Scores, ascii_only: bool) -> Table:
-    """IoU of each class and their mean, as each of the three models reaches it."""
+def make_table(scores: dict[str, Score], ascii_only: bool) -> Table:
+    """IoU of each class and their mean; the gain is that of the last model over the first."""
     table = Table(
         title="IoU in percent on the validation images",
         title_justify="left",
         box=box.ASCII if ascii_only else box.ROUNDED,
     )
     table.add_column("class")
-    for name in ("sup-only", "U2PL student", "U2PL teacher", "gain"):
+    for name in (*scores, "gain"):
         table.add_column(name, justify="right")
 
     def add_row(name: str, values: list[float | None], style: str = "") -> None:
-        sup_only, _, teacher = values
+        first, last = values[0], values[-1]
         cells = ["-" if value is None else f"{value:.2f}" for value in values]
-        gain = "-" if sup_only is None or teacher is None else f"{teacher - sup_only:+.2f}"
+        gain = "-" if first is None or last is None else f"{last - first:+.2f}"
         table.add_row(name, *cells, gain, style=style)
 
-    for name in scores.sup_only.per_class:
-        add_row(name, [score.per_class[name] for score in scores])
+    for name in next(iter(scores.values())).per_class:
+        add_row(name, [score.per_class[name] for score in scores.values()])
     table.add_section()
-    add_row("mean", [score.mean for score in scores], style="bold")
+    add_row("mean", [score.mean for score in scores.values()], style="bold")
     return table
 
 
@@ -177,14 +177,14 @@ def predict(runner: Runner, scenes: Sequence[dict]) -> list[SegDataSample]:
     return runner.model.test_step(pseudo_collate(list(scenes)))
 
 
-def plot_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figure:
+def plot_scenes(sup_only: Runner, semi: Runner, titles: Sequence[str]) -> Figure:
     """Evenly spaced validation images, so none is picked by hand, and what the models see."""
-    dataset = u2pl.val_dataloader.dataset
+    dataset = semi.val_dataloader.dataset
     num_scenes = min(NUM_SCENES, len(dataset))
     chosen = np.linspace(0, len(dataset), num_scenes, endpoint=False, dtype=int)
     scenes = [dataset[index] for index in chosen.tolist()]
     images = np.stack([scene["inputs"].flip(0).permute(1, 2, 0).numpy() for scene in scenes])
-    before, after = predict(sup_only, scenes), predict(u2pl, scenes)
+    before, after = predict(sup_only, scenes), predict(semi, scenes)
     classes, palette = dataset.metainfo["classes"], dataset.metainfo["palette"]
 
     def paint(samples: list[SegDataSample], key: str) -> np.ndarray:
@@ -193,14 +193,14 @@ def plot_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figu
 
     pseudo = predict_pixels(torch.stack([sample.seg_logits.data for sample in after]))
     everywhere = torch.ones_like(pseudo.label, dtype=torch.bool)
-    unreliable = partition(pseudo.entropy, everywhere, u2pl.model.rule.alpha_0).unreliable
+    unreliable = partition(pseudo.entropy, everywhere, UNRELIABLE_SHARE).unreliable
     return plot_comparison(
         {
             "image": images,
             "ground truth": paint(after, "gt_sem_seg"),
             titles[0]: paint(before, "pred_sem_seg"),
             titles[1]: paint(after, "pred_sem_seg"),
-            "pseudo-label\n(teacher)": paint_pseudo_labels(
+            f"pseudo-label\n({semi.model.predict_with})": paint_pseudo_labels(
                 images, pseudo.label.cpu().numpy(), unreliable.cpu().numpy(), palette
             ),
         },
@@ -208,18 +208,25 @@ def plot_scenes(sup_only: Runner, u2pl: Runner, titles: tuple[str, str]) -> Figu
     )
 
 
-def write_results(path: Path, scores: Scores, seed: int, seconds: dict[str, float]) -> None:
+def write_results(
+    path: Path,
+    method: str,
+    sup_only: Score,
+    by_role: dict[str, Score],
+    seed: int,
+    seconds: dict[str, float],
+) -> None:
     """Write what the table shows, for programs."""
-    sup_only, student, teacher = scores
+    *others, predicting = by_role
+    semi: dict[str, object] = {}
+    for role in (predicting, *others):
+        prefix = "" if role == predicting else f"{role}_"
+        score = by_role[role]
+        semi |= {f"{prefix}mIoU": score.mean, f"{prefix}per_class": score.per_class}
     results = {
         "sup_only": {"mIoU": sup_only.mean, "per_class": sup_only.per_class},
-        "u2pl": {
-            "mIoU": teacher.mean,
-            "student_mIoU": student.mean,
-            "per_class": teacher.per_class,
-            "student_per_class": student.per_class,
-        },
-        "gain": round(teacher.mean - sup_only.mean, 2),
+        method: semi,
+        "gain": round(by_role[predicting].mean - sup_only.mean, 2),
         "seed": seed,
         "seconds": seconds,
     }
@@ -236,31 +243,35 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 def run(args: argparse.Namespace) -> None:
     """Train twice, compare, write and print."""
+    method, by_role = args.method, {}
     seconds: dict[str, float] = {}
     with timed(seconds, "total"):
         with timed(seconds, "data"):
             make_data(args)
         with timed(seconds, "sup_only"):
-            baseline = train(SUP_ONLY, "sup-only", args)
+            baseline = train(Config.fromfile(SUP_ONLY), "sup-only", args)
             sup_only = evaluate(baseline)
-        with timed(seconds, "u2pl"):
-            u2pl = train(U2PL, "U2PL", args)
-            teacher = evaluate(u2pl)
-            u2pl.model.predict_with = "student"
-            student = evaluate(u2pl)
-            u2pl.model.predict_with = "teacher"
-        titles = f"sup-only\nmIoU {sup_only.mean:.2f}", f"U2PL (teacher)\nmIoU {teacher.mean:.2f}"
-        figure = plot_scenes(baseline, u2pl, titles)
-    scores = Scores(sup_only, student, teacher)
+        with timed(seconds, method):
+            cfg = Config.fromfile(SEMI)
+            cfg.model = with_method(cfg.model.to_dict(), method)
+            semi = train(cfg, method, args)
+            # The network that predicts is the first one; it comes last, beside the gain.
+            for role in reversed(semi.model.networks):
+                semi.model.predict_with = role
+                by_role[role] = evaluate(semi)
+        titles = ("sup-only", sup_only), (f"{method} ({role})", by_role[role])
+        headings = [f"{title}\nmIoU {score.mean:.2f}" for title, score in titles]
+        figure = plot_scenes(baseline, semi, headings)
     picture, numbers = args.work_dir / "comparison.png", args.work_dir / "results.json"
     figure.savefig(picture)
-    write_results(numbers, scores, args.seed, seconds)
+    write_results(numbers, method, sup_only, by_role, args.seed, seconds)
 
     console = Console()
+    scores = {"sup-only": sup_only} | {f"{method} {role}": by_role[role] for role in by_role}
     console.print(make_table(scores, ascii_only=not console.is_terminal))
     print(f"picture          {picture}")
     print(f"numbers          {numbers}")
-    print(f"models and logs  {args.work_dir}/sup-only, {args.work_dir}/u2pl")
+    print(f"models and logs  {args.work_dir}/sup-only, {args.work_dir}/{method}")
     print(f"total time       {timedelta(seconds=round(seconds['total']))}")
 
 

@@ -10,12 +10,17 @@ from mmseg.registry import MODELS
 METHODS = Path(__file__).resolve().parents[1] / "configs/_base_/methods"
 
 
+def method_names() -> list[str]:
+    """Files in ``configs/_base_/methods`` that train with unlabeled images, without suffix."""
+    return sorted({path.stem for path in METHODS.glob("*.py")} - {"supervised"})
+
+
 def with_method(model: dict[str, Any], name: str) -> dict[str, Any]:
     """A model config that trains the same network with another method.
 
     Args:
         model: Of a plain segmentor, or of a semi-supervised method.
-        name: File in ``configs/_base_/methods`` without suffix.
+        name: One of :func:`method_names`.
 
     Returns:
         The method's options, and those of ``model`` that the method has too.
@@ -23,16 +28,42 @@ def with_method(model: dict[str, Any], name: str) -> dict[str, Any]:
     Raises:
         ValueError: There is no such method.
     """
-    path = METHODS / f"{name}.py"
-    if name == "supervised" or not path.is_file():
-        names = ", ".join(sorted({path.stem for path in METHODS.glob("*.py")} - {"supervised"}))
+    if name not in method_names():
+        names = ", ".join(method_names())
         raise ValueError(f"there is no method {name!r}; {METHODS} has {names}")
-    method = Config.fromfile(path).method.to_dict()
+    method = Config.fromfile(METHODS / f"{name}.py").method.to_dict()
     if "segmentor" not in model:
         return {"segmentor": model, **method}
-    known = inspect.signature(MODELS.get(method["type"])).parameters
-    kept = {key: value for key, value in model.items() if key in known}
-    for key, value in method.items():
-        nested = isinstance(value, dict) and isinstance(kept.get(key), dict)
-        kept[key] = {**kept[key], **value} if nested else value
-    return kept
+    return _updated({key: value for key, value in model.items() if has_option(method, key)}, method)
+
+
+def with_head_options(model: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """A model config with options of its contrastive head; as it is if it has no such head.
+
+    Args:
+        model: Of a semi-supervised method.
+        options: Of :class:`UnreliableContrastiveHead`.
+    """
+    # None stands for no head; where nothing is said, there is one.
+    if not has_option(model, "contrastive_head") or model.get("contrastive_head", {}) is None:
+        return model
+    return _updated(model, dict(contrastive_head=options))
+
+
+def has_option(model: dict[str, Any], name: str) -> bool:
+    """Whether the method of a model config has an option.
+
+    Args:
+        model: Its ``type`` is a registered method.
+        name: Of the option.
+    """
+    return name in inspect.signature(MODELS.get(model["type"])).parameters
+
+
+def _updated(model: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """With other options; dictionaries that both have are merged."""
+    merged = dict(model)
+    for key, value in options.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = {**merged[key], **value} if nested else value
+    return merged

@@ -23,18 +23,20 @@ class Panel(NamedTuple):
 
     title: str
     key: str
-    dashed_key: str | None = None
+    dashed_keys: tuple[str, ...] = ()
 
 
 PANELS = (
     Panel("total loss", "loss"),
     Panel("supervised loss", "sup-losses"),
-    Panel("unsupervised loss", "unsup.loss_ce"),
+    Panel("unsupervised loss", "unsup-losses"),
     Panel("contrastive loss", "contra.loss_nce"),
-    Panel("mIoU in %: teacher —, student - -", "mIoU", "student/mIoU"),
+    Panel("mIoU in %: predicting —, other - -", "mIoU", ("student/mIoU", "second/mIoU")),
     Panel("reliable share of pixels", "reliable_share"),
     Panel("accuracy of reliable pseudo-labels", "pseudo_label_accuracy"),
     Panel("queue fill, mean of classes", "contra.queue_fill"),
+    Panel("agreement of both networks (CPS)", "agreement"),
+    Panel("confidence, mean of classes (AEL)", "mean-confidence"),
 )
 
 
@@ -49,7 +51,8 @@ def read_scalars(work_dir: Path) -> dict[str, Curve]:
 
     Returns:
         Name to curve. ``sup-losses`` is the sum of the segmentor's own losses, which a
-        supervised-only run logs without the prefix ``sup.``.
+        supervised-only run logs without the prefix ``sup.``; ``unsup-losses`` that of the losses of
+        unlabeled images; ``mean-confidence`` the mean of ``confidence/<class>``.
 
     Raises:
         FileNotFoundError: The folder has no such file.
@@ -84,14 +87,23 @@ def _read_file(file: Path) -> dict[str, Curve]:
             raise ValueError(f"'{file}', line {number} is not a JSON object: {error}") from error
         if "iter" in record:
             last_iter, by_epoch = record["iter"], "epoch" in record
-            losses = [record[key] for key in record if _is_segmentor_loss(key)]
-            record |= {"sup-losses": sum(losses)} if losses else {}
+        record |= _totals(record)
         step = record.get("step", last_iter)
         if by_epoch and "iter" not in record:
             step = max(step, last_iter)  # a validation counts epochs
         for key, value in record.items():
             curves.setdefault(key, {})[step] = value
     return curves
+
+
+def _totals(record: Mapping[str, float]) -> dict[str, float]:
+    """What is plotted of quantities that methods or segmentors have under several names."""
+    labeled = [v for key, v in record.items() if _is_segmentor_loss(key)]
+    unlabeled = [v for key, v in record.items() if key.startswith("unsup.loss")]
+    bank = [v for key, v in record.items() if key.startswith("confidence/")]
+    totals = {"sup-losses": sum(labeled)} if labeled else {}
+    totals |= {"unsup-losses": sum(unlabeled)} if unlabeled else {}
+    return totals | ({"mean-confidence": sum(bank) / len(bank)} if bank else {})
 
 
 def _is_segmentor_loss(key: str) -> bool:
@@ -126,8 +138,9 @@ def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
         axis.set_xlabel("iteration")
         axis.grid(alpha=0.3)
         for index, run in enumerate(runs.values()):
-            for key, style in ((panel.key, "o-"), (panel.dashed_key, "s--")):
-                if key is not None and key in run:
+            for key in (panel.key, *panel.dashed_keys):
+                style = "o-" if key == panel.key else "s--"
+                if key in run:
                     steps, values = zip(*sorted(run[key].items()), strict=True)
                     axis.plot(steps, values, style, color=_colour(index), markersize=3)
     handles = [Line2D([], [], color=_colour(index)) for index in range(len(runs))]

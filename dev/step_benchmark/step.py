@@ -1,6 +1,5 @@
 """Time and memory of a training step, stage by stage, beside those of the networks alone."""
 
-import inspect
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from mmseg_u2pl.methods.teacher_student import TeacherView
 from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.ops import PixelPrediction, resize_nearest
 from mmseg_u2pl_tools.cli import read_config
-from other_method import with_method
+from other_method import with_head_options, with_method
 from step_benchmark.stopwatch import Stopwatch
 from step_benchmark.workload import WHOLE, Workload, median_stages
 
@@ -73,15 +72,15 @@ class Step:
         self.model.after_optimizer_step()
 
     def floor(self) -> None:
-        """The passes of the networks alone, with the segmentor's own loss."""
+        """The passes of the networks alone, with the segmentor's own loss, and what moves them."""
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
             losses: dict[str, Tensor] = {}
             for role, sizes in self.passes.items():
                 segmentor: Any = self.model.get_submodule(self.model.networks[role])
-                for number, size in enumerate(sizes):
+                for number, (size, has_gradient) in enumerate(sizes):
                     images = data["inputs"][:size]
-                    if role in self.model.trained_networks:
+                    if has_gradient:
                         some = segmentor.loss(images, data["data_samples"][:size])
                         losses |= add_prefix(some, f"{role}{number}")
                     else:
@@ -89,13 +88,16 @@ class Step:
                             segmentor._forward(images)
         self.backward(losses)
         self.optimize()
+        self.model.after_optimizer_step()
 
-    def _record_passes(self) -> dict[str, list[int]]:
-        """Images in each pass of each network, of one step."""
-        passes: dict[str, list[int]] = {role: [] for role in self.model.networks}
+    def _record_passes(self) -> dict[str, list[tuple[int, bool]]]:
+        """Images in each pass of each network, of one step, and whether it has a gradient."""
+        passes: dict[str, list[tuple[int, bool]]] = {role: [] for role in self.model.networks}
         handles = [
             self.model.get_submodule(f"{path}.backbone").register_forward_pre_hook(
-                lambda _, args, role=role: passes[role].append(len(args[0]))
+                lambda _, args, role=role: passes[role].append(
+                    (len(args[0]), torch.is_grad_enabled())
+                )
             )
             for role, path in self.model.networks.items()
         ]
@@ -177,11 +179,8 @@ def load_step(work: Workload) -> Step:
     cfg = read_config(work.config)
     if work.method or "segmentor" not in cfg.model:
         cfg.model = with_method(cfg.model, work.method or "u2pl")
-    head = cfg.model.get("contrastive_head", {})  # None: the method does without
-    known = inspect.signature(MODELS.get(cfg.model.type)).parameters
-    if head is not None and "contrastive_head" in known:
-        # A network that has learned nothing finds no class likely, and would have no anchors.
-        cfg.model.contrastive_head = {**head, **work.queues, "min_prob": 0.0}
+    # A network that has learned nothing finds no class likely, and would have no anchors.
+    cfg.model = with_head_options(cfg.model, **work.queues, min_prob=0.0)
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop("init_cfg", None)

@@ -10,11 +10,8 @@ from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 
-def check_batches(dataloader: DataLoader, loop: type) -> tuple[int, int]:
+def check_batches(dataloader: DataLoader, loop: type) -> None:
     """Check the training dataloader, and that it fits the class of the training loop.
-
-    Returns:
-        Labeled and unlabeled images in a batch of one process.
 
     Raises:
         DataError: They do not fit; the message says what to set.
@@ -59,5 +56,3 @@ def check_batches(dataloader: DataLoader, loop: type) -> tuple[int, int]:
             "resumed run draws other images. "
             "Set sampler=dict(type='DualStreamSampler', infinite=True)."
         )
-    labeled, unlabeled = sampler.ratio
-    return periods * labeled, periods * unlabeled

@@ -25,8 +25,7 @@ def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
     what masks hold, and whether unlabeled images can be read.
 
     Args:
-        run: A runner with built loops, or a config. The data sets of a config are built, but not
-            its model, so :meth:`SemiSegmentor.check_batch` is not asked.
+        run: A runner with built loops, or a config, whose data sets are built, but not its model.
         read_files: Whether to read all masks and unlabeled images. What was read is kept between
             runs (:mod:`mmseg_u2pl.checks.read_cache`).
 
@@ -42,7 +41,7 @@ def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
         train = build_dataloader(run.train_dataloader, "training")
         val = run.get("val_dataloader")
         val = None if val is None else build_dataloader(val, "validation")
-        model, kind, loop = None, _class_of(MODELS, run.model), _loop_class(run.train_cfg)
+        kind, loop = _class_of(MODELS, run.model), _loop_class(run.train_cfg)
         head = last_head(run.model)
         num_classes = head.get("num_classes")
         ignore_index = head.get("ignore_index", 255)  # MMSegmentation's default
@@ -57,9 +56,7 @@ def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
     report = check_data(train.dataset, val_dataset, num_classes, ignore_index, read_files)
     is_semi = isinstance(kind, type) and issubclass(kind, SemiSegmentor)
     if is_semi or isinstance(train.dataset, SemiDataset):
-        counts = report.note(check_batches, train, loop)
-        if counts and isinstance(model, SemiSegmentor):
-            report.warn(model.check_batch(*counts))
+        report.note(check_batches, train, loop)
     return report
 
 

@@ -96,7 +96,7 @@ class AEL(TeacherStudent):
         """See :meth:`SemiSegmentor.semi_step`."""
         own, corners, bank = generators.own, self.align_corners, self.bank.confidence
         # Classes that the student is unsure of are pasted from labeled image to labeled image,
-        labeled = labeled.mixed(self.copy_paste(labeled.label, bank, own))
+        labeled = self.copy_paste(labeled, bank, own)
         known, first = labeled.label != self.ignore_index, len(labeled.label)
 
         # and, where the teacher sees them, from unlabeled image to unlabeled image.
@@ -132,18 +132,9 @@ class AEL(TeacherStudent):
             contra = self.contrast(student.embedding, view, labeled, *masks, generators.common)
             losses["contra.loss_nce"] = self.contra_weight * contra.pop("loss_nce")
             statistics |= add_prefix(contra, "contra")
-        shown = labeled, unlabeled, mixed, of_mixed.pixels, split, student.logits.detach()
+        shown = labeled, unlabeled, mixed, of_mixed, split, student.logits.detach()
         return StepResult(supervised, losses, statistics, StepView(*shown))
 
     def class_statistics(self) -> dict[str, Tensor]:
         """The bank too."""
         return {**super().class_statistics(), "confidence": self.bank.confidence}
-
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Warn if there is no second image to paste from."""
-        if min(num_labeled, num_unlabeled) > 1:
-            return None
-        return (
-            "AEL pastes from image to image of a process, and of a kind there is but one. Set "
-            f"train_dataloader.batch_size to {2 * (num_labeled + num_unlabeled)} or more."
-        )

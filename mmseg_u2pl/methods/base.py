@@ -15,7 +15,7 @@ from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch, split_batch
 from mmseg_u2pl.models.running_statistics import RunningStatistics
 from mmseg_u2pl.models.step_random import StepGenerators, StepRandom
 from mmseg_u2pl.models.tapped_segmentor import TappedSegmentor
-from mmseg_u2pl.ops import Partition, PixelPrediction
+from mmseg_u2pl.ops import ConfidentPrediction, Partition, PixelPrediction
 from mmseg_u2pl.utils.distributed import show_global_losses
 
 
@@ -26,17 +26,22 @@ class StepView(NamedTuple):
         labeled: The labeled images.
         unlabeled: The unlabeled images as whatever labels them sees them.
         strong: The unlabeled images as a student sees them.
-        pseudo: Label and entropy of the strong view's pixels, (N_u, H, W) each.
+        pseudo: Label of the strong view's pixels with its entropy, and its confidence if that is
+            what decides, (N_u, H, W) each.
         split: Which of these pixels are reliable.
-        logits: (N_l + N_u, C, h, w), a student's, labeled images first.
+        logits: (N_l + N_u, C, h, w), the learner's, labeled images first.
+        labeler: Role of the network that labels the unlabeled images.
+        learner: Role of the network that learns from these labels.
     """
 
     labeled: LabeledBatch
     unlabeled: UnlabeledBatch
     strong: UnlabeledBatch
-    pseudo: PixelPrediction
+    pseudo: PixelPrediction | ConfidentPrediction
     split: Partition
     logits: Tensor
+    labeler: str = "teacher"
+    learner: str = "student"
 
 
 class StepResult(NamedTuple):
@@ -137,9 +142,6 @@ class SemiSegmentor(BaseSegmentor):
     def after_optimizer_step(self) -> None:
         """Called after each step of the optimizer; moves a teacher, if the method has one."""
 
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """A warning if the method cannot do its work on so many images of a process."""
-
     def class_statistics(self) -> dict[str, Tensor]:
         """State to log besides the losses: name to (), or (C,) for a value per class."""
         return {}
@@ -223,17 +225,19 @@ class SemiSegmentor(BaseSegmentor):
 
         Returns:
             The segmentor's own losses under ``sup.``, with the role in the name if several
-            networks are trained, and a zero as ``unsup.loss_ce``.
+            networks are trained; and a zero as ``contra.loss_nce`` if there is a projector.
         """
         networks = self.trained_networks
         losses: dict[str, Tensor] = {}
-        unused = []
         for role, network in networks.items():
             output = network(labeled.images)
             supervised = network.supervised_loss(labeled.images, output, labeled.data_samples)
             losses |= add_prefix(supervised, "sup" if len(networks) == 1 else f"sup.{role}")
-            unused.append(output.zero())
-        return {**losses, "unsup.loss_ce": torch.stack(unused).sum()}
+            if output.embedding is not None:
+                # Distributed training waits for a gradient of the projector too.
+                nowhere = torch.empty(3, 0, dtype=torch.int64, device=labeled.images.device)
+                losses["contra.loss_nce"] = output.embedding.at(*nowhere).sum()
+        return losses
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
         """Predict as the plain segmentor does, with the role in ``predict_with``."""

@@ -78,9 +78,6 @@ class ConfidenceMethod(SemiSegmentor):
         self.mixing_prob = mixing_prob
         self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
 
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Nothing to warn of: a single image is mixed with its mirror image."""
-
     def weak_view(self, unlabeled: UnlabeledBatch, logits: Tensor) -> PseudoLabeled:
         """The images as they are, with labels from logits (N_u, C, h, w) for them."""
         logits = resize_logits(logits.detach(), unlabeled.images.shape[-2:], self.align_corners)

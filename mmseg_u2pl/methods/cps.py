@@ -101,6 +101,8 @@ class CPS(SemiSegmentor):
             pseudo["second"],
             _all_reliable(mixed.valid),
             logits["first"].detach(),
+            labeler="second",
+            learner="first",
         )
         same = pseudo["first"].label == pseudo["second"].label
         statistics = {"agreement": (same & mixed.valid).sum() / mixed.valid.sum().clamp(min=1)}
@@ -127,16 +129,6 @@ class CPS(SemiSegmentor):
             logits, label, valid, valid, sum_over_processes, self.align_corners
         )
         return get_world_size() * share
-
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Warn if there is no second image to mix with."""
-        if num_unlabeled > 1:
-            return None
-        return (
-            "CPS mixes two unlabeled images of a process, and this run has one, so nothing is "
-            "mixed. Set train_dataloader.batch_size to "
-            f"{2 * (num_labeled + num_unlabeled)} or more."
-        )
 
 
 def _all_reliable(valid: Tensor) -> Partition:

@@ -109,8 +109,8 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
             args = student.embedding, teacher.mixed(plan), labeled, u_s, generators.common
             losses["contra.loss_nce"], contra = self.contra_loss(*args)
             statistics |= contra
-        pseudo, logits = u_s.pseudo.pixels, student.logits.detach()
-        view = StepView(labeled, unlabeled, u_s.batch, pseudo, u_s.split, logits)
+        logits = student.logits.detach()
+        view = StepView(labeled, unlabeled, u_s.batch, u_s.pseudo, u_s.split, logits)
         return StepResult(supervised, losses, statistics, view)
 
     def teach(

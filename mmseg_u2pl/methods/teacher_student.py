@@ -15,7 +15,6 @@ from mmseg_u2pl.models.photometric import PhotometricDistortion
 from mmseg_u2pl.models.reliability import reliability_statistics
 from mmseg_u2pl.ops import (
     MIXINGS,
-    MIXINGS_OF_TWO,
     EmbeddingMap,
     MixPlan,
     Partition,
@@ -152,16 +151,6 @@ class TeacherStudent(SemiSegmentor):
         if self.alignment is not None:
             statistics["bias"] = self.alignment.bias
         return statistics
-
-    def check_batch(self, num_labeled: int, num_unlabeled: int) -> str | None:
-        """Warn if there is no second image to mix with."""
-        if num_unlabeled > 1 or self.mixing not in MIXINGS_OF_TWO or self.mixing_prob == 0:
-            return None
-        return (
-            f"model.mixing={self.mixing!r} mixes two unlabeled images of a process, and this run "
-            "has one, so nothing is mixed. Set train_dataloader.batch_size to "
-            f"{2 * (num_labeled + num_unlabeled)} or more, or model.mixing to 'cutout' or 'none'."
-        )
 
     def pseudo_label(self, logits: Tensor, unlabeled: UnlabeledBatch) -> PixelPrediction:
         """Label and entropy of the unlabeled pixels at the resolution of the images (Eq. 5, 6).

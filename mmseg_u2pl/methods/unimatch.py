@@ -109,10 +109,11 @@ class UniMatch(ConfidenceMethod):
             "unsup.loss_fp": self.view_loss(logits_u_fp, u_w),
         }
         weights = {f"unsup.loss_{view}": self.unsup_weight * w for view, w in WEIGHTS.items()}
-        logits, pseudo = torch.cat([logits_x, logits_u_s1]).detach(), u_s1.pseudo.pixels
+        logits = torch.cat([logits_x, logits_u_s1]).detach()
+        shown = labeled, unlabeled, u_s1.batch, u_s1.pseudo, u_s1.split, logits
         return StepResult(
             supervised,
             {name: weights[name] * loss for name, loss in losses.items()},
             self.view_statistics(u_s1),
-            StepView(labeled, unlabeled, u_s1.batch, pseudo, u_s1.split, logits),
+            StepView(*shown, labeler="student"),
         )

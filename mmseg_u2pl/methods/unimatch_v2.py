@@ -112,6 +112,5 @@ class UniMatchV2(FixMatch):
             losses["contra.loss_nce"], contra = self.contra_loss(*args)
             statistics |= contra
         logits = torch.cat([x.logits, logits_u_s1]).detach()
-        pseudo = u_s1.pseudo.pixels
-        view = StepView(labeled, unlabeled, u_s1.batch, pseudo, u_s1.split, logits)
+        view = StepView(labeled, unlabeled, u_s1.batch, u_s1.pseudo, u_s1.split, logits)
         return StepResult(supervised, losses, statistics, view)

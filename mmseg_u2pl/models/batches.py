@@ -31,13 +31,19 @@ class LabeledBatch(NamedTuple):
     data_samples: SampleList
     label: Tensor
 
-    def mixed(self, plan: MixPlan) -> "LabeledBatch":
-        """The batch after mixing; new samples have the mixed masks, and edges as they were."""
-        label = mix(self.label, plan)
+    def mixed(self, plan: MixPlan, images: Tensor, label: Tensor) -> "LabeledBatch":
+        """The batch after mixing; new samples have the mixed masks, and edges as they were.
+
+        Args:
+            plan: What is pasted where.
+            images: As those of the batch; what is pasted comes from them.
+            label: Their ground truth.
+        """
+        label = mix(self.label, plan, label)
         samples = [sample.new() for sample in self.data_samples]
         for sample, mixed in zip(samples, label, strict=True):
             sample.gt_sem_seg = PixelData(data=mixed[None])
-        return LabeledBatch(mix(self.images, plan), samples, label)
+        return LabeledBatch(mix(self.images, plan, images), samples, label)
 
 
 class UnlabeledBatch(NamedTuple):

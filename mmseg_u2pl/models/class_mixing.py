@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmseg_u2pl.ops import MixPlan, class_odds, cutmix_plan, paste_plan
+from mmseg_u2pl.models.batches import LabeledBatch
+from mmseg_u2pl.ops import MixPlan, class_odds, cutmix_plan, inside_boxes, paste_plan, zoom
 from mmseg_u2pl.utils.options import require_count, require_share
 
 Item = TypeVar("Item")
@@ -19,11 +20,12 @@ class AdaptiveCopyPaste:
     """Pastes objects from one labeled image into another.
 
     The classes are drawn from ``softmax((1 - c)^0.5)``, once for all images of a step, whether an
-    image shows them or not. All their pixels are pasted, at the place and scale that they have.
+    image shows them or not. All their pixels are pasted, after the image has been scaled.
 
     Args:
         prob: Share of the images that something is pasted into, in [0, 1].
         num_classes: How many classes are drawn, with replacement.
+        scale: Bounds of the factor that what is pasted is scaled by, around 1; see :func:`.zoom`.
         never: Classes that are not drawn. (The authors' code: 0, 1, 2, 8, 10; of Cityscapes road,
             sidewalk, building, vegetation, sky.)
 
@@ -31,29 +33,42 @@ class AdaptiveCopyPaste:
         ValueError: If an option is out of its range.
     """
 
-    def __init__(self, prob: float = 0.5, num_classes: int = 3, never: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        prob: float = 0.5,
+        num_classes: int = 3,
+        scale: tuple[float, float] = (0.1, 2.0),
+        never: Sequence[int] = (),
+    ) -> None:
         require_share("copy_paste.prob", prob)
+        if not (len(scale) == 2 and 0 < scale[0] <= 1 <= scale[1]):
+            raise ValueError(f"copy_paste.scale must be two factors around 1, got {scale}")
         require_count("copy_paste.num_classes", num_classes)
         for index in never:
             require_count("copy_paste.never", index, minimum=0)
         self.prob = prob
         self.num_classes = num_classes
+        self.scale = scale
         self.never = list(never)
 
-    def __call__(self, label: Tensor, confidence: Tensor, generator: torch.Generator) -> MixPlan:
-        """Draw a plan.
+    def __call__(
+        self, labeled: LabeledBatch, confidence: Tensor, generator: torch.Generator
+    ) -> LabeledBatch:
+        """Paste from each image into the one before.
 
         Args:
-            label: (N, H, W), int64, ground truth.
+            labeled: The images and their ground truth.
             confidence: (C,), of each class, in [0, 1].
             generator: CPU generator.
 
         Returns:
-            The plan, on the device of ``label``. A single image stays as it is.
+            The images with what was pasted.
         """
+        images, label = zoom(labeled.images, labeled.label, self.scale, generator)
         odds = class_odds(confidence, power=0.5)
         odds[self.never] = 0.0
-        return paste_plan(label, odds, self.num_classes, self.prob, generator)
+        plan = paste_plan(label, odds, self.num_classes, self.prob, generator)
+        return labeled.mixed(plan, images, label)
 
 
 class AdaptiveCutMix:
@@ -88,31 +103,32 @@ class AdaptiveCutMix:
             generator: CPU generator.
 
         Returns:
-            The plan, on the device of ``label``. A single image stays as it is.
+            The plan, on the device of ``label``.
         """
         plan = cutmix_plan(label, generator)
         count = len(label)
-        if count == 1:
-            return plan
         odds = class_odds(confidence).cpu()
         classes = torch.multinomial(odds, count, replacement=True, generator=generator).tolist()
         uniform = torch.rand(count, 2, generator=generator).tolist()
         # Regions are found on the host.
-        masks, shown = plan.mask.cpu(), label.to(torch.int16).cpu().numpy()
+        shown = label.to(torch.int16).cpu().numpy()
+        if plan.mirrored:  # a single image, which is pasted from its mirror image
+            shown = shown[..., ::-1]
         # Counts begin with those of -1.
         counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
         areas = np.stack(counts)[:, 1:] / shown[0].size
-        partners = []
+        partners, boxes = [], torch.zeros(count, 4)
+        found = torch.zeros(count, 1, 1, dtype=torch.bool)
         for image, (index, (first, second)) in enumerate(zip(classes, uniform, strict=True)):
-            others = [i for i in range(count) if i != image]
+            others = [i for i in range(count) if i != image] or [image]
             showing = [i for i in others if areas[i, index] >= self.min_area]
             partners.append(_pick(showing or others, first))
             regions = region_boxes(shown[partners[-1]] == index, self.min_region)
             if regions:
-                top, bottom, left, right = _pick(regions, second)
-                masks[image] = False
-                masks[image, top:bottom, left:right] = True
-        return MixPlan(masks.to(label.device), torch.tensor(partners, device=label.device))
+                boxes[image] = torch.tensor(_pick(regions, second))
+                found[image] = True
+        mask = inside_boxes(label, boxes).where(found.to(label.device), plan.mask)
+        return plan._replace(mask=mask, partner=torch.tensor(partners, device=label.device))
 
 
 def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, int, int, int]]:

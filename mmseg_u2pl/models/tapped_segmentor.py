@@ -38,13 +38,6 @@ class SegmentorOutput(NamedTuple):
     features: Any
     head_outputs: list[Any]
 
-    def zero(self) -> Tensor:
-        """(), 0, with the projector in its graph: distributed training waits for its gradient."""
-        if self.embedding is None:
-            return self.logits.new_zeros(())
-        nowhere = torch.empty(3, 0, dtype=torch.int64, device=self.logits.device)
-        return self.embedding.at(*nowhere).sum()
-
 
 class TappedSegmentor(BaseModule):
     """Any MMSegmentation segmentor whose logits and losses come from one forward pass.

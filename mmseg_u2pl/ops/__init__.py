@@ -16,10 +16,10 @@ from mmseg_u2pl.ops.embedding import EmbeddingMap, normalized_rows
 from mmseg_u2pl.ops.masks import logits_of_masks, logits_of_scores
 from mmseg_u2pl.ops.mixing import (
     MIXINGS,
-    MIXINGS_OF_TWO,
     MixPlan,
     cutmix_plan,
     draw_plan,
+    inside_boxes,
     mix,
     small_box_plan,
 )
@@ -39,7 +39,7 @@ from mmseg_u2pl.ops.reliability import (
     quantile,
     unreliable_share,
 )
-from mmseg_u2pl.ops.resample import resize_logits, resize_nearest
+from mmseg_u2pl.ops.resample import resize_logits, resize_nearest, zoom
 from mmseg_u2pl.ops.selection import (
     Negatives,
     anchor_mask,
@@ -55,7 +55,6 @@ from mmseg_u2pl.ops.unsupervised import thresholded_loss, unsupervised_loss
 __all__ = [
     "CONTRASTIVE_LOSSES",
     "MIXINGS",
-    "MIXINGS_OF_TWO",
     "ClassTotals",
     "ConfidentPrediction",
     "EmbeddingMap",
@@ -79,6 +78,7 @@ __all__ = [
     "drop_channels",
     "equalized_pixels",
     "info_nce",
+    "inside_boxes",
     "keep_chances",
     "kth_smallest",
     "labeled_negatives",
@@ -103,4 +103,5 @@ __all__ = [
     "unreliable_share",
     "unsupervised_loss",
     "weighted_loss",
+    "zoom",
 ]

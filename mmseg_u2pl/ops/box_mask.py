@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmseg_u2pl.ops.mixing import MixPlan, next_image
+from mmseg_u2pl.ops.mixing import MixPlan, inside_boxes, paste_next
 
 NUM_BOXES = 3
 AREA = 0.25, 0.5
@@ -15,8 +15,7 @@ def boxes_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
 
     The mask of CPS (Chen et al., CVPR 2021), as its CutMix form has it. The boxes of an image are
     drawn one by one: a third of an area that is uniform between a quarter and a half of the image,
-    log-uniform height, uniform place. A pixel in two boxes is in none; one in three is pasted. A
-    single image has no partner but itself and stays as it is.
+    log-uniform height, uniform place. A pixel in two boxes is in none; one in three is pasted.
 
     Args:
         label: (N, H, W), pseudo-labels, for their shape alone.
@@ -33,15 +32,6 @@ def boxes_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     room = torch.tensor(size)
     sides = (sides * room).round()
     first = ((room - sides) * uniform[2:4].movedim(0, -1)).round()
-    rows, cols = (
-        _between(first[..., axis], sides[..., axis], size[axis]).to(label.device)
-        for axis in range(2)
-    )
-    boxes_over_pixel = torch.einsum("nbh,nbw->nhw", rows.float(), cols.float())
-    return MixPlan(boxes_over_pixel.remainder(2) == 1, next_image(label))
-
-
-def _between(first: Tensor, length: Tensor, size: int) -> Tensor:
-    """Which of ``size`` positions are in a range, (..., size), bool."""
-    position = torch.arange(size)
-    return (position >= first[..., None]) & (position < (first + length)[..., None])
+    edges = torch.stack([first, first + sides], dim=-1).flatten(2)
+    boxes_over_pixel = inside_boxes(label, edges).sum(dim=1)
+    return paste_next(boxes_over_pixel % 2 == 1)

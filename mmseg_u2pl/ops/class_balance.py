@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import sum_with_gradient
-from mmseg_u2pl.ops.mixing import MixPlan, next_image
+from mmseg_u2pl.ops.mixing import MixPlan, paste_next
 from mmseg_u2pl.ops.precision import widest_float
 from mmseg_u2pl.ops.prediction import with_both_classes
 from mmseg_u2pl.ops.resample import resize_logits
@@ -148,15 +148,14 @@ def paste_plan(
         generator: CPU generator.
 
     Returns:
-        The plan, on the device of ``label``. A single image stays as it is.
+        The plan, on the device of ``label``.
     """
     # The largest of odds over exponential noise: a draw for which the host need not know the odds.
     noise = torch.empty(num_classes, len(odds)).exponential_(generator=generator)
     classes = (odds / noise.to(odds.device)).argmax(dim=1)
     gets = torch.rand(len(label), 1, 1, generator=generator) < prob
-    partner = next_image(label)
-    mask = torch.isin(label[partner], classes) & gets.to(label.device)
-    return MixPlan(mask, partner)
+    plan = paste_next(torch.isin(label, classes))
+    return plan._replace(mask=plan.pasted(plan.mask) & gets.to(label.device))
 
 
 def _full_size(logits: Tensor, size: torch.Size, align_corners: bool) -> Iterator[Tensor]:

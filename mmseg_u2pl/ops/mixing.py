@@ -35,12 +35,33 @@ class MixPlan(NamedTuple):
     partner: Tensor | None
     mirrored: bool = False
 
+    def pasted(self, values: Tensor) -> Tensor:
+        """What replaces the pixels of each image, for maps (N, ..., W); needs partners."""
+        pasted = values[self.partner]
+        return pasted.flip(-1) if self.mirrored else pasted
+
+
+def paste_next(mask: Tensor) -> MixPlan:
+    """Paste from the next image of the batch.
+
+    A single image has no other to paste from, so what is pasted comes from its own mirror image:
+    the student still sees objects cut off and out of place, and labels are as right as elsewhere. A
+    labeled image would leak its ground truth into what is to be the loss of unlabeled images.
+
+    Args:
+        mask: (N, H, W), bool, pixels to replace.
+
+    Returns:
+        The plan.
+    """
+    partner = torch.arange(len(mask), device=mask.device).roll(-1)
+    return MixPlan(mask, partner, mirrored=len(mask) == 1)
+
 
 def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     """Paste one random box that covers half of the area from the next image of the batch.
 
-    CutMix (Yun et al., ICCV 2019) for segmentation (French et al., BMVC 2020). A single image has
-    no partner but itself and stays as it is.
+    CutMix (Yun et al., ICCV 2019) for segmentation (French et al., BMVC 2020).
 
     Args:
         label: (N, H, W), pseudo-labels, for their shape alone.
@@ -49,7 +70,7 @@ def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     Returns:
         The plan, on the device of ``label``.
     """
-    return MixPlan(_boxes(label, generator), next_image(label))
+    return paste_next(_boxes(label, generator))
 
 
 def cutout_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -85,9 +106,8 @@ def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     half = (present.sum(dim=1, keepdim=True) + 1) // 2
     pasted = torch.zeros_like(present)
     pasted.scatter_(1, order, torch.arange(num_classes, device=label.device) < half)
-    mask = pasted.gather(1, label.flatten(1)).view_as(label)
-    partner = next_image(label)
-    return MixPlan(mask[partner], partner)
+    plan = paste_next(pasted.gather(1, label.flatten(1)).view_as(label))
+    return plan._replace(mask=plan.pasted(plan.mask))
 
 
 def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> MixPlan:
@@ -96,10 +116,6 @@ def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> Mi
     CutMix as UniMatch has it (Yang et al., CVPR 2023). The area of a box is uniform in 0.02 to 0.4
     of the image. Its height by width, relative to that of the image, and its place are uniform
     among those that lie inside the image; the ratio is from 0.3 to 1 / 0.3.
-
-    A single image has no other to take a box from, so the box comes from its own mirror image: the
-    student still sees objects cut off and out of place, and labels are as right as elsewhere. A
-    labeled image would leak its ground truth into what is to be the loss of unlabeled images.
 
     Args:
         label: (N, H, W), pseudo-labels, for their shape alone.
@@ -114,8 +130,8 @@ def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> Mi
         for _ in label
     ]
     height, width = label.shape[-2:]
-    mask = _inside(label, torch.tensor(boxes) * torch.tensor([height, height, width, width]))
-    return MixPlan(mask, next_image(label), mirrored=len(label) == 1)
+    edges = torch.tensor(boxes) * torch.tensor([height, height, width, width])
+    return paste_next(inside_boxes(label, edges))
 
 
 def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -139,9 +155,6 @@ MIXINGS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
 }
 """How to draw a plan from the pseudo-labels, by name."""
 
-MIXINGS_OF_TWO = ("cutmix", "classmix")
-"""Those that put a part of an image into the next one, and do nothing to a single image."""
-
 
 def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
     """Draw a plan, or with probability ``1 - prob`` the one that changes nothing.
@@ -160,12 +173,13 @@ def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generato
     return plan if mixes else identity_plan(label, generator)
 
 
-def mix(values: Tensor, plan: MixPlan) -> Tensor:
+def mix(values: Tensor, plan: MixPlan, source: Tensor | None = None) -> Tensor:
     """Apply a plan to a map of any resolution.
 
     Args:
         values: (N, H, W) or (N, C, H, W), any dtype.
         plan: The plan; its mask is resized to the map where they differ.
+        source: What is pasted comes from this map, of the same shape, in place of ``values``.
 
     Returns:
         The mixed map, same shape and dtype; erased pixels are 0 or False.
@@ -175,8 +189,7 @@ def mix(values: Tensor, plan: MixPlan) -> Tensor:
         mask = mask[:, None]
     if plan.partner is None:
         return values.masked_fill(mask, 0)
-    pasted = values[plan.partner]
-    return torch.where(mask, pasted.flip(-1) if plan.mirrored else pasted, values)
+    return torch.where(mask, plan.pasted(values if source is None else source), values)
 
 
 def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
@@ -191,7 +204,7 @@ def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
     box_h = BOX_AREA * height * width / box_w
     left = uniform[:, 1] * (width - box_w)
     top = uniform[:, 2] * (height - box_h)
-    return _inside(label, torch.stack([top, top + box_h, left, left + box_w], dim=1))
+    return inside_boxes(label, torch.stack([top, top + box_h, left, left + box_w], dim=1))
 
 
 def _small_box(generator: torch.Generator) -> list[float]:
@@ -207,23 +220,26 @@ def _small_box(generator: torch.Generator) -> list[float]:
             return [top, bottom, left, right]
 
 
-def _inside(label: Tensor, boxes: Tensor) -> Tensor:
-    """(N, H, W), bool, pixels inside of boxes (N, 4): top, bottom, left and right in pixels."""
+def inside_boxes(label: Tensor, boxes: Tensor) -> Tensor:
+    """Pixels inside of boxes.
+
+    Args:
+        label: (N, H, W), for its size and device alone.
+        boxes: (..., 4), on the CPU: first row, row after the last, first column, column after the
+            last, in pixels; rounded.
+
+    Returns:
+        (..., H, W), bool, on the device of ``label``.
+    """
     height, width = label.shape[-2:]
-    edges = _on_device_of(label, boxes.round()).T
+    top, bottom, left, right = _on_device_of(label, boxes.round()).unsqueeze(-1).unbind(-2)
     row = torch.arange(height, device=label.device)
     col = torch.arange(width, device=label.device)
-    top, bottom, left, right = edges[:, :, None]
     inside_rows = (row >= top) & (row < bottom)
     inside_cols = (col >= left) & (col < right)
-    return inside_rows[:, :, None] & inside_cols[:, None, :]
+    return inside_rows.unsqueeze(-1) & inside_cols.unsqueeze(-2)
 
 
 def _on_device_of(label: Tensor, drawn: Tensor) -> Tensor:
     # The host need not wait until the copy has arrived.
     return drawn.to(label.device, non_blocking=True)
-
-
-def next_image(label: Tensor) -> Tensor:
-    """Index of the image after each, (N,), int64; after the last comes the first."""
-    return torch.arange(len(label), device=label.device).roll(-1)

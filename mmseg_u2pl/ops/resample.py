@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,3 +31,37 @@ def resize_nearest(values: Tensor, size: Sequence[int]) -> Tensor:
         return values
     resized = F.interpolate(values[:, None].float(), tuple(size), mode="nearest-exact")
     return resized[:, 0].to(values.dtype)
+
+
+def zoom(
+    images: Tensor, label: Tensor, scale: tuple[float, float], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Scale the content of each image by a factor of its own, at a uniform place in or around it.
+
+    As AEL (Hu et al., NeurIPS 2021) scales what it pastes: the factor is uniform between the lower
+    bound and 1 in half of the cases, and between 1 and the upper bound in the others.
+
+    Args:
+        images: (N, C, H, W), floating.
+        label: (N, H, W), int64, at least 0 and exact in float32.
+        scale: Bounds of the factor, around 1.
+        generator: CPU generator.
+
+    Returns:
+        As ``images``, bilinear, and as ``label``, nearest; the label is -1 where there is no image.
+    """
+    count, (low, high) = len(label), scale
+    uniform = torch.rand(4, count, generator=generator)
+    bound = torch.where(uniform[0] < 0.5, low, high)
+    factor = 1.0 + (bound - 1.0) * uniform[1]
+    # Coordinates of a picture go from -1 to 1: those of the source at x are x / factor + shift.
+    shift = (1.0 - 1.0 / factor).abs() * (2.0 * uniform[2:] - 1.0)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1.0 / factor
+    theta[:, :, 2] = shift.T
+    theta = theta.to(images.device, images.dtype, non_blocking=True)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    zoomed = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    marked = (label + 1)[:, None].to(images.dtype)  # zero is what grid_sample puts outside
+    nearest = F.grid_sample(marked, grid, mode="nearest", align_corners=False)
+    return zoomed, nearest[:, 0].long() - 1

@@ -1,5 +1,6 @@
 """Work on many files at once, behind a progress bar."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -38,3 +39,7 @@ def _threads() -> ThreadPoolExecutor:
     its first ``cv2.imdecode``. Joining a thread in Python does not wait for that part of its end.
     """
     return ThreadPoolExecutor(thread_name_prefix="map_parallel")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # the child has none of the threads

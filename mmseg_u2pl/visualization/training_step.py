@@ -1,4 +1,4 @@
-"""Pictures of a training step: what student and teacher were fed, and what they said."""
+"""Pictures of a training step: what the networks were fed, and what they said."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmseg_u2pl.methods import StepView
 from mmseg_u2pl.models.normalization import denormalize
-from mmseg_u2pl.ops import predict_pixels, resize_logits
+from mmseg_u2pl.ops import ConfidentPrediction, predict_pixels, resize_logits
 from mmseg_u2pl.visualization.comparison import (
     Colour,
     Rgb,
@@ -42,6 +42,11 @@ def paint_entropy(entropy: NDArray[np.floating], num_classes: int) -> Rgb:
     return matplotlib.colormaps["magma"](entropy / np.log(num_classes), bytes=True)[..., :3]
 
 
+def paint_confidence(confidence: NDArray[np.floating]) -> Rgb:
+    """Colour (..., H, W, 3) of largest probabilities: black at 0, pale yellow at 1."""
+    return matplotlib.colormaps["magma"](confidence, bytes=True)[..., :3]
+
+
 def plot_step(
     view: StepView,
     preprocessor: BaseDataPreprocessor,
@@ -58,12 +63,13 @@ def plot_step(
         classes: (C,), names.
         palette: (C, 3), RGB in [0, 255].
         num_images: How many of each stream, at most.
-        align_corners: How the student's logits are resized.
+        align_corners: How the learner's logits are resized.
 
     Returns:
-        ``labeled``: view, ground truth, student's prediction. ``unlabeled``: the teacher's and the
-        student's input, reliable pseudo-labels, kinds of pixels, entropy, predictions of teacher
-        and student, and ground truth where the data set knows it.
+        ``labeled``: view, ground truth, learner's prediction. ``unlabeled``: the labeler's and the
+        learner's input, reliable pseudo-labels, kinds of pixels, entropy or confidence, all labels,
+        the learner's prediction, and ground truth where the data set knows it. Labeler and learner
+        are called by their roles, such as teacher and student.
     """
     truth = view.labeled.label
     logits = resize_logits(view.logits, truth.shape[-2:], align_corners)
@@ -77,23 +83,28 @@ def plot_step(
     given = restore_images(view.labeled.images[first], preprocessor)
     clean = restore_images(view.unlabeled.images[first], preprocessor)
     mixed = restore_images(view.strong.images[first], preprocessor)
-    label, entropy = (_array(values[first]) for values in view.pseudo)
+    label = _array(view.pseudo.label[first])
+    if isinstance(view.pseudo, ConfidentPrediction):
+        measure, painted = "confidence", paint_confidence(_array(view.pseudo.confidence[first]))
+    else:
+        entropy = _array(view.pseudo.entropy[first])
+        measure, painted = "entropy", paint_entropy(entropy, len(classes))
     reliable = _array(view.split.reliable[first])
     unlabeled = {
-        "unlabeled image\n(teacher)": clean,
-        "mixed image\n(student)": mixed,
+        f"unlabeled image\n({view.labeler})": clean,
+        f"mixed image\n({view.learner})": mixed,
         "reliable\npseudo-labels": paint_pseudo_labels(mixed, label, ~reliable, palette),
         "kind of pixel": _paint_kinds(reliable, _array(view.split.valid[first])),
-        "teacher's\nentropy": paint_entropy(entropy, len(classes)),
-        "teacher's\nprediction": paint_labels(label, palette),
-        "student's\nprediction": paint_labels(_array(of_mixed[first]), palette),
+        f"{measure}\n({view.labeler})": painted,
+        f"all labels\n({view.labeler})": paint_labels(label, palette),
+        f"prediction\n({view.learner})": paint_labels(_array(of_mixed[first]), palette),
     }
     if view.strong.truth is not None:
         unlabeled["ground truth\n(not trained with)"] = labels(view.strong.truth, mixed)
     labeled = {
         "labeled image": given,
         "ground truth": labels(truth, given),
-        "student's\nprediction": paint_labels(_array(of_labeled[first]), palette),
+        f"prediction\n({view.learner})": paint_labels(_array(of_labeled[first]), palette),
     }
     kinds = dict(reliable=RELIABLE, unreliable=UNRELIABLE, ignored=IGNORED)
     return dict(

@@ -129,36 +129,9 @@ def test_a_config_is_checked_as_a_runner_is(root):
     assert [problem.split()[0] for problem in problems] == ["The", "labeled:", "batch_size=3"]
 
 
-def test_the_model_is_asked_about_batches(root):
-    runner = built(run_config(root))
-    runner.model = tiny_u2pl(tiny_segmentor(11))
-    runner.model.check_batch = lambda *counts: f"got {counts}"
-    assert "got (2, 2)" in check_run(runner).warnings
-    runner.model.check_batch = lambda *counts: None
-    assert not any(warning.startswith("got") for warning in check_run(runner).warnings)
-
-
 def test_files_are_not_read_when_not_wanted(root):
     set_mask(root, "b", 11)
     runner = built(run_config(root))
     assert len(check_run(runner).problems) == 1
     report = check_run(runner, read_files=False)
     assert report.problems == report.warnings == []
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "rules", "warns"),
-    [
-        (2, {}, True),
-        (2, {"mixing": "classmix"}, True),
-        (4, {}, False),
-        (2, {"mixing": "cutout"}, False),
-        (2, {"mixing_prob": 0.0}, False),
-    ],
-)
-def test_mixing_without_a_second_image_is_warned_of(root, batch_size, rules, warns):
-    runner = built(run_config(root, **{"train_dataloader.batch_size": batch_size}))
-    runner.model = tiny_u2pl(tiny_segmentor(11), **rules)
-    warnings = [text for text in check_run(runner).warnings if "so nothing is mixed" in text]
-    assert len(warnings) == warns
-    assert all("train_dataloader.batch_size to 4 or more" in text for text in warnings)

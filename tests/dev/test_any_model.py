@@ -1,6 +1,7 @@
 """A model of each family in MMSegmentation's configs trains, and its own loss stays its own.
 
-The light families run always, all of them with `pytest -m sweep`.
+The light families run always, all of them with `pytest -m sweep`. With methods other than U2PL,
+fewer of them are light.
 """
 
 import importlib.util
@@ -35,6 +36,8 @@ LIGHT = {
     "segnext",
     "stdc",
 }
+# Several outputs and an edge loss; tokens for pixels.
+LIGHT_WITH_ALL_METHODS = {"pidnet", "segmenter"}
 LOSSES = {"loss", "sup", "unsup", "contra"}
 REFUSED = {"san", "vpd"}
 # They predict with more than they train: more iterations, or points that are refined.
@@ -45,15 +48,16 @@ CLASSIFY_MASKS = {"mask2former", "maskformer"}
 tool = load_tool("check_any_model")
 
 
-def marked(name):
-    return pytest.param(name, marks=[pytest.mark.sweep, *[pytest.mark.light] * (name in LIGHT)])
+def marked(name, *others, light=LIGHT):
+    marks = [pytest.mark.sweep, *[pytest.mark.light] * (name in light)]
+    return pytest.param(name, *others, marks=marks)
 
 
-def build(family):
+def build(family, *method):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return tool.build(family)
+            return tool.build(family, *method)
         except (ImportError, RuntimeError) as error:
             if not family.needs:
                 raise
@@ -75,6 +79,42 @@ def test_family_trains(name):
     for sample in tool.predict(model, family.crop):
         assert sample.pred_sem_seg.data.shape == (1, family.crop, family.crop)
         assert sample.pred_sem_seg.data.max() < model.num_classes
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        marked(name, method, light=LIGHT_WITH_ALL_METHODS)
+        for name in tool.FAMILIES
+        for method in tool.method_names()
+        if name not in REFUSED and method != "u2pl"
+    ],
+)
+def test_family_trains_with_other_methods(name, method):
+    family = tool.FAMILIES[name]
+    model = build(family, method)
+    raw = tool.random_batch(family.crop, model.num_classes, seed=7)
+    inputs, data_samples = model.train().data_preprocessor(raw, True).values()
+
+    losses = model.loss(inputs, data_samples)
+    assert all(value.isfinite() for value in model.parse_losses(losses)[1].values())
+    unlabeled = {key: value for key, value in losses.items() if key.startswith("unsup.loss")}
+    assert unlabeled
+    assert all(value > 0 for value in unlabeled.values())
+
+    # Each network that is trained is trained as a whole.
+    reached = with_gradient(model, losses)
+    labeled = inputs[: tool.NUM_LABELED], data_samples[: tool.NUM_LABELED]
+    for role in model.trained_networks:
+        path = model.networks[role]
+        plain = with_gradient(model.get_submodule(path), model.get_submodule(path).loss(*labeled))
+        assert {f"{path}.{parameter}" for parameter in plain} <= reached
+
+    model.after_optimizer_step()
+    for role in model.networks:
+        model.predict_with = role
+        for sample in tool.predict(model, family.crop):
+            assert sample.pred_sem_seg.data.shape == (1, family.crop, family.crop)
 
 
 def steps_move_student_and_teacher(model, crop):
@@ -179,7 +219,7 @@ def test_missing_mmdetection_is_named(name):
 def test_every_folder_of_mmsegmentation_is_covered():
     folders = {path.name for path in tool.CONFIGS.iterdir() if path.is_dir()} - {"_base_"}
     assert {family.config.split("/")[0] for family in tool.FAMILIES.values()} == folders
-    assert tool.FAMILIES.keys() >= LIGHT | REFUSED | PREDICT_OTHERWISE
+    assert tool.FAMILIES.keys() >= LIGHT | LIGHT_WITH_ALL_METHODS | REFUSED | PREDICT_OTHERWISE
 
 
 def test_document_lists_every_family():
@@ -192,16 +232,17 @@ def test_document_lists_every_family():
         if name in REFUSED:
             assert outcome.startswith("no: decode_head")
         else:
-            assert outcome == (f"needs {family.needs}" if family.needs else "yes")
-        assert bool(tap) == (outcome == "yes")
+            assert outcome == (f"needs {family.needs}" if family.needs else tool.ALL)
+        assert bool(tap) == (outcome == tool.ALL)
 
 
 @pytest.fixture
 def document(tmp_path, monkeypatch):
-    """An empty table, and a tool that knows three families alone."""
+    """An empty table, and a tool that knows three families and two methods alone."""
     chosen = {name: tool.FAMILIES[name] for name in ("fastscnn", "vpd")}
     chosen["strange"] = tool.Family("strange/of_another_package.py", needs="another package")
     monkeypatch.setattr(tool, "FAMILIES", chosen)
+    monkeypatch.setattr(tool, "method_names", lambda: ["cps", "u2pl"])
     monkeypatch.setattr(tool, "DOCUMENT", tmp_path / "any_model.md")
     tool.DOCUMENT.write_text(f"before\n{tool.START}{tool.END}after\n")
     return tool.DOCUMENT
@@ -214,18 +255,24 @@ def test_tool_writes_the_table_and_compares_it(document, capsys):
     assert capsys.readouterr().out in text
     before, head, _, fastscnn, vpd, strange, _, after = text.replace(tool.START, "").splitlines()
     assert (before, after) == ("before", "after")
-    assert head.startswith("| family | trains | config |")
+    assert head.startswith("| family | trains with | config |")
     config = "fast_scnn_8xb4-160k_cityscapes-512x1024"
-    assert fastscnn == f"| fastscnn | yes | `{config}` | `decode_head.conv_seg` | 1.5 |"
+    assert fastscnn == f"| fastscnn | all methods | `{config}` | `decode_head.conv_seg` | 1.5 |"
     assert vpd.startswith(
         "| vpd | no: decode_head VPDDepthHead cannot be trained with U2PL: it est"
     )
     assert strange == "| strange | needs another package | `of_another_package` |  |  |"
 
-    tool.main(["--check"])
+    tool.main(["--check", "vpd", "strange"])
     document.write_text(text.replace("| 1.5 |", "| 1.6 |"))
     with pytest.raises(SystemExit, match=r"-\| fastscnn .* 1.6 \|\n\+\| fastscnn .* 1.5 \|"):
         tool.main(["--check"])
+    document.write_text(text.replace("another package", "an older one"))
+    tool.main(["strange"])
+    assert document.read_text() == text
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(["stranger"])
+    assert "error: no family stranger; there are fastscnn, vpd, strange" in capsys.readouterr().err
 
 
 def test_tool_wants_a_place_for_the_table(document, capsys):
@@ -240,7 +287,12 @@ def test_tool_says_why_a_family_does_not_train(monkeypatch):
     def diverge(*_):
         return [dict(loss=torch.tensor(1.0)), dict(loss=torch.tensor(float("nan")))]
 
+    family = tool.FAMILIES["fastscnn"]
     monkeypatch.setattr(tool, "train", diverge)
-    assert tool.try_family(tool.FAMILIES["fastscnn"])[0] == "no: not finite: loss"
+    assert tool.try_method(family, "u2pl")[0] == "no: not finite: loss"
+    monkeypatch.setattr(tool, "train", lambda *_: [{"unsup.loss_ce": torch.tensor(0.0)}])
+    assert tool.try_method(family, "u2pl")[0] == "no: zero: unsup.loss_ce"
     monkeypatch.setattr(tool, "train", lambda *_: 1 / 0)
-    assert tool.try_family(tool.FAMILIES["fastscnn"])[0] == "no: division by zero"
+    assert tool.try_method(family, "u2pl")[0] == "no: division by zero"
+    monkeypatch.setattr(tool, "method_names", lambda: ["fixmatch", "u2pl"])
+    assert tool.try_others(family, "yes") == "not fixmatch: no: division by zero"

@@ -9,7 +9,7 @@ import torch
 
 from datatrees import load_tool, run_main
 from runs import CONFIG, run_tool
-from step_benchmark.step import Step
+from step_benchmark.step import Step, load_step
 
 
 def test_step_is_timed_stage_by_stage(tmp_path):
@@ -40,6 +40,37 @@ def test_step_is_timed_stage_by_stage(tmp_path):
     if sys.platform == "linux":
         assert figures["step_peak_mib"] > 0
         assert figures["floor_peak_mib"] > 0
+
+
+def test_every_method_has_a_row(monkeypatch, capsys):
+    tool = load_tool("benchmark_step")
+    monkeypatch.setattr(tool, "method_names", lambda: ["cps"])
+    small = ("--config", CONFIG, "--size", 32, "--images", 2, "--repeats", 1, "--warm-up", 0)
+    tool.main([*map(str, small), "--every-method"])
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert head.startswith("| method | step (s) | floor (s) | ratio |")
+    name, *figures = row.strip("| ").split(" | ")
+    assert name == "cps"
+    assert all(float(figure) > 0 for figure in figures[:3])
+    with pytest.raises(SystemExit, match=r"(?s)cps: .*config 'gone\.py' does not exist"):
+        tool.main(["--config", "gone.py", "--every-method"])
+    assert run_main(tool, "--every-method", "--method", "cps") == 2
+    assert "goes with neither --method nor --json" in capsys.readouterr().err
+
+
+def test_the_floor_has_the_passes_of_the_method():
+    """CPS labels without a gradient and learns with one; UniMatch has one network."""
+    tool = load_tool("benchmark_step")
+    passes = {}
+    for method in ("cps", "unimatch", "u2pl"):
+        arguments = ["--config", str(CONFIG), "--size", "32", "--images", "2", "--method", method]
+        step = load_step(tool.workload_of(tool.build_parser().parse_args(arguments)))
+        passes[method] = step.passes
+        step.floor()
+    labels, learns = (2, False), (4, True)
+    assert passes["cps"] == dict(first=[labels, learns], second=[labels, learns])
+    assert passes["unimatch"] == dict(student=[learns, learns])
+    assert passes["u2pl"] == dict(teacher=[(4, False)], student=[learns])
 
 
 @pytest.mark.parametrize("mode", [(), ("--data",)])

@@ -45,10 +45,12 @@ def tiny_demo(demo, tmp_path, monkeypatch):
         projector=dict(embed_dims=4, norm_cfg=dict(type="GN", num_groups=1)),
         contrastive_head=dict(num_anchors=6, num_negatives=7, queue_size=50),
     )
-    for name, model in dict(SUP_ONLY=segmentor, U2PL=semi).items():
+    hooks = dict(mean_teacher=dict(sup_only_iters=2), logger=dict(interval=1))
+    for name, model in dict(SUP_ONLY=segmentor, SEMI=semi).items():
         config = tmp_path / f"{name}.py"
         model = dict(_delete_=True, **model)
-        config.write_text(f"_base_ = {str(getattr(demo, name))!r}\nmodel = {model!r}\n")
+        text = f"_base_ = {str(getattr(demo, name))!r}\nmodel = {model!r}\n"
+        config.write_text(text + f"default_hooks = {hooks!r}\n" * (name == "SEMI"))
         monkeypatch.setattr(demo, name, config)
     monkeypatch.chdir(tmp_path)
     return demo
@@ -133,7 +135,7 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
 
     # What is printed.
     rows = table_rows(out)
-    assert rows.pop("class") == ["sup-only", "U2PL student", "U2PL teacher", "gain"]
+    assert rows.pop("class") == ["sup-only", "u2pl student", "u2pl teacher", "gain"]
     assert list(rows) == [*CLASSES, "mean"]
     assert rows["mean"] == [
         *(f"{mean:.2f}" for mean, _ in written.values()),
@@ -143,7 +145,7 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
         values = [per_class[name] for _, per_class in written.values()]
         gain = values[2] - values[0]
         assert rows[name] == [*(f"{value:.2f}" for value in values), f"{gain:+.2f}"]
-    assert "U2PL  4/4  ETA 0:00:00  loss" in out
+    assert "u2pl  4/4  ETA 0:00:00  loss" in out
     assert "work_dirs/demo/results.json" in out
     assert "work_dirs/demo/comparison.png" in out
 
@@ -158,6 +160,23 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
     logs = list((folder).glob("*/*/*.log"))
     assert len(logs) == 2
     assert all("mIoU" in log.read_text() for log in logs)
+
+
+def test_another_method(tiny_demo, tmp_path, capsys):
+    tiny_demo.main([*DATA, "--method", "cps", "--cfg-options", *SHORT])
+    folder = tmp_path / "work_dirs/demo"
+    results = json.loads((folder / "results.json").read_text())
+    model = trained_model(folder / "cps")
+    assert type(model).__name__ == "CPS"
+    images, masks = validation_set(tmp_path / "data/builtin-seed3")
+    for role, key in (("first", "mIoU"), ("second", "second_mIoU")):
+        model.predict_with = role
+        mean = np.nanmean(slow_iou(predicted_labels(model, images), masks))
+        assert results["cps"][key] == pytest.approx(mean, abs=0.02)
+    (scalars,) = (folder / "cps").glob("*/vis_data/scalars.json")
+    assert json.loads(scalars.read_text().splitlines()[-2])["unsup.loss_second"] > 0
+    header = table_rows(capsys.readouterr().out)["class"]
+    assert header == ["sup-only", "cps second", "cps first", "gain"]
 
 
 @pytest.fixture
@@ -187,10 +206,10 @@ def test_evaluate_counts_over_all_images(demo, fake_runner):
 
 
 def test_table_marks_what_has_no_value(demo, capsys):
-    scores = demo.Scores(
-        demo.Score(30.0, {"a": 30.0, "b": None}),
-        demo.Score(35.25, {"a": 30.5, "b": 40.0}),
-        demo.Score(36.5, {"a": 29.0, "b": 44.0}),
+    scores = dict(
+        one=demo.Score(30.0, {"a": 30.0, "b": None}),
+        two=demo.Score(35.25, {"a": 30.5, "b": 40.0}),
+        three=demo.Score(36.5, {"a": 29.0, "b": 44.0}),
     )
     Console().print(demo.make_table(scores, ascii_only=True))
     rows = table_rows(capsys.readouterr().out)

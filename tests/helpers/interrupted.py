@@ -13,10 +13,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
+from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
+from processes import free_port
 from scenes import CLASSES, PALETTE
 from tiny import tiny_segmentor
 
@@ -123,11 +126,14 @@ class Killer(Hook):
         self._reach("validation", runner.iter)
 
 
-def train(cfg: dict[str, Any], resume: bool) -> None:
+def train(cfg: dict[str, Any], resume: bool, environment: Mapping[str, str]) -> None:
     torch.set_num_threads(1)
+    os.environ.update(environment)
+    shared = Config(dict(launcher="pytorch" if environment else "none"))
+    join_cpu_processes(shared)
     # Describing the environment, and the config in each checkpoint, would take most of the time.
     with patch.object(Runner, "_log_env"):
-        Runner(**cfg, resume=resume).train()
+        Runner(**cfg, resume=resume, launcher=shared.launcher, cfg=shared).train()
 
 
 def start(
@@ -137,34 +143,53 @@ def start(
 
     It is forked, which spares it the seconds of importing. CUDA needs the method ``"spawn"``.
     """
+    return start_several(cfg, resume, 1, method)[0]
+
+
+def start_several(
+    cfg: dict[str, Any], resume: bool, count: int, method: str = "fork"
+) -> list[multiprocessing.Process]:
+    """Processes that train together (gloo)."""
     gc.freeze()  # MMEngine collects garbage often, and what was there before the fork is none
-    process = multiprocessing.get_context(method).Process(target=train, args=(cfg, resume))
-    process.start()
-    return process
+    common = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+    processes = []
+    for rank in range(count):
+        environment = common | dict(RANK=str(rank), LOCAL_RANK=str(rank)) if count > 1 else {}
+        arguments = cfg, resume, environment
+        context = multiprocessing.get_context(method)
+        processes.append(context.Process(target=train, args=arguments))
+        processes[-1].start()
+    return processes
 
 
-def run(cfg: dict[str, Any], resume: bool = False, method: str = "fork") -> None:
-    """Train in a process to the end."""
-    process = start(cfg, resume, method)
-    process.join()
-    assert process.exitcode == 0
+def run(cfg: dict[str, Any], resume: bool = False, count: int = 1, method: str = "fork") -> None:
+    """Train in processes to the end."""
+    processes = start_several(cfg, resume, count, method)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * count
 
 
-def run_and_kill(cfg: dict[str, Any], step: int, seconds: float, resume: bool = False) -> bool:
-    """Train, and kill the process some time after a step was logged, by it or one before it.
+def run_and_kill(
+    cfg: dict[str, Any], step: int, seconds: float, resume: bool = False, count: int = 1
+) -> bool:
+    """Train, and kill the processes some time after a step was logged, by them or ones before.
 
     Returns:
         Whether that came in time; a fast machine may have trained to the end before.
     """
-    process = start(cfg, resume)
+    processes = start_several(cfg, resume, count)
+    first = processes[0]
     folder = Path(cfg["work_dir"])
-    while step and process.is_alive() and ("loss", step) not in logged(folder):
+    while step and first.is_alive() and ("loss", step) not in logged(folder):
         time.sleep(0.005)
-    process.join(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0
+    first.join(seconds)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+    assert first.exitcode in (0, -signal.SIGKILL)
+    return first.exitcode != 0
 
 
 def last_checkpoint(work_dir: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 
 import oracles
+from mmseg_u2pl.models.batches import LabeledBatch
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from other_method import with_method
 from seen import distinct_teacher, inputs_of, losses_of, named_gradients
@@ -64,8 +65,9 @@ def test_losses_and_bank_against_numpy(tau, options):
     truth = torch.stack([sample.gt_sem_seg.data[0] for sample in data["data_samples"][:2]])
     bank, own = model.bank.confidence.double().numpy(), generator_of_step(model)
     # The plans have tests of their own.
-    paste = model.copy_paste(truth, model.bank.confidence, own)
-    labeled, truth = mixed(images[:2].numpy(), paste), mixed(truth.numpy(), paste)
+    given = LabeledBatch(images[:2], data["data_samples"][:2], truth)
+    labeled, _, truth = model.copy_paste(given, model.bank.confidence, own)
+    labeled, truth = labeled.numpy(), truth.numpy()
     prob = full_size_probabilities(
         model.teacher.module, torch.cat([torch.from_numpy(labeled), images[2:]])
     )
@@ -168,14 +170,6 @@ def test_without_a_head_there_is_no_projector_and_the_log_has_the_bank():
     assert model.student.projector is None
     assert torch.equal(model.class_statistics()["confidence"], model.bank.confidence)
     assert "bank.confidence" in model.state_dict()
-
-
-def test_single_images_train_and_warn():
-    model = tiny_ael()
-    assert losses_of(model, batch(1, 1))["unsup.loss_ce"] > 0
-    assert "batch_size to 4 or more" in model.check_batch(1, 1)
-    assert model.check_batch(1, 2) is not None
-    assert model.check_batch(2, 2) is None
 
 
 def test_pixels_that_are_ignored_or_overflowed_have_no_part():

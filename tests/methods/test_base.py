@@ -31,7 +31,8 @@ def test_supervised_only_start_uses_labeled_images_alone():
     )
     losses = losses_of(model, batch(2, 3))
     assert seen == [2]
-    assert losses["unsup.loss_ce"] == 0
+    assert {name.split(".")[0] for name in losses} == {"sup", "contra"}
+    assert losses["contra.loss_nce"] == 0
     total, _ = model.parse_losses(losses)
     total.backward()
     # Distributed training needs a gradient, if only zero, for every trainable parameter.

@@ -2,27 +2,14 @@
 
 import pytest
 import torch
-from mmengine.model import MMDistributedDataParallel
 
-import interrupted
 from confident import padded_batch, recorded_plans
+from every_method import METHODS, method
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH
 from mmseg_u2pl.ops import mix
-from scenes import CLASSES
-from scenes.dataset import write_builtin_dataset
 from seen import distinct_teacher, inputs_of, losses_of, step
 from tiny import SIZE, batch, tiny_method, tiny_segmentor
 
-HEAD = dict(
-    projector=dict(embed_dims=4, norm_cfg=dict(type="GN", num_groups=1)),
-    contrastive_head=dict(
-        num_anchors=6, num_negatives=7, queue_size=50, min_prob=0.2, queue_dtype="float32"
-    ),
-)
-PLAIN = ("FixMatch", "UniMatch", "UniMatchV2")
-CASES = {name: (name, {}) for name in PLAIN} | {
-    f"{name} + U2PL": (name, HEAD) for name in ("FixMatch", "UniMatchV2")
-}
 LOSSES = {
     "FixMatch": {"loss_ce"},
     "UniMatch": {"loss_s1", "loss_s2", "loss_fp"},
@@ -30,17 +17,17 @@ LOSSES = {
 }
 
 
-def method(case, **options):
-    name, own = CASES[case]
-    return tiny_method(name, **dict(tau=0.3) | own | options)
+PLAIN = tuple(LOSSES)
+CASES = [name for name, options in METHODS.items() if options["type"] in LOSSES]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_losses_and_statistics_have_the_promised_names(case):
     losses = losses_of(method(case), batch())
-    name, options = CASES[case]
-    expected = {f"unsup.{loss}" for loss in LOSSES[name]} | {"reliable_share", "unreliable_share"}
-    if options:
+    options = METHODS[case]
+    expected = {f"unsup.{loss}" for loss in LOSSES[options["type"]]}
+    expected |= {"reliable_share", "unreliable_share"}
+    if "contrastive_head" in options:
         expected |= {"contra.loss_nce", "contra.anchors", "contra.queue_fill"}
     assert {key for key in losses if not key.startswith("sup.")} == expected
     assert all(torch.isfinite(value).all() for value in losses.values())
@@ -161,85 +148,3 @@ def test_options_that_cannot_work(name, options, error, message):
 def test_options_of_teacher_and_head_that_cannot_work(name, options, error, message):
     with pytest.raises(error, match=message):
         method(name, **options)
-
-
-# What is drawn for the images of a process differs with the processes, so it is left out.
-NOTHING_DRAWN = dict(mixing_prob=0.0, photometric=None)
-WITHOUT_DROPOUT = {
-    "FixMatch": {},
-    "UniMatch": dict(feature_dropout=0.0),
-    "UniMatchV2": dict(feature_dropout=False),
-}
-STEPS = 2
-
-
-def images(rank, step):
-    """Differently many unlabeled images a rank, some of them padded."""
-    size = (SIZE, 20) if rank == 1 else (SIZE, SIZE)
-    return batch(2, 1 + rank, size=size, seed=10 * step + rank)
-
-
-def train(case, model, parallel, batches):
-    """Gradients and log of each step."""
-    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.1)
-    history = []
-    for raw in batches:
-        losses = parallel(**model.data_preprocessor(raw, training=True), mode="loss")
-        total, log = model.parse_losses(losses)
-        optimizer.zero_grad()
-        total.backward()
-        gradient = [parameter.grad.clone() for parameter in model.student.parameters()]
-        optimizer.step()
-        model.after_optimizer_step()
-        history.append((gradient, {name: value.detach() for name, value in log.items()}))
-    return history
-
-
-def model_for(case):
-    name, _ = CASES[case]
-    model = method(case, **NOTHING_DRAWN, **WITHOUT_DROPOUT[name])
-    return (distinct_teacher(model) if name != "UniMatch" else model).double()
-
-
-def train_in_parallel(rank, case):
-    model = model_for(case)
-    parallel = MMDistributedDataParallel(model, find_unused_parameters=False)
-    return train(case, model, parallel, [images(rank, step) for step in range(STEPS)])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_several_processes_are_one_batch(processes, case):
-    parts = [[images(rank, i) for rank in range(processes.count)] for i in range(STEPS)]
-    whole = [{key: [x for part in of for x in part[key]] for key in of[0]} for of in parts]
-    model = model_for(case)
-    alone = train(case, model, model, whole)
-    for history in processes.run(train_in_parallel, case):
-        for (gradient, log), (expected, expected_log) in zip(history, alone, strict=True):
-            for mine, theirs in zip(gradient, expected, strict=True):
-                assert torch.dist(mine, theirs) <= 1e-6 * theirs.norm()
-            for loss, value in expected_log.items():
-                if loss.startswith(("unsup.", "contra.loss")):
-                    assert value > 0
-                    torch.testing.assert_close(log[loss], value, rtol=1e-6, atol=0)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "builtin"
-    options = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64)
-    return write_builtin_dataset(root, **options, num_workers=1, progress=False)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_goes_on_from_a_checkpoint_as_if_never_interrupted(data, tmp_path, case):
-    name, options = CASES[case]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    model = dict(
-        type=name, segmentor=tiny_segmentor(len(CLASSES), dropout_ratio=0.3), tau=0.2, **options
-    )
-    interrupted.run(interrupted.config(data, whole, "iterations", 0, model=model))
-    cfg = interrupted.config(data, killed, "iterations", 0, model=model)
-    assert interrupted.run_and_kill(cfg, step=7, seconds=0)
-    interrupted.run(cfg, resume=True)
-    assert interrupted.differences(whole, killed) == []
-    assert all(interrupted.logged(whole)["loss", 16][f"unsup.{loss}"] > 0 for loss in LOSSES[name])

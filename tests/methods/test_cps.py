@@ -4,19 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
-from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 
-import interrupted
 import oracles
 from mmseg_u2pl.models import batches
 from mmseg_u2pl.ops import boxes_plan
-from mmseg_u2pl_tools.wrapping import export_segmentor
 from other_method import with_method
-from processes import checksum
-from scenes.dataset import write_builtin_dataset
 from seen import inputs_of, losses_of, named_gradients
 from tiny import SIZE, batch, tiny_method, tiny_segmentor
 
@@ -125,11 +118,7 @@ def test_labels_come_from_the_clean_images_in_training_mode(monkeypatch):
     assert statistics.num_batches_tracked == 2  # a pass of each kind
 
 
-def test_one_unlabeled_image_trains_unmixed_and_warns():
-    model = tiny_method("CPS")
-    assert losses_of(model, batch(1, 1))["unsup.loss_first"] > 0
-    assert "batch_size to 4 or more" in model.check_batch(1, 1)
-    assert model.check_batch(1, 2) is None
+def test_a_weight_out_of_range():
     with pytest.raises(ValueError, match="unsup_weight must be a number of at least 0"):
         tiny_method("CPS", unsup_weight=-1)
 
@@ -146,73 +135,3 @@ def test_preset_trains_all_parameters():
     assert (type(model).__name__, model.unsup_weight) == ("CPS", 1.0)
     model.parse_losses(losses_of(model, batch()))[0].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "builtin"
-    options = dict(num_train=12, num_val=3, labeled_fraction=1 / 3, size=64)
-    return write_builtin_dataset(root, **options, num_workers=1, progress=False)
-
-
-def config(data, work_dir):
-    cfg = interrupted.config(data, work_dir, "iterations", 0)
-    cfg["model"] = dict(type="CPS", segmentor=cfg["model"]["segmentor"])
-    cfg["optim_wrapper"]["constructor"] = "StudentOptimWrapperConstructor"
-    return cfg
-
-
-def test_resumes_after_a_kill_validates_both_and_exports_either(data, tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    interrupted.run(config(data, whole))
-    cfg = config(data, cut)
-    assert interrupted.run_and_kill(cfg, step=7, seconds=0)
-    interrupted.run(cfg, resume=True)
-    assert interrupted.differences(whole, cut) == []
-
-    scores = [line for (kind, _), line in interrupted.logged(whole).items() if kind == "mIoU"]
-    assert all({"mIoU", "second/mIoU"} <= line.keys() for line in scores)
-    checkpoint = interrupted.last_checkpoint(whole)
-    for role in ROLES:
-        exported = export_segmentor(Config(cfg), checkpoint, role)["state_dict"]
-        for name, weight in exported.items():
-            assert torch.equal(weight, checkpoint["state_dict"][f"{role}.segmentor.{name}"])
-
-
-def train_in_process(rank):
-    """Checksum of the weights and a loss after steps on different images, from different seeds."""
-    model = tiny_method("CPS", seed=rank)
-    parallel = MMDistributedDataParallel(model, find_unused_parameters=False)
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    for step in range(4):
-        model.sup_only = step == 0
-        log = parallel.train_step(batch(1, 2, seed=10 * step + rank), wrapper)
-    return checksum(model.parameters()), log["unsup.loss_first"].item()
-
-
-def test_several_processes_train_the_same_model(processes):
-    assert len(set(processes.run(train_in_process))) == 1
-
-
-def first_losses(rank, count):
-    """Of one step without mixing on the images of a process, or on all."""
-    with pytest.MonkeyPatch.context() as patch:
-        no_boxes = boxes_plan(torch.zeros(1, SIZE, SIZE), torch.Generator()).mask & False
-        patch.setattr(
-            "mmseg_u2pl.methods.cps.boxes_plan",
-            lambda label, _: boxes_plan(label, torch.Generator())._replace(
-                mask=no_boxes.expand(len(label), -1, -1)
-            ),
-        )
-        model = tiny_method("CPS").double()
-        ranks = range(count) if rank is None else [rank]
-        parts = [batch(1, 1 + r, seed=r) for r in ranks]  # differently many unlabeled images
-        raw = {key: [item for part in parts for item in part[key]] for key in parts[0]}
-        losses = losses_of(model, raw)
-    return [losses[f"unsup.loss_{role}"].item() for role in ROLES]
-
-
-def test_the_loss_of_several_processes_is_that_of_one(processes):
-    alone = first_losses(None, processes.count)
-    for losses in processes.run(first_losses, processes.count):
-        assert losses == pytest.approx(alone, rel=1e-6)

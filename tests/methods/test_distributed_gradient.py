@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
 
+from every_method import gradients_and_logs
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from tiny import batch, tiny_segmentor, tiny_u2pl
 
@@ -43,18 +44,7 @@ def all_images(count, step):
 
 def train(model, parallel, batches):
     """Gradients and log of each step, and the queues at the end."""
-    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.1)
-    history = []
-    for step, raw in enumerate(batches):
-        model.progress = step / STEPS
-        losses = parallel(**model.data_preprocessor(raw, training=True), mode="loss")
-        total, log = model.parse_losses(losses)
-        optimizer.zero_grad()
-        total.backward()
-        gradient = [parameter.grad.clone() for parameter in model.student.parameters()]
-        optimizer.step()
-        model.after_optimizer_step()
-        history.append((gradient, {name: value.detach() for name, value in log.items()}))
+    history = gradients_and_logs(model, parallel, batches)
     return history, model.contrastive_head.bank.state_dict()
 
 

@@ -63,20 +63,6 @@ def test_colours_come_before_boxes(monkeypatch):
         assert torch.equal(view.strong.images[image][:, ~mask], colours[image][:, ~mask])
 
 
-def test_one_image_per_process_is_mixed_too(monkeypatch):
-    model = fixmatch(photometric=None, mixing_prob=1.0)
-    views = []
-    model.observer = views.append
-    step(model, batch(1, 1))
-    (view,) = views
-    changed = (view.strong.images != view.unlabeled.images).any(dim=1)
-    assert changed.any()
-    mirrored = view.unlabeled.images.flip(-1)
-    where = changed[:, None].expand_as(mirrored)
-    assert torch.equal(view.strong.images[where], mirrored[where])
-    assert model.check_batch(1, 1) is None
-
-
 def test_each_loss_reaches_the_parameters_it_should():
     model = fixmatch(**HEAD)
     names = {n for n, _ in model.named_parameters() if n.startswith("student.")}

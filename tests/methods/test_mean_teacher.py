@@ -59,10 +59,3 @@ def test_aligns_labels_with_what_the_teacher_finds_likely():
     losses_of(model, batch())
     assert model.alignment.steps.value == 1
     assert model.alignment.bias.any()
-
-
-def test_a_single_image_is_not_mixed_and_the_batch_size_that_would_be_is_named():
-    model = tiny_method("MeanTeacher")
-    assert model.check_batch(2, 2) is None
-    assert "batch_size to 4 or more" in model.check_batch(1, 1)
-    assert tiny_method("MeanTeacher", mixing="cutout").check_batch(1, 1) is None

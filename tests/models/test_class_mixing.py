@@ -5,9 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
+from mmseg_u2pl.models.batches import LabeledBatch
 from mmseg_u2pl.models.class_mixing import AdaptiveCopyPaste, AdaptiveCutMix, region_boxes
-from mmseg_u2pl.ops import cutmix_plan, paste_plan
+from mmseg_u2pl.ops import cutmix_plan, paste_plan, zoom
 from strategies import rngs
 
 
@@ -99,24 +102,41 @@ def test_classes_that_the_student_is_unsure_of_are_drawn_more_often(generator):
     assert (plan.partner != torch.arange(1000)).all()
 
 
-def test_a_single_image_stays_as_it_is(generator):
+def test_what_a_single_image_gets_is_a_region_of_its_mirror_image(generator):
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
-    assert AdaptiveCutMix()(label, torch.zeros(2), generator).partner.tolist() == [0]
+    label[0, 1:4, 5:] = 1
+    confidence = torch.tensor([1.0, -99.0])  # as good as always the second class
+    plan = AdaptiveCutMix()(label, confidence, generator)
+    assert plan.pasted(label)[plan.mask].eq(1).all()
+    assert plan.mask.sum() == 9
+    copy_paste = AdaptiveCopyPaste(prob=1.0, scale=(1, 1))
+    pasted = copy_paste(labeled_batch(label), confidence, generator)
+    assert torch.equal(pasted.label, label | label.flip(-1))
+
+
+def labeled_batch(label):
+    images = torch.rand(len(label), 3, *label.shape[1:])
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
+    return LabeledBatch(images, samples, label)
 
 
 def test_copy_paste_draws_by_the_square_root_and_never_what_is_excluded():
-    label = torch.randint(0, 5, (3, 6, 6))
+    labeled = labeled_batch(torch.randint(0, 5, (3, 6, 6)))
     confidence = torch.tensor([0.1, 0.5, 0.9, 0.3, 1.0])
     doubt = np.exp(np.sqrt(1 - confidence.numpy()))
     doubt[[0, 3]] = 0
     odds = torch.from_numpy(doubt / doubt.sum())
+    copy_paste = AdaptiveCopyPaste(prob=0.6, num_classes=2, scale=(0.5, 1.5), never=[0, 3])
     for seed in range(20):
-        copy_paste = AdaptiveCopyPaste(prob=0.6, num_classes=2, never=[0, 3])
-        plan = copy_paste(label, confidence, torch.Generator().manual_seed(seed))
-        expected = paste_plan(label, odds, 2, 0.6, torch.Generator().manual_seed(seed))
-        assert torch.equal(plan.mask, expected.mask)
-        pasted = label[plan.partner][plan.mask]
-        assert not torch.isin(pasted, torch.tensor([0, 3])).any()
+        pasted = copy_paste(labeled, confidence, torch.Generator().manual_seed(seed))
+        own = torch.Generator().manual_seed(seed)
+        images, label = zoom(labeled.images, labeled.label, (0.5, 1.5), own)
+        mask, partner, _ = paste_plan(label, odds, 2, 0.6, own)
+        assert torch.equal(pasted.label, label[partner].where(mask, labeled.label))
+        assert torch.equal(pasted.images, images[partner].where(mask[:, None], labeled.images))
+        assert not torch.isin(pasted.label[mask], torch.tensor([-1, 0, 3])).any()
+        for sample, own_label in zip(pasted.data_samples, pasted.label, strict=True):
+            assert torch.equal(sample.gt_sem_seg.data[0], own_label)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +144,10 @@ def test_copy_paste_draws_by_the_square_root_and_never_what_is_excluded():
     [
         (lambda: AdaptiveCopyPaste(prob=2), r"copy_paste.prob must lie in \[0, 1\], got 2"),
         (lambda: AdaptiveCopyPaste(num_classes=0), "num_classes must be an integer of at least 1"),
+        (
+            lambda: AdaptiveCopyPaste(scale=(1.5, 2)),
+            "copy_paste.scale must be two factors around 1",
+        ),
         (lambda: AdaptiveCopyPaste(never=[-1]), "copy_paste.never must be an integer of at least"),
         (lambda: AdaptiveCutMix(min_area=-1), "cutmix.min_area must lie"),
         (lambda: AdaptiveCutMix(min_region=7), "cutmix.min_region must lie"),

@@ -48,6 +48,9 @@ def test_boxes_cover_at_most_half_and_reach_all_places(generator):
     assert masks[:, 2:-2, 2:-2].any(dim=0).all()  # the very corners take a rare draw
 
 
-def test_a_single_image_stays_as_it_is(generator):
+def test_a_single_image_is_pasted_from_its_mirror_image(generator):
     image = torch.rand(1, 3, 8, 8)
-    assert torch.equal(mix(image, boxes_plan(torch.zeros(1, 8, 8), generator)), image)
+    plan = boxes_plan(torch.zeros(1, 8, 8), generator)
+    assert plan.mask.any()
+    expected = torch.where(plan.mask[:, None], image.flip(-1), image)
+    assert torch.equal(mix(image, plan), expected)

@@ -133,9 +133,11 @@ def test_each_pixel_is_the_partners_inside_the_box_and_its_own_outside(
     assert mixed.dtype == values.dtype
     assert mixed.shape == values.shape
     for image, row, col in oracles.places_of(values):
-        source = (image + 1) % num_images if plan.mask[image, row, col] else image
-        place = (..., row, col)
-        assert torch.equal(mixed[image][place], values[source][place])
+        source, place = image, col
+        if plan.mask[image, row, col]:
+            source = (image + 1) % num_images
+            place = col if num_images > 1 else size[1] - 1 - col
+        assert torch.equal(mixed[image][..., row, col], values[source][..., row, place])
 
 
 @given(rngs(), st.integers(2, 3), SIZES, SIZES)
@@ -165,11 +167,14 @@ def test_labels_may_be_mixed_before_or_after_they_are_resized(rng, size, grid):
     )
 
 
-@given(rngs(), SIZES)
-def test_a_single_image_stays_as_it_is(rng, size):
-    values = torch.from_numpy(rng.random((1, 3, *size)))
-
-    assert torch.equal(mix(values, plan_of(1, size)), values)
+@pytest.mark.parametrize("mixing", ["cutmix", "classmix"])
+def test_a_single_image_is_pasted_from_its_mirror_image(mixing, generator):
+    label = torch.randint(0, 4, (1, 8, 9), generator=generator)
+    values = torch.rand(1, 3, 8, 9, generator=generator)
+    plan = MIXINGS[mixing](label, generator)
+    mixed = mix(values, plan)
+    assert plan.mask.any()
+    assert torch.equal(mixed, torch.where(plan.mask[:, None], values.flip(-1), values))
 
 
 def test_a_hand_made_plan():
@@ -223,7 +228,7 @@ def test_classmix_pastes_half_of_the_classes_of_the_next_image(
 
     assert plan.partner.tolist() == [(i + 1) % num_images for i in range(num_images)]
     for image in range(num_images):
-        source = label[(image + 1) % num_images]
+        source = label[(image + 1) % num_images] if num_images > 1 else label[image].flip(-1)
         pasted = set(source[plan.mask[image]].tolist())
         kept = set(source[~plan.mask[image]].tolist())
         # A class is pasted as a whole or not at all.
@@ -232,7 +237,7 @@ def test_classmix_pastes_half_of_the_classes_of_the_next_image(
 
 
 def test_classmix_pastes_each_class_equally_often():
-    label = torch.tensor([[[0, 2, 5, 9]]])
+    label = torch.tensor([[[0, 2, 5, 9]]] * 2)
     counts = sum(classmix_plan(label, generator_of(seed)).mask[0, 0].int() for seed in range(2000))
     pairs = {tuple(classmix_plan(label, generator_of(s)).mask[0, 0].tolist()) for s in range(200)}
     # Two of four are pasted: each in half of the cases, with a deviation of 22, and in all pairs.

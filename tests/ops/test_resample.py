@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from mmseg_u2pl.ops import resize_logits, resize_nearest
+from mmseg_u2pl.ops import resize_logits, resize_nearest, zoom
 from strategies import LAYOUTS, laid_out, map_shapes, rngs
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -93,3 +93,31 @@ def test_logits_of_half_precision_are_resized_in_single_precision(dtype, size, g
 
     assert result.dtype == torch.float32
     assert torch.equal(result, resize_logits(logits.float(), size))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_zoom_samples_each_image_at_a_scale_and_place_of_its_own(seed):
+    count, height, width, (low, high) = 3, 7, 9, (0.4, 2.0)
+    uniform = torch.rand(4, count, generator=torch.Generator().manual_seed(seed)).double().tolist()
+    rows, cols = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    images = torch.stack([rows, cols]).double().expand(count, -1, -1, -1)  # pixels say where
+    label = (10 * rows + cols).expand(count, -1, -1)
+
+    zoomed, marked = zoom(images, label, (low, high), torch.Generator().manual_seed(seed))
+
+    for image, row, col in oracles.places_of(label):
+        side, amount, across, down = (draws[image] for draws in uniform)
+        factor = 1 + ((low if side < 0.5 else high) - 1) * amount
+        source = []
+        for place, size, where in ((row, height, down), (col, width, across)):
+            # A picture of size * factor lies at this place in the image, or around it.
+            first = (size - size * factor) * (1 - where if factor < 1 else where)
+            source.append((place + 0.5 - first) / factor - 0.5)
+        limits = (height - 1, width - 1)
+        expected = [min(max(at, 0), limit) for at, limit in zip(source, limits, strict=True)]
+        assert zoomed[image, :, row, col].tolist() == pytest.approx(expected, abs=1e-5)
+        if any(abs(at % 1 - 0.5) < 1e-4 for at in source):
+            continue  # between two pixels
+        row_at, col_at = (round(at) for at in source)
+        inside = 0 <= row_at < height and 0 <= col_at < width
+        assert marked[image, row, col] == (10 * row_at + col_at if inside else -1)

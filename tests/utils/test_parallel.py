@@ -1,3 +1,4 @@
+import multiprocessing
 import threading
 
 import pytest
@@ -41,3 +42,15 @@ def test_no_thread_ends_so_that_none_holds_a_lock_of_opencv_while_a_worker_is_fo
     used = set(map_parallel(lambda _: threading.current_thread(), range(100), "Naming"))
     assert threading.current_thread() not in used
     assert all(thread.is_alive() for thread in used)
+
+
+def test_forked_process_has_threads_of_its_own():
+    map_parallel(str, range(20), "Printing")
+    process = multiprocessing.get_context("fork").Process(
+        target=map_parallel, args=(str, range(20), "Printing")
+    )
+    process.start()
+    process.join(timeout=20)
+    alive = process.is_alive()
+    process.kill()
+    assert not alive

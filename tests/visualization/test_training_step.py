@@ -3,10 +3,12 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
+from every_method import METHODS, method
 from mmseg_u2pl.visualization.training_step import (
     IGNORED,
     RELIABLE,
     UNRELIABLE,
+    paint_confidence,
     paint_entropy,
     plot_step,
     render,
@@ -67,6 +69,37 @@ def test_entropy_is_black_at_zero_and_brightest_at_its_maximum():
     assert brightness[0] < 10 < brightness[1] < 600 < brightness[2]
 
 
+def test_confidence_is_black_at_zero_and_brightest_at_one():
+    brightness = paint_confidence(np.array([[0.0, 0.5, 1.0]])).astype(int).sum(-1)[0]
+    assert brightness[0] < 10 < brightness[1] < 600 < brightness[2]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_columns_name_the_networks_and_what_decides(name):
+    model = method(name)
+    view, _ = observed(model, batch(num_labeled=1, num_unlabeled=2))
+    figures = plot_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=1)
+    columns = [axis.get_title() for axis in figures["unlabeled"].axes]
+    labeler, learner = {"UniMatch": ("student", "student"), "CPS": ("second", "first")}.get(
+        name, ("teacher", "student")
+    )
+    decides = "entropy" if name in ("MeanTeacher", "U2PL", "U2PLReference", "CPS") else "confidence"
+    assert columns == [
+        f"unlabeled image\n({labeler})",
+        f"mixed image\n({learner})",
+        "reliable\npseudo-labels",
+        "kind of pixel",
+        f"{decides}\n({labeler})",
+        f"all labels\n({labeler})",
+        f"prediction\n({learner})",
+    ]
+    assert figures["labeled"].axes[-1].get_title() == f"prediction\n({learner})"
+    shown = np.asarray(figures["unlabeled"].axes[4].images[0].get_array())
+    values = getattr(view.pseudo, decides)[0].numpy()
+    paint = paint_confidence if decides == "confidence" else lambda e: paint_entropy(e, 5)
+    np.testing.assert_array_equal(shown, paint(values))
+
+
 def test_an_observed_step_is_the_same_step():
     data = batch()
     plain, watched = tiny_u2pl(), tiny_u2pl()
@@ -106,7 +139,7 @@ def test_pictures_show_what_the_step_saw_and_said():
         ):
             assert mask.any()
             np.testing.assert_array_equal((kinds == colour).all(-1), mask.numpy())
-    predicted = picture("teacher's\nprediction", 1)
+    predicted = picture("all labels\n(teacher)", 1)
     np.testing.assert_array_equal(predicted, np.array(PALETTE)[view.pseudo.label[1]])
     erased = (view.strong.images[0] != view.unlabeled.images[0]).any(0).numpy()
     clean, mixed = picture("unlabeled image\n(teacher)"), picture("mixed image\n(student)")

@@ -1,9 +1,9 @@
-"""Show what student and teacher are fed, before a long training is started.
+"""Show what the networks of a method are fed, before a long training is started.
 
 For each of some batches of the config's train_dataloader: the labeled images as augmented; the
 unlabeled ones as the teacher sees them and, mixed, as the student does; the teacher's
-pseudo-labels, which of them are reliable, and their entropy. Without --checkpoint the networks are
-those that a training starts with, and only inputs are of interest.
+pseudo-labels, which of them are reliable, and their entropy or confidence. Without --checkpoint
+the networks are those that a training starts with, and only inputs are of interest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_config_arguments(parser)
     add = parser.add_argument
-    add("--checkpoint", help="of a training with U2PL, or a plain one")
+    add("--checkpoint", help="of a semi-supervised training, or a plain one")
     add(
         "--output-dir",
         type=Path,

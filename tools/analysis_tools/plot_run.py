@@ -14,8 +14,8 @@ from mmseg_u2pl_tools.errors import usage_errors
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Losses, mIoU of teacher and student, reliable share, accuracy of pseudo-labels and "
-        "queue fill, as far as the runs logged them in vis_data/scalars.json.",
+        epilog="Losses, mIoU of both networks, reliable share, accuracy of pseudo-labels, queue "
+        "fill, agreement and confidence, as far as the runs logged them in vis_data/scalars.json.",
     )
     parser.add_argument(
         "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="work folder of a run"

@@ -35,6 +35,16 @@ def test_losses_of_the_segmentor_are_summed_under_one_name_with_and_without_u2pl
     assert read_scalars(tmp_path / "u2pl")["sup-losses"] == {1: 1.5}
 
 
+def test_what_methods_log_under_several_names_is_one_curve(tmp_path):
+    losses = {"unsup.loss_s1": 0.25, "unsup.loss_s2": 0.5, "unsup.loss_fp": 1.0, "loss": 4.0}
+    bank = {"confidence/road": 0.25, "confidence/car": 0.75}
+    write_log(tmp_path / "1", iteration(1, **losses), dict(bank, step=1))
+    curves = read_scalars(tmp_path)
+    assert curves["unsup-losses"] == {1: 1.75}
+    assert curves["mean-confidence"] == {1: 0.5}
+    assert "sup-losses" not in curves
+
+
 @pytest.mark.parametrize("key", ["mIoU", "mFscore", "val/mIoU"])
 def test_scores_of_epochs_are_put_at_the_iteration_logged_before(tmp_path, key):
     write_log(
@@ -59,15 +69,21 @@ def test_a_colour_is_a_run_and_a_panel_a_quantity_that_some_run_logged():
         {
             "plain": {"loss": {1: 3.0, 2: 2.0}, "mIoU": {2: 40.0}},
             "u2pl": {"loss": {1: 5.0, 2: 4.0}, "mIoU": {2: 50.0}, "student/mIoU": {2: 45.0}},
+            "cps": {"mIoU": {2: 51.0}, "second/mIoU": {2: 52.0}, "agreement": {1: 0.9}},
         }
     )
     total, score = figure.axes[:2]
     assert total.get_title() == "total loss"
     assert [list(line.get_ydata()) for line in total.lines] == [[3.0, 2.0], [5.0, 4.0]]
-    assert [list(line.get_ydata()) for line in score.lines] == [[40.0], [50.0], [45.0]]
-    colours = [line.get_color() for line in score.lines]
-    assert colours[0] != colours[1] == colours[2]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "u2pl"]
+    scores = [[40.0], [50.0], [45.0], [51.0], [52.0]]
+    assert [list(line.get_ydata()) for line in score.lines] == scores
+    plain, *u2pl, first, second = [line.get_color() for line in score.lines]
+    assert len({plain, *u2pl, first}) == 3
+    assert second == first
+    assert [line.get_linestyle() for line in score.lines] == ["-", "-", "--", "-", "--"]
+    assert figure.axes[2].get_title() == "agreement of both networks (CPS)"
+    names = ["plain", "u2pl", "cps"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
 
 def test_errors_name_the_folder_the_file_and_the_line(tmp_path):

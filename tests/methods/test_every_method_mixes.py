@@ -1,0 +1,58 @@
+"""With each method: images of any number are mixed, padding is left out, a teacher keeps up."""
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from confident import padded_batch
+from every_method import METHODS, method
+from seen import losses_of
+from tiny import batch, tiny_segmentor
+
+WITHOUT_COLOURS = dict(mixing_prob=1.0, photometric=None)
+ALWAYS_MIXED = dict(FixMatch=WITHOUT_COLOURS, UniMatch=WITHOUT_COLOURS, UniMatchV2=WITHOUT_COLOURS)
+"""Options by type; the others always mix."""
+
+
+def observed_step(name, raw):
+    model, views = method(name, **ALWAYS_MIXED.get(METHODS[name]["type"], {})), []
+    model.observer = views.append
+    losses = losses_of(model, raw)
+    (view,) = views
+    return view, losses
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_image_is_mixed_whatever_their_number(name, count):
+    view, losses = observed_step(name, batch(count, count))
+    clean = view.unlabeled.images
+    changed = (view.strong.images != clean).any(dim=1)
+    assert changed.flatten(1).any(dim=1).all()
+    if count == 1:
+        mirrored = clean.flip(-1).movedim(1, -1)
+        assert torch.equal(view.strong.images.movedim(1, -1)[changed], mirrored[changed])
+    assert all(value.isfinite() for key, value in losses.items() if "loss" in key)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_padding_is_neither_reliable_nor_unreliable(name):
+    raw, valid = padded_batch(2, 3)
+    view, _ = observed_step(name, raw)
+    assert torch.equal(view.unlabeled.valid, valid)
+    assert not view.strong.valid.all()
+    assert torch.equal(view.split.reliable | view.split.unreliable, view.strong.valid)
+
+
+WITH_TEACHER = [name for name in METHODS if "teacher" in MODELS.get(METHODS[name]["type"]).networks]
+
+
+@pytest.mark.parametrize("name", WITH_TEACHER)
+def test_batch_statistics_of_a_teacher_that_has_its_own_move_in_its_passes(name):
+    """Those of the start belong to weights of the start, and prediction would use them."""
+    segmentor = tiny_segmentor(norm_cfg=dict(type="BN"))
+    model = method(name, segmentor=segmentor, teacher=dict(statistics="own"))
+    losses_of(model, batch())
+    norm = model.teacher.module.segmentor.decode_head.convs[0].bn
+    assert norm.num_batches_tracked == 1
+    assert norm.running_mean.any()
