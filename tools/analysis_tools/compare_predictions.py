@@ -30,7 +30,7 @@ from PIL import Image, ImageOps
 from mmseg_u2pl.utils.options import require_count
 from mmseg_u2pl.visualization import paint_labels, plot_comparison
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, require_key
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.photos import open_upright
 
 Mask = NDArray[np.integer]
@@ -257,10 +257,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        compare(args)
+    run_tool(build_parser(), compare, argv)
 
 
 if __name__ == "__main__":

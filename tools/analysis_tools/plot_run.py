@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_u2pl_tools.curves import plot_curves, read_scalars
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,10 +55,7 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        plot(args)
+    run_tool(build_parser(), plot, argv)
 
 
 if __name__ == "__main__":
