@@ -21,10 +21,10 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmseg.registry import MODELS
-from rich.progress import track
 
 from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor, StepView
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl.visualization import plot_step
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mmseg_u2pl.utils.options import require_count
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl.visualization import paint_labels, plot_comparison
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, require_key
 from mmseg_u2pl_tools.errors import run_tool
@@ -150,7 +151,7 @@ def score(scenes: Scenes, ignore_index: int) -> Scores:
     num_classes = len(scenes.dataset.metainfo["classes"])
     areas: list[list[Any]] = [[] for _ in scenes.folders]
     right = []
-    for scene in scenes:
+    for scene in track(scenes, "Scoring", len(scenes.dataset)):
         truth = torch.from_numpy(scene.truth.astype(np.int64))
         for number, label in enumerate(scene.predictions):
             areas[number].append(

@@ -31,7 +31,6 @@ from mmseg.apis import init_model
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from numpy.typing import NDArray
-from rich.progress import track
 from torch.utils.data import ConcatDataset
 
 from mmseg_u2pl.checks.images import check_images, read_images
@@ -41,6 +40,7 @@ from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.ops import predict_pixels
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl_tools.atomic_folder import require_free
 from mmseg_u2pl_tools.class_masks import UNRELIABLE, ClassMeta, read_mask, write_cvat_lists
 from mmseg_u2pl_tools.cli import (
