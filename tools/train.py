@@ -16,6 +16,7 @@ from mmseg_u2pl_tools.cli import add_common_arguments, load_config, require_path
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
 from mmseg_u2pl_tools.errors import UsageError, run_tool
 from mmseg_u2pl_tools.runner import RUN_ERRORS, run
+from mmseg_u2pl_tools.summary_hook import SummaryHook
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,7 +78,7 @@ def train(args: argparse.Namespace) -> None:
     if args.amp:
         enable_amp(cfg)
     join_cpu_processes(cfg)
-    run(cfg, args.config, "train")
+    run(cfg, args.config, "train", [SummaryHook()])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
