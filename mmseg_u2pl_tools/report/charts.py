@@ -21,7 +21,6 @@ _STYLE: Any = {
     "svg.hashsalt": "mmseg_u2pl",  # the same names each time
     "font.family": "sans-serif",
     "font.size": 9,
-    "grid.color": _TEXT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     **dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor"], _TEXT),

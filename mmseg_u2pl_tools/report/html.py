@@ -21,7 +21,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 12px; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); }
-th:first-child, td:first-child, td.name, .text td, .text th { text-align: left; }
+th:first-child, td:first-child, .runs :nth-child(2), .text td, .text th { text-align: left; }
 tr.total td { font-weight: 600; border-top: 2px solid var(--line); }
 td.up { background: rgb(var(--up) / var(--share)); }
 td.down { background: rgb(var(--down) / var(--share)); }

@@ -47,8 +47,7 @@ def _overview(runs: Sequence[RunRecord], base: RunRecord) -> str:
         rows.append(
             [
                 f"<td>{dot}{escape(run.name)}</td>",
-                f'<td class="name">{escape(run.method)}<br>'
-                f"<small>{escape(run.network)}</small></td>",
+                f"<td>{escape(run.method)}<br><small>{escape(run.network)}</small></td>",
                 *map(cell, (run.duration, _number(run.score))),
                 cell(_signed(gain), up=gain),
                 *map(cell, (best, others or "-", _number(run.seconds_per_step, 3))),
@@ -59,7 +58,7 @@ def _overview(runs: Sequence[RunRecord], base: RunRecord) -> str:
         "mIoU in percent of the last validation, of the network that predicts. Gain is over "
         f"{base.name}. A run with several starts was resumed."
     )
-    return section("Runs", note, table(head, rows))
+    return section("Runs", note, table(head, rows, kind="runs"))
 
 
 def _curves(runs: Sequence[RunRecord]) -> str:
