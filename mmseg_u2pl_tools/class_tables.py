@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-_SCORES = re.compile(r" (?:Iter|Epoch)\((?:val|test)\)")
+_SCORES = re.compile(r" (?:Iter|Epoch)\((?:val|test)\).* \S*mIoU: ")
+"""The line that ends a validation; those that tell how far it is have no score."""
 
 
 def read_tables(log: Path) -> list[dict[str, float]]:

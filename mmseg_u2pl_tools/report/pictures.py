@@ -50,6 +50,12 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
             _predict(record, folder, device)
             for record, folder in zip((base, run), folders, strict=True)
         ]
+        names = [{path.name for path in folder.iterdir()} for folder in folders]
+        if names[0] != names[1]:
+            raise UsageError(
+                f"--images compares the same images, and {len(names[0] ^ names[1])} are in the "
+                f"validation set of '{base.work_dir}' or of '{run.work_dir}' alone"
+            )
         dataset = DATASETS.build(configs[0].val_dataloader.dataset)
         scenes = Scenes(dataset, folders)
         right = score(scenes, dataset.ignore_index).right

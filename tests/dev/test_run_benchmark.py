@@ -258,7 +258,7 @@ def test_run_that_fails_is_named_with_its_log(benchmark, tmp_path):
     )
     done = run_tool("run_benchmark.py", path, cwd=tmp_path)
     assert done.returncode == 1
-    assert "error: a, seed 0 ended with 1; see work_dirs/fails/a/seed0/console.log" in done.stderr
+    assert "error: a, seed 0 ended with 2; see work_dirs/fails/a/seed0/console.log" in done.stderr
 
 
 def test_run_with_other_options_is_not_taken_for_finished(benchmark, tmp_path):

@@ -90,6 +90,7 @@ def test_numbers_of_a_real_run_are_those_of_its_logs(trained, baseline, tmp_path
     assert shown["other networks"] == f"student {validated['student/mIoU']:.2f}"
     assert shown["trained"] == "4 of 4 iterations"
     assert shown["method"].startswith("U2PL")
+    assert "0.250" in {row[runs[0].index("s / step")] for row in runs[1:]}  # of steps alone
     (log,) = trained.glob("*/*.log")
     # The last table of the log is the teacher's: the last rows of each class.
     printed = dict(re.findall(r"^\| +(\w+) +\| +([\d.]+|nan) +\|", log.read_text(), re.MULTILINE))
@@ -201,6 +202,22 @@ def test_images_with_the_greatest_gain_and_loss(trained, data, tmp_path):
     assert gains == sorted(gains, reverse=True)
     names = {path.stem for path in (data / "JPEGImages").iterdir()}
     assert {name for name, _, _ in pairs} <= names
+
+
+def test_images_must_be_the_same(trained, data, tmp_path, capsys):
+    """The other run is validated on the labeled images."""
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    (config,) = other.glob("*/vis_data/config.py")
+    text = config.read_text()
+    loader = text[text.index("\nval_dataloader") :]
+    list_file = "ImageSets/Segmentation/val.txt"
+    assert list_file in loader
+    changed = loader.replace(list_file, "ImageSets/Segmentation/labeled.txt", 1)
+    config.write_text(text.replace(loader, changed))
+    arguments = (trained, other, "--images", "1", "--device", "cpu", "--out", tmp_path / "a.html")
+    assert run_main(tool, *arguments) == 2
+    assert "--images compares the same images, and 9 are in the" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
