@@ -48,7 +48,7 @@ def semi(cfg, root):
     cfg.train_dataloader.dataset = dict(
         type="SemiDataset", labeled=labeled, unlabeled=dict(ann_file="unlabeled.txt")
     )
-    cfg.train_dataloader.sampler = dict(type="DualStreamSampler", ratio=(1, 2))
+    cfg.train_dataloader.sampler = dict(type="DualStreamSampler", ratio=(2, 1))
     cfg.train_dataloader.batch_size = 6
     cfg.model = dict(type="MeanTeacher", segmentor=cfg.model)
     cfg.default_hooks.mean_teacher = dict(type="MeanTeacherHook", sup_only_iters=1)
@@ -67,8 +67,8 @@ def train(cfg, capsys):
 def test_a_semi_supervised_training(config, tmp_path, capsys):
     shown, hook = train(semi(config(), tmp_path), capsys)
     assert list(shown.items())[:5] == [
-        ("labeled", "1 images, 2 a step"),
-        ("unlabeled", "3 images, 4 a step, after 1 iterations with labeled images alone"),
+        ("labeled", "1 images, 4 a step"),
+        ("unlabeled", "3 images, 2 a step, after 1 iterations with labeled images alone"),
         ("schedule", "MeanTeacher, 3 iterations"),
         ("start", "weights as the config initialises them; it has no load_from"),
         ("results", "runs/net"),
