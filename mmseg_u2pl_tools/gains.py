@@ -156,12 +156,12 @@ def paint_scene(scene: Scene, palette: Sequence[Any], ignore_index: int) -> list
     Returns:
         Five pictures, (H, W, 3), uint8, RGB, in the size of the mask.
     """
-    size = scene.truth.shape[::-1]
+    height, width = scene.truth.shape
     void = scene.truth == ignore_index
     before, after = scene.predictions[0], scene.predictions[-1]
     truth = paint_labels(np.where(void, 0, scene.truth), palette)
     return [
-        np.asarray(open_upright(Path(scene.path)).convert("RGB").resize(size)),
+        np.asarray(open_upright(Path(scene.path)).convert("RGB").resize((width, height))),
         np.where(void[..., None], np.uint8(255), truth),
         paint_labels(before, palette),
         paint_labels(after, palette),
