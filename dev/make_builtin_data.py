@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from scenes.dataset import write_builtin_dataset
 
 
@@ -40,13 +40,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = vars(parser.parse_args(argv))
-    progress = not args.pop("no_progress")
-    with usage_errors(parser):
-        root = write_builtin_dataset(**args, progress=progress)
+def write(args: argparse.Namespace) -> None:
+    options = {key: value for key, value in vars(args).items() if key != "debug"}
+    progress = not options.pop("no_progress")
+    root = write_builtin_dataset(**options, progress=progress)
     print(f"The built-in data set is in {root}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), write, argv)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmseg_u2pl.utils.progress import ProgressBar
 
 _SMOOTHING = 10  # iterations that a shown loss is the mean of
-_NUM_LINES = 10  # of a training whose output is not a terminal
 
 
 @HOOKS.register_module()
@@ -30,30 +29,14 @@ class ProgressHook(Hook):
     priority = "LOW"
 
     def __init__(self, title: str) -> None:
-        self.title = title
-        console = Console()
-        self._live = console.is_terminal
-        self._remaining = TimeRemainingColumn()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("ETA"),
-            self._remaining,
-            TextColumn("{task.fields[text]}", markup=False),
-            console=console,
-            refresh_per_second=4,
-            disable=not self._live,
-        )
-        self._task = self._progress.add_task(title, text="")
+        self._bar = ProgressBar(title, stderr=False, transient=False, quiet_seconds=0)
         self._losses = ""
 
     def before_train(self, runner: Runner) -> None:
         """Start the bar at the iteration the training starts from."""
-        self._progress.reset(self._task, total=runner.max_iters, completed=runner.iter)
         # The bar hides the cursor; a training that ends by an error or Ctrl-C must give it back.
-        atexit.register(self._progress.stop)
-        self._progress.start()
+        atexit.register(self._bar.stop)
+        self._bar.start(runner.max_iters, runner.iter)
 
     def after_train_iter(
         self,
@@ -63,25 +46,21 @@ class ProgressHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Advance the bar, or print a line if it is time for one."""
-        done, total = runner.iter + 1, runner.max_iters
         self._losses = describe_losses(runner.message_hub, outputs or {})
-        self._progress.update(self._task, completed=done, text=self._losses)
-        if not self._live and done * _NUM_LINES // total > (done - 1) * _NUM_LINES // total:
-            eta = self._remaining.render(self._progress.tasks[0])
-            print(f"{self.title}  {done}/{total}  ETA {eta}  {self._losses}", flush=True)
+        self._bar.update(runner.iter + 1, self._losses)
 
     def before_val(self, runner: Runner) -> None:
         """Say why the bar stands still."""
-        self._progress.update(self._task, text="validating")
+        self._bar.show("validating")
 
     def after_val(self, runner: Runner) -> None:
         """Show the losses again."""
-        self._progress.update(self._task, text=self._losses)
+        self._bar.show(self._losses)
 
     def after_train(self, runner: Runner) -> None:
         """Leave the finished bar on the screen."""
-        self._progress.stop()
-        atexit.unregister(self._progress.stop)
+        self._bar.stop()
+        atexit.unregister(self._bar.stop)
 
 
 def describe_losses(message_hub: MessageHub, outputs: dict) -> str:

@@ -26,6 +26,7 @@ from benchmark_results import (
     time_steps,
     write_results,
 )
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config, read_config
 from mmseg_u2pl_tools.errors import UsageError
 from other_method import with_method
@@ -320,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except (RuntimeError, UsageError) as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
     results: dict[str, dict[int, Result]] = {}
-    for number, run in enumerate(runs, 1):
+    for number, run in enumerate(track(runs, "Benchmark"), 1):
         print(f"[{number}/{len(runs)}] {run.name}, seed {run.seed}", flush=True)
         try:
             result = train(run, args.launcher, args.gpus)

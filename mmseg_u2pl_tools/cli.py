@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
-from mmseg_u2pl_tools.errors import UsageError
+from mmseg_u2pl_tools.errors import UsageError, config_errors
 
 _ALIKE = 0.8
 """Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
@@ -93,8 +93,8 @@ def load_config(args: argparse.Namespace) -> Config:
     of its own, from which MMEngine selects the GPU of the process, but not that of the model.
 
     Raises:
-        UsageError: The config does not exist, or an option misspells one of its keys or moves data
-            that have no common folder.
+        UsageError: The config does not exist or cannot be read, or an option misspells one of its
+            keys or moves data that have no common folder.
     """
     local_rank = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") if args.launcher == "mpi" else None
     os.environ.setdefault("LOCAL_RANK", local_rank or str(args.local_rank))
@@ -103,7 +103,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if "data_root" in args.cfg_options:
         replace_data_root(cfg, str(args.cfg_options["data_root"]))
-    cfg.merge_from_dict(args.cfg_options)
+    with config_errors("--cfg-options"):
+        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -118,15 +119,12 @@ def read_config(path: str) -> Config:
         path: A file, or ``package::name``.
 
     Raises:
-        UsageError: It does not exist.
+        UsageError: It does not exist or cannot be read.
     """
     if "::" not in path:
         require_path("config", path)
-        return Config.fromfile(path)
-    try:
-        return get_config(path)
-    except FileNotFoundError as error:  # MMEngine's names the file that it looked for
-        raise UsageError(f"config '{path}': {error}") from error
+    with config_errors(path):
+        return get_config(path) if "::" in path else Config.fromfile(path)
 
 
 def _check_keys(cfg: Config, keys: Iterable[str]) -> None:

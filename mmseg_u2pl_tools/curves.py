@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from mmseg_u2pl_tools.class_tables import read_tables
 
 Curve = dict[int, float]
 """Iteration to value."""
@@ -19,11 +24,13 @@ _LEGEND_ROW = 0.25  # inches
 
 
 class Panel(NamedTuple):
-    """A quantity of a run, and the scalar that holds it."""
+    """A quantity of a run, and the scalar that holds it.
+
+    That of another network than the one that predicts has the network in its name, and is dashed.
+    """
 
     title: str
     key: str
-    dashed_keys: tuple[str, ...] = ()
 
 
 PANELS = (
@@ -31,13 +38,26 @@ PANELS = (
     Panel("supervised loss", "sup-losses"),
     Panel("unsupervised loss", "unsup-losses"),
     Panel("contrastive loss", "contra.loss_nce"),
-    Panel("mIoU in %: predicting —, other - -", "mIoU", ("student/mIoU", "second/mIoU")),
+    Panel("mIoU in %  (- - other network)", "mIoU"),
     Panel("reliable share of pixels", "reliable_share"),
     Panel("accuracy of reliable pseudo-labels", "pseudo_label_accuracy"),
+    Panel("agreement of the two networks", "agreement"),
     Panel("queue fill, mean of classes", "contra.queue_fill"),
-    Panel("agreement of both networks (CPS)", "agreement"),
     Panel("confidence, mean of classes (AEL)", "mean-confidence"),
 )
+
+
+def name_runs(work_dirs: Sequence[Path]) -> list[str]:
+    """The part of each path in which the runs differ; the folder's name if there is one run.
+
+    Raises:
+        ValueError: A folder is given twice.
+    """
+    paths = [path.resolve() for path in work_dirs]
+    if len(set(paths)) < len(paths):
+        raise ValueError("a work folder is given twice")
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
 
 
 def read_scalars(work_dir: Path) -> dict[str, Curve]:
@@ -45,6 +65,7 @@ def read_scalars(work_dir: Path) -> dict[str, Curve]:
 
     What a later start of the run logged again replaces what the earlier one had logged from that
     iteration on. Scores that MMEngine counts in epochs are put at the last iteration logged before.
+    IoUs of the classes come from the log, in which MMSegmentation prints them.
 
     Args:
         work_dir: Folder of one run, with ``<time>/vis_data/scalars.json``.
@@ -52,7 +73,8 @@ def read_scalars(work_dir: Path) -> dict[str, Curve]:
     Returns:
         Name to curve. ``sup-losses`` is the sum of the segmentor's own losses, which a
         supervised-only run logs without the prefix ``sup.``; ``unsup-losses`` that of the losses of
-        unlabeled images; ``mean-confidence`` the mean of ``confidence/<class>``.
+        unlabeled images; ``mean-confidence`` the mean of ``confidence/<class>``. ``IoU/<class>`` is
+        that of a class.
 
     Raises:
         FileNotFoundError: The folder has no such file.
@@ -69,7 +91,7 @@ def read_scalars(work_dir: Path) -> dict[str, Curve]:
         if not started:
             continue
         first = min(min(curve) for curve in started.values())
-        for key in curves.keys() | started.keys():
+        for key in dict.fromkeys([*curves, *started]):  # classes keep their order
             before = {step: v for step, v in curves.get(key, {}).items() if step < first}
             curves[key] = before | started.get(key, {})
     if not curves:
@@ -80,6 +102,7 @@ def read_scalars(work_dir: Path) -> dict[str, Curve]:
 def _read_file(file: Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     last_iter, by_epoch = 0, False
+    tables = iter([table for log in file.parents[1].glob("*.log") for table in read_tables(log)])
     for number, line in enumerate(file.read_text().splitlines(), start=1):
         try:
             record = dict(json.loads(line))
@@ -87,6 +110,10 @@ def _read_file(file: Path) -> dict[str, Curve]:
             raise ValueError(f"'{file}', line {number} is not a JSON object: {error}") from error
         if "iter" in record:
             last_iter, by_epoch = record["iter"], "epoch" in record
+        else:  # those of a validation would hide the ones of a training step
+            record = {key: v for key, v in record.items() if key not in ("time", "data_time")}
+            if any(key.endswith("mIoU") for key in record):
+                record |= {f"IoU/{name}": iou for name, iou in next(tables, {}).items()}
         record |= _totals(record)
         step = record.get("step", last_iter)
         if by_epoch and "iter" not in record:
@@ -135,18 +162,27 @@ def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         axis.set_title(panel.title, fontsize=12)
-        axis.set_xlabel("iteration")
-        axis.grid(alpha=0.3)
-        for index, run in enumerate(runs.values()):
-            for key in (panel.key, *panel.dashed_keys):
-                style = "o-" if key == panel.key else "s--"
-                if key in run:
-                    steps, values = zip(*sorted(run[key].items()), strict=True)
-                    axis.plot(steps, values, style, color=_colour(index), markersize=3)
-    handles = [Line2D([], [], color=_colour(index)) for index in range(len(runs))]
+        draw_panel(axis, panel, runs)
+    handles = [Line2D([], [], color=run_colour(index)) for index in range(len(runs))]
     figure.legend(handles, list(runs), loc="outside lower center", frameon=False, fontsize=12)
     return figure
 
 
-def _colour(index: int) -> str:
-    return f"C{index % 10}"
+def draw_panel(axis: Axes, panel: Panel, runs: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Draw the curves of all runs that have the quantity."""
+    last = max(step for run in runs.values() for curve in run.values() for step in curve)
+    axis.set_xlim(-0.02 * last, 1.02 * last)  # the same in all panels
+    axis.set_xlabel("iteration")
+    axis.grid(alpha=0.3, linewidth=0.6)
+    for index, run in enumerate(runs.values()):
+        others = sorted(key for key in run if key.endswith(f"/{panel.key}"))
+        for key in (panel.key, *others):
+            if run.get(key):
+                steps, values = zip(*sorted(run[key].items()), strict=True)
+                style = "o-" if key == panel.key else "s--"
+                axis.plot(steps, values, style, color=run_colour(index), markersize=3)
+
+
+def run_colour(index: int) -> str:
+    """Colour of a run, as #rrggbb."""
+    return to_hex(f"C{index % 10}")

@@ -1,5 +1,6 @@
 """The runner of ``tools/train.py`` and ``tools/test.py``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -7,8 +8,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.engine.mean_teacher_hook import require_mean_teacher_hook
 from mmseg_u2pl.engine.resume.checkpoint_checks import require_same_kind
+from mmseg_u2pl_tools.errors import UsageError, config_error, config_errors
+
+RUN_ERRORS = (UsageError, DataError, FloatingPointError)
+"""What ends a run with a message; the last is that of :class:`LossCheckHook`."""
 
 
 class _RefusalHook(Hook):
@@ -21,6 +27,21 @@ class _RefusalHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of a semi-supervised run for a plain model."""
         require_same_kind(runner, checkpoint)
+
+
+class _FirstStepHook(Hook):
+    """Notes that config and data have proved good: a first batch is loaded, all parts are built."""
+
+    def __init__(self) -> None:
+        self.is_reached = False
+
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Note it, in a training."""
+        self.is_reached = True
+
+    def before_test_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Note it, in a test."""
+        self.is_reached = True
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -38,3 +59,29 @@ def build_runner(cfg: Config) -> Runner:
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     runner.register_hook(_RefusalHook())
     return runner
+
+
+def run(cfg: Config, config: str, action: str, hooks: Sequence[Hook] = ()) -> None:
+    """Build the runner of a config, and train or test.
+
+    Args:
+        cfg: The config, as the flags of the tool changed it.
+        config: The file, as on the command line.
+        action: ``"train"`` or ``"test"``.
+        hooks: More hooks.
+
+    Raises:
+        UsageError: Something was raised before the first step, so config or data are at fault.
+        Exception: Whatever is raised later, as it is.
+    """
+    with config_errors(config):
+        runner = build_runner(cfg)
+    first_step = _FirstStepHook()
+    for hook in (*hooks, first_step):
+        runner.register_hook(hook)
+    try:
+        getattr(runner, action)()
+    except Exception as error:
+        if first_step.is_reached:
+            raise
+        raise config_error(config, error) from error

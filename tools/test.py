@@ -17,8 +17,8 @@ from mmseg_u2pl_tools.cli import (
     require_path,
 )
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
-from mmseg_u2pl_tools.errors import UsageError
-from mmseg_u2pl_tools.runner import build_runner
+from mmseg_u2pl_tools.errors import UsageError, run_tool
+from mmseg_u2pl_tools.runner import RUN_ERRORS, run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,19 +88,18 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.test_evaluator.keep_results = True
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    try:
-        require_path("checkpoint", args.checkpoint)
-        cfg = load_config(args)
-        for key in ("test_dataloader", "test_evaluator"):
-            require_key(cfg, args.config, key)
-        apply_arguments(cfg, args)
-    except UsageError as error:
-        parser.error(str(error))
+def test(args: argparse.Namespace) -> None:
+    require_path("checkpoint", args.checkpoint)
+    cfg = load_config(args)
+    for key in ("test_dataloader", "test_evaluator"):
+        require_key(cfg, args.config, key)
+    apply_arguments(cfg, args)
     join_cpu_processes(cfg)
-    build_runner(cfg).test()
+    run(cfg, args.config, "test")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), test, argv, RUN_ERRORS)
 
 
 if __name__ == "__main__":

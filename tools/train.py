@@ -14,8 +14,9 @@ from mmengine.runner import find_latest_checkpoint
 
 from mmseg_u2pl_tools.cli import add_common_arguments, load_config, require_path
 from mmseg_u2pl_tools.cpu_processes import join_cpu_processes
-from mmseg_u2pl_tools.errors import UsageError
-from mmseg_u2pl_tools.runner import build_runner
+from mmseg_u2pl_tools.errors import UsageError, run_tool
+from mmseg_u2pl_tools.runner import RUN_ERRORS, run
+from mmseg_u2pl_tools.summary_hook import SummaryHook
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,20 +70,19 @@ def enable_amp(cfg: Config) -> None:
     cfg.optim_wrapper.loss_scale = "dynamic"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    try:
-        if args.resume not in (None, "auto"):
-            require_path("--resume", args.resume)
-        cfg = load_config(args)
-        set_resume(cfg, args.resume, args.cfg_options)
-        if args.amp:
-            enable_amp(cfg)
-    except UsageError as error:
-        parser.error(str(error))
+def train(args: argparse.Namespace) -> None:
+    if args.resume not in (None, "auto"):
+        require_path("--resume", args.resume)
+    cfg = load_config(args)
+    set_resume(cfg, args.resume, args.cfg_options)
+    if args.amp:
+        enable_amp(cfg)
     join_cpu_processes(cfg)
-    build_runner(cfg).train()
+    run(cfg, args.config, "train", [SummaryHook()])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), train, argv, RUN_ERRORS)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.utils import track_parallel_progress, track_progress
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl_tools.atomic_folder import atomic_folder
 from scenes import CLASSES, MIN_SIZE, PALETTE, render_scene
 
@@ -61,7 +62,7 @@ def write_builtin_dataset(
         size: Image side in pixels, at least 64.
         seed: Seed of all randomness, not negative.
         num_workers: Number of processes; None for as many as there are processors.
-        progress: Whether to show MMEngine's progress bar on the standard output.
+        progress: Whether to show a progress bar.
 
     Returns:
         The folder.
@@ -161,16 +162,16 @@ def _write_images(
 
 
 def _run(function: Callable, tasks: list, num_workers: int, progress: bool) -> list:
-    """Apply ``function`` to all tasks, in order, behind MMEngine's progress bar."""
+    """Apply ``function`` to all tasks, in order, behind a progress bar."""
     threads = cv2.getNumThreads()
     # Before the fork: a worker waits forever for OpenCV threads that it inherited only by name.
     cv2.setNumThreads(1)
     try:
-        with open(os.devnull, "w") as silent:
-            file = sys.stdout if progress else silent
-            if num_workers == 1:
-                return track_progress(function, tasks, file=file)
-            return track_parallel_progress(function, tasks, num_workers, file=file)
+        bar = partial(track, title="Drawing scenes", total=len(tasks), hidden=not progress)
+        if num_workers == 1:
+            return list(bar(map(function, tasks)))
+        with ProcessPoolExecutor(num_workers, get_context("fork")) as pool:
+            return list(bar(pool.map(function, tasks)))
     finally:
         cv2.setNumThreads(threads)
 

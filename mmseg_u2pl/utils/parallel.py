@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
+from mmseg_u2pl.utils.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,16 +17,10 @@ def map_parallel(
 ) -> list[Result]:
     """Apply a function to all items in threads; images are decoded outside of Python's lock.
 
-    MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. This
-    one is on the standard error, if that is a terminal, and vanishes at the end. Results are in the
-    order of the items. The first error of the function ends the work.
+    MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. Results
+    are in the order of the items. The first error of the function ends the work.
     """
-    console = Console(stderr=True)
-    results = _threads().map(function, items)
-    hidden = not console.is_terminal
-    return list(
-        track(results, description, len(items), console=console, transient=True, disable=hidden)
-    )
+    return list(track(_threads().map(function, items), description, len(items)))
 
 
 @cache

@@ -269,7 +269,7 @@ def test_run_that_fails_is_named_with_its_log(benchmark, tmp_path):
     )
     done = run_tool("run_benchmark.py", path, cwd=tmp_path)
     assert done.returncode == 1
-    assert "error: a, seed 0 ended with 1; see work_dirs/fails/a/seed0/console.log" in done.stderr
+    assert "error: a, seed 0 ended with 2; see work_dirs/fails/a/seed0/console.log" in done.stderr
 
 
 def test_result_has_the_last_and_the_best_validation_and_memory_of_the_gpu(tmp_path):

@@ -142,7 +142,7 @@ def test_loop_and_sampler_must_fit(root, capsys, train_cfg, problem):
     [
         (PLAIN.replace("labeled.txt", "gone.txt"), "training: the split list (ann_file) '"),
         (SEMI.replace("unlabeled.txt", "gone.txt"), "unlabeled: the split list (ann_file) '"),
-        (SEMI.replace("'SemiDataset'", "'SemiSet'"), "KeyError: 'SemiSet is not in the"),
+        (SEMI.replace("'SemiDataset'", "'SemiSet'"), "KeyError: SemiSet is not in the"),
         ("model = dict(", "SyntaxError"),
         ("", "train_dataloader"),
     ],

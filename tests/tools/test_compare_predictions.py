@@ -14,6 +14,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from datatrees import keep_columns, load_tool, write_image, write_sideways
+from mmseg_u2pl_tools import gains
 
 tool = load_tool("compare_predictions")
 
@@ -74,17 +75,17 @@ def test_table(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 def test_each_pixel_is_judged() -> None:
     before, after = np.array(BEFORE["a"]), np.array(AFTER["a"])
-    judged = tool.judge(np.array(TRUTH["a"]), before, after, 255)
-    names = np.array(list(tool.PIXELS))[judged]
+    judged = gains.judge(np.array(TRUTH["a"]), before, after, 255)
+    names = np.array(list(gains.PIXELS))[judged]
     right, gained, lost, ignored = "right in both", "gained", "lost", "not scored"
     assert names.tolist() == [[right, right, gained, gained], [right, lost, right, ignored]]
-    wrong = tool.judge(np.array([[0]]), np.array([[1]]), np.array([[2]]), 255)
-    assert list(tool.PIXELS)[wrong.item()] == "wrong in both"
+    wrong = gains.judge(np.array([[0]]), np.array([[1]]), np.array([[2]]), 255)
+    assert list(gains.PIXELS)[wrong.item()] == "wrong in both"
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    return keep_columns(tool, monkeypatch)
+    return keep_columns(gains, monkeypatch)
 
 
 def test_gains_come_first(
@@ -136,9 +137,9 @@ def test_the_loader_of_the_pipeline_reads_the_ground_truth(arguments: list[str])
             return results | dict(gt_seg_map=1 - results["gt_seg_map"])
 
     dataset = DATASETS.build(Config.fromfile(arguments[0]).test_dataloader.dataset)
-    plain = tool.Scenes(dataset, [])[1].truth
+    plain = gains.Scenes(dataset, [])[1].truth
     dataset.pipeline.transforms.append(Swapped())
-    assert (tool.Scenes(dataset, [])[1].truth == 1 - plain).all()
+    assert (gains.Scenes(dataset, [])[1].truth == 1 - plain).all()
 
 
 def test_images_may_differ_in_size(arguments: list[str], tmp_path: Path) -> None:

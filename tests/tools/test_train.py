@@ -52,7 +52,11 @@ def test_train_argument_errors(
     ("tool", "arguments", "message"),
     [
         ("train", ["gone.py"], "config 'gone.py' does not exist"),
-        ("train", ["mmseg_u2pl::u2pl/gone.py"], "config 'mmseg_u2pl::u2pl/gone.py': file \""),
+        (
+            "train",
+            ["mmseg_u2pl::u2pl/gone.py"],
+            'mmseg_u2pl::u2pl/gone.py: FileNotFoundError: file "',
+        ),
         ("train", ["CONFIG", "--resume", "gone.pth"], "--resume 'gone.pth' does not exist"),
         (
             "train",

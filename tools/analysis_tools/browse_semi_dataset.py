@@ -21,17 +21,17 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmseg.registry import MODELS
-from rich.progress import track
 
 from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor, StepView
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl.visualization import plot_step
 from mmseg_u2pl_tools.cli import (
     add_config_arguments,
     load_config,
     require_unlabeled_images,
 )
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import UsageError, config_errors, run_tool
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,13 +81,20 @@ def build_model(args: argparse.Namespace, cfg: dict) -> SemiSegmentor:
 
 
 def browse(args: argparse.Namespace) -> None:
-    """Send batches through the model and plot them."""
+    """Send batches through the model and plot them.
+
+    Raises:
+        UsageError: A flag is out of range, or the config cannot be used.
+    """
+    if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
+        raise UsageError("--batches and --num-images must be at least 1, --progress in [0, 1]")
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     require_unlabeled_images(cfg, args.config)
     set_random_seed(args.seed)
-    model = build_model(args, cfg.model)
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    with config_errors(args.config):
+        model = build_model(args, cfg.model)
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     meta = loader.dataset.metainfo
     views: list[StepView] = []
     model.observer = views.append
@@ -110,12 +117,7 @@ def browse(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if args.batches < 1 or args.num_images < 1 or not 0 <= args.progress <= 1:
-        parser.error("--batches and --num-images must be at least 1, --progress in [0, 1]")
-    with usage_errors(parser):
-        browse(args)
+    run_tool(build_parser(), browse, argv)
 
 
 if __name__ == "__main__":

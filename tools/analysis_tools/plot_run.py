@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg_u2pl_tools.curves import plot_curves, read_scalars
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.curves import name_runs, plot_curves, read_scalars
+from mmseg_u2pl_tools.errors import run_tool
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,19 +23,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", required=True, type=Path, metavar="FILE.png", help="picture to write"
     )
     return parser
-
-
-def name_runs(work_dirs: Sequence[Path]) -> list[str]:
-    """The part of each path in which the runs differ; the folder's name if there is one run.
-
-    Raises:
-        ValueError: A folder is given twice.
-    """
-    paths = [path.resolve() for path in work_dirs]
-    if len(set(paths)) < len(paths):
-        raise ValueError("a work folder is given twice")
-    common = os.path.commonpath([path.parent for path in paths])
-    return [str(path.relative_to(common)) for path in paths]
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -55,10 +41,7 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        plot(args)
+    run_tool(build_parser(), plot, argv)
 
 
 if __name__ == "__main__":

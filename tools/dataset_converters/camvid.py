@@ -24,7 +24,7 @@ from PIL import Image
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
 from mmseg_u2pl_tools.atomic_folder import atomic_folder, require_free
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.layout import check_layout
 from mmseg_u2pl_tools.splits import write_list, write_splits
 
@@ -115,15 +115,16 @@ def convert_all(source: Path, out: Path, frames: dict[str, list[str]]) -> None:
         write_lists(frames, folder / "splits")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        require_free(args.out)
-        frames = find_frames(args.source)
-        if not args.dry_run:
-            convert_all(args.source, args.out, frames)
+def run(args: argparse.Namespace) -> None:
+    require_free(args.out)
+    frames = find_frames(args.source)
+    if not args.dry_run:
+        convert_all(args.source, args.out, frames)
     print("Nothing was written (--dry-run)." if args.dry_run else f"CamVid is in {args.out}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from PIL import Image
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.layout import check_layout
 
 NUM_IMAGES = {"train": 2975, "val": 500}
@@ -79,16 +79,17 @@ def convert(source: Path) -> None:
     os.replace(partial, target)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
+def run(args: argparse.Namespace) -> None:
     parts = [f"{part}/{split}" for part in ("leftImg8bit", "gtFine") for split in NUM_IMAGES]
-    with usage_errors(parser):
-        check_layout(args.root, parts, ADVICE)
-        sources = [source for split in NUM_IMAGES for source in find_sources(args.root, split)]
-        if not args.dry_run:
-            map_parallel(convert, sources, "Recoding masks")
+    check_layout(args.root, parts, ADVICE)
+    sources = [source for split in NUM_IMAGES for source in find_sources(args.root, split)]
+    if not args.dry_run:
+        map_parallel(convert, sources, "Recoding masks")
     print("Nothing was written (--dry-run)." if args.dry_run else "All masks are there.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from mmseg_u2pl_tools.annotations import (
     choose_classes,
     convert_photos,
 )
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.photos import find_images
 
 Colour = tuple[int, int, int]
@@ -201,12 +201,13 @@ def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
     return [Photo(path, name, masks.get(name)) for name, path in images.items()], classes
 
 
+def run(args: argparse.Namespace) -> None:
+    photos, labels = find_photos(args.export, args.images)
+    convert_photos(photos, choose_classes(args.classes, labels), args)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        photos, labels = find_photos(args.export, args.images)
-        convert_photos(photos, choose_classes(args.classes, labels), args)
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

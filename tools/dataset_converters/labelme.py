@@ -37,7 +37,7 @@ from mmseg_u2pl_tools.annotations import (
     choose_classes,
     convert_photos,
 )
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.photos import find_images
 
 IGNORED_LABEL = "__ignore__"
@@ -155,12 +155,13 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
     return photos, sorted(class_name(label) for label in labels - {IGNORED_LABEL})
 
 
+def run(args: argparse.Namespace) -> None:
+    photos, labels = find_photos(args.source)
+    convert_photos(photos, choose_classes(args.classes, labels), args)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        photos, labels = find_photos(args.source)
-        convert_photos(photos, choose_classes(args.classes, labels), args)
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import mmseg
 
 from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 from mmseg_u2pl.utils.parallel import map_parallel
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.layout import check_layout
 from mmseg_u2pl_tools.splits import write_list
 
@@ -102,22 +102,23 @@ def find_lists(root: Path, names: Sequence[str]) -> dict[Path, list[str]]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        names = find_train_names(args.root)
-        copies = find_copies(args.root)
-        lists = find_lists(args.root, names)
-        print(f"{len(names)} training images")
-        print(f"{len(copies)} masks to copy from SegmentationClass to SegmentationClassAug")
+def run(args: argparse.Namespace) -> None:
+    names = find_train_names(args.root)
+    copies = find_copies(args.root)
+    lists = find_lists(args.root, names)
+    print(f"{len(names)} training images")
+    print(f"{len(copies)} masks to copy from SegmentationClass to SegmentationClassAug")
+    for path, wanted in lists.items():
+        print(f"{path} to write, {len(wanted)} names")
+    if not args.dry_run:
+        map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
         for path, wanted in lists.items():
-            print(f"{path} to write, {len(wanted)} names")
-        if not args.dry_run:
-            map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
-            for path, wanted in lists.items():
-                write_list(path, wanted)
+            write_list(path, wanted)
     print("Nothing was written (--dry-run)." if args.dry_run else f"{args.root} is complete.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the config cannot be used.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +17,8 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
 # isort: split
 from mmseg_u2pl.checks import DataReport, check_run
-from mmseg_u2pl.datasets import DataError
 from mmseg_u2pl_tools.cli import add_config_arguments, load_config
-from mmseg_u2pl_tools.errors import UsageError
+from mmseg_u2pl_tools.errors import config_errors, run_tool
 from mmseg_u2pl_tools.tables import class_table, make_table, print_table
 
 
@@ -61,18 +59,16 @@ def print_report(report: DataReport) -> None:
     print(f"\n{len(report.problems)} problems, {len(report.warnings)} warnings")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    try:
-        report = check_run(load_config(args))
-    except UsageError as error:
-        parser.error(str(error))
-    except Exception as error:  # a config is a program, and may raise anything
-        kind = "" if isinstance(error, DataError) else f"{type(error).__name__}: "
-        parser.error(f"{args.config}: {kind}{error}")
+def check(args: argparse.Namespace) -> int:
+    cfg = load_config(args)
+    with config_errors(args.config):
+        report = check_run(cfg)
     print_report(report)
-    sys.exit(1 if report.problems else 0)
+    return 1 if report.problems else 0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), check, argv)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 from mmengine.registry import init_default_scope
 
 from mmseg_u2pl.datasets.errors import DataError
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.image_folder import add_folder_arguments, image_names, open_folder
 from mmseg_u2pl_tools.published_splits import ImageIndex, find_pairs, import_pair
 from mmseg_u2pl_tools.splits import Split, write_splits
@@ -72,21 +72,22 @@ def import_splits(args: argparse.Namespace) -> tuple[dict[Path, Split], list[str
     return splits, problems
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
+def run(args: argparse.Namespace) -> int:
     init_default_scope("mmseg")
-    with usage_errors(parser):
-        splits, problems = import_splits(args)
-        if not args.dry_run:
-            write_splits(splits, args.overwrite)
+    splits, problems = import_splits(args)
+    if not args.dry_run:
+        write_splits(splits, args.overwrite)
     for folder, (labeled, unlabeled) in splits.items():
         print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")
     if args.dry_run:
         print("Nothing was written (--dry-run).")
     for problem in problems:
         print(f"\nerror: {problem}", file=sys.stderr)
-    sys.exit(1 if problems else 0)
+    return 1 if problems else 0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from mmseg_u2pl.checks.masks import (
 )
 from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl.datasets.lists import data_infos
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import UsageError, run_tool
 from mmseg_u2pl_tools.image_folder import (
     add_folder_arguments,
     image_names,
@@ -185,22 +185,23 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
     return splits
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
+def run(args: argparse.Namespace) -> None:
     if not (args.labeled or args.mask_dir):
-        parser.error("give --labeled, or --mask-dir to label the images that have a mask")
+        raise UsageError("give --labeled, or --mask-dir to label the images that have a mask")
     init_default_scope("mmseg")
-    with usage_errors(parser):
-        splits = make_splits(args)
-        if not args.dry_run:
-            write_splits(splits, args.overwrite)
+    splits = make_splits(args)
+    if not args.dry_run:
+        write_splits(splits, args.overwrite)
     if not args.mask_dir:
         print("There are no masks (--mask-dir), so the labeled images are drawn at random.")
     for folder, (labeled, unlabeled) in splits.items():
         print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")
     if args.dry_run:
         print("Nothing was written (--dry-run).")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ from mmseg.apis import init_model
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from numpy.typing import NDArray
-from rich.progress import track
 from torch.utils.data import ConcatDataset
 
 from mmseg_u2pl.checks.images import check_images, read_images
@@ -41,6 +40,7 @@ from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
 from mmseg_u2pl.methods import SemiSegmentor
 from mmseg_u2pl.models.decode_heads import logits_of_prediction
 from mmseg_u2pl.ops import predict_pixels
+from mmseg_u2pl.utils.progress import track
 from mmseg_u2pl_tools.atomic_folder import require_free
 from mmseg_u2pl_tools.class_masks import UNRELIABLE, ClassMeta, read_mask, write_cvat_lists
 from mmseg_u2pl_tools.cli import (
@@ -49,7 +49,7 @@ from mmseg_u2pl_tools.cli import (
     require_key,
     require_unlabeled_images,
 )
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import UsageError, config_errors, run_tool
 from mmseg_u2pl_tools.image_folder import image_names
 from mmseg_u2pl_tools.ranking import Ranked, plot_contact_sheet, write_ranking
 
@@ -203,6 +203,8 @@ def run(args: argparse.Namespace) -> None:
         OSError: A file is missing or cannot be written.
         ValueError: Config, checkpoint or OUT are of another kind.
     """
+    if not 0 <= args.unreliable_share < 1:
+        raise UsageError(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
     require_free(args.out)
     cfg = load_config(args)
     init_default_scope(cfg.get("default_scope", "mmseg"))
@@ -212,7 +214,8 @@ def run(args: argparse.Namespace) -> None:
     check_images(read_images(leaves, "unlabeled"), "unlabeled")
     images = dict(list_images(leaves))
     require_checkpoint(args.checkpoint)
-    model = init_model(cfg, args.checkpoint, device=args.device)
+    with config_errors(args.config):
+        model = init_model(cfg, args.checkpoint, device=args.device)
     model.predict_with = args.role or model.predict_with
     folder = args.out / "SegmentationClass"
     masks = {name: folder / f"{name}.png" for name in images}
@@ -234,12 +237,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if not 0 <= args.unreliable_share < 1:
-        parser.error(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
-    with usage_errors(parser):
-        run(args)
+    run_tool(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

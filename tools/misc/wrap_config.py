@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.methods import SemiSegmentor
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import UsageError, run_tool
 from mmseg_u2pl_tools.image_folder import left_out
 from mmseg_u2pl_tools.wrapping import (
     Images,
@@ -76,6 +76,10 @@ def wrap(args: argparse.Namespace) -> None:
     Raises:
         ValueError: The config or the lists cannot be used; nothing is left behind.
     """
+    if args.out.suffix != ".py":
+        raise UsageError(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
+    if args.out.exists():
+        raise UsageError(f"{args.out} exists already; remove it or give another name")
     plain = read_plain_config(args.config)
     sets = training_sets(plain)
     labeled = labeled_sets(sets, args.labeled)
@@ -164,14 +168,7 @@ def describe_images(images: Images, *kinds: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if args.out.suffix != ".py":
-        parser.error(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
-    if args.out.exists():
-        parser.error(f"{args.out} exists already; remove it or give another name")
-    with usage_errors(parser):
-        wrap(args)
+    run_tool(build_parser(), wrap, argv)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from mmengine.runner import CheckpointLoader
 from rich.filesize import decimal
 
 from mmseg_u2pl.engine.resume.checkpoint_files import require_checkpoint
-from mmseg_u2pl_tools.errors import usage_errors
+from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.wrapping import choose_role, export_segmentor, read_config
 
 
@@ -72,10 +72,7 @@ def export(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        export(args)
+    run_tool(build_parser(), export, argv)
 
 
 if __name__ == "__main__":

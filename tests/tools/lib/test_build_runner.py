@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
-from mmseg_u2pl_tools.runner import build_runner
+from mmseg_u2pl_tools.errors import UsageError
+from mmseg_u2pl_tools.runner import build_runner, run
 from plain_training import plain_config, write_images, write_list
 from tiny import tiny_u2pl
 
@@ -40,3 +42,34 @@ def test_a_teacher_that_nothing_moves_is_refused(config):
     model = dict(type="U2PL", segmentor=config().model)
     with pytest.raises(ValueError, match="no hook moves the teacher"):
         build_runner(config(model=model)).train()
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("model", dict(type="Net"), "net.py: KeyError: Net is not in the"),
+        ("train_dataloader", dict(depth=3), "net.py: TypeError: .*depth"),
+        ("optim_wrapper", dict(optimizer=dict(type="SGD", speed=1)), "net.py: TypeError: .*speed"),
+    ],
+)
+def test_what_ends_a_run_before_its_first_step_is_an_error_of_the_config(
+    config, part, change, message
+):
+    cfg = config()
+    cfg[part].update(change)
+    with pytest.raises(UsageError, match=message):
+        run(cfg, "net.py", "train")
+
+
+class _BreaksHook(Hook):
+    def after_train_iter(self, runner, *args, **kwargs):
+        raise ValueError("a bug")
+
+    after_test_iter = after_train_iter
+
+
+@pytest.mark.parametrize("action", ["train", "test"])
+def test_what_ends_a_run_later_is_as_it_was(config, action):
+    with pytest.raises(ValueError, match="a bug") as caught:
+        run(config(), "net.py", action, [_BreaksHook()])
+    assert type(caught.value) is ValueError

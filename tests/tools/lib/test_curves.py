@@ -81,7 +81,7 @@ def test_a_colour_is_a_run_and_a_panel_a_quantity_that_some_run_logged():
     assert len({plain, *u2pl, first}) == 3
     assert second == first
     assert [line.get_linestyle() for line in score.lines] == ["-", "-", "--", "-", "--"]
-    assert figure.axes[2].get_title() == "agreement of both networks (CPS)"
+    assert figure.axes[2].get_title() == "agreement of the two networks"
     names = ["plain", "u2pl", "cps"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
