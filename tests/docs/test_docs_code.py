@@ -79,9 +79,9 @@ def types_in(node):
 
 
 def test_programs_stand_on_pages_that_a_test_follows():
-    """test_get_started.py runs all that one page says, in its order; the other is below."""
+    """test_guide.py runs all that one page says, in its order; the other is below."""
     pages = {block.id.split(":")[0] for block in PROGRAMS}
-    assert pages == {"docs/get_started.md", "docs/datasets.md"}
+    assert pages == {"docs/guide.md", "docs/datasets.md"}
 
 
 def test_colours_become_numbers(tmp_path, monkeypatch):
