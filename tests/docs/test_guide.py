@@ -149,6 +149,9 @@ def test_both_models_are_compared_class_by_class(followed):
     for name in ("background", "circle", "square"):
         assert re.search(rf"^\| {name} +\|( *-?[\d.]+ \|)+", printed, re.M), printed
     assert Image.open(folder / "gains.png").size > (100, 100)
+    report = (folder / "report.html").read_text()
+    for name in ("plain", "u2pl", "background", "circle", "square", "sup_only_iters"):
+        assert name in report
 
 
 def test_unlabeled_images_get_masks_and_ranks(followed):
