@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """Record of a step whose losses are not checked yet.
+    """What is kept of a step until its losses are checked.
 
     Attributes:
         iteration: Counted from 1.
@@ -36,13 +36,13 @@ class LossCheckHook(Hook):
     """Stops a run when a loss is NaN or infinite, and names the loss, the step and the images.
 
     MMEngine's ``CheckInvalidLossHook`` checks the total loss of every fiftieth step. This hook
-    checks each loss of each step. It checks several steps at a time, to avoid waiting for the GPU,
-    and always before a checkpoint is written, so the last one on disk is from before the failure. A
-    bad loss of any process stops all of them. A checkpoint with NaN or infinite weights is not
-    written either: an image that only the teacher sees may spoil it while all losses are finite.
+    checks each loss of each step, several steps at a time so that the host need not wait for the
+    GPU, and always before a checkpoint is written: the last one on disk is from before. A bad loss
+    of any process stops all of them. A checkpoint with NaN or infinite weights is not written
+    either: an image that only the teacher sees may spoil it and leave all losses finite.
 
-    In mixed precision, the gradient scaler skips steps whose gradients overflow, and lowers its
-    scale. So with a scaler, a few bad steps in a row are logged and tolerated.
+    A gradient scaler of mixed precision skips the steps whose gradients overflow, and lowers its
+    scale. So with a scaler a few bad steps in a row are logged and tolerated.
 
     Args:
         interval: Iterations between checks.
@@ -74,11 +74,11 @@ class LossCheckHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Record the step; check the last steps if it is time."""
+        """Keep what is needed to judge the step; check the last ones if it is time."""
         losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
         if losses:
             finite = torch.stack([torch.as_tensor(value).isfinite() for value in losses.values()])
-            # Now, because only one process writes checkpoints.
+            # Now, because checkpoints are written by one process alone.
             is_good = finite.all().byte()
             all_reduce(is_good, "min")
             images = _images(data_batch)
@@ -103,7 +103,7 @@ class LossCheckHook(Hook):
         steps, self.steps = self.steps, []
         if not steps:
             return
-        # A single copy, because each one makes the host wait.
+        # One copy, because each makes the host wait.
         all_good = torch.stack([step.is_good for step in steps]).tolist()
         for step, is_good in zip(steps, all_good, strict=True):
             self._num_skipped = 0 if is_good else self._num_skipped + 1
@@ -119,26 +119,26 @@ def require_finite(state_dict: Mapping[str, Tensor]) -> None:
     """Refuse weights and statistics of a model that are NaN or infinite.
 
     Raises:
-        FloatingPointError: A weight is NaN or infinite, or a batch-norm statistic is; the message
-            names the first such tensor.
+        FloatingPointError: Names the first tensor that holds NaN or, among the statistics of batch
+            norm, infinity.
     """
     for name, values in state_dict.items():
         if not isinstance(values, Tensor):
             continue
-        # Other buffers may be infinite on purpose, such as attention masks.
+        # Other buffers may be infinite on purpose: masks of attention.
         infinite = "running_" in name and not values.isfinite().all()
         if infinite or values.isnan().any():
             raise FloatingPointError(
                 f"{name} is NaN or infinite, so no checkpoint is written. An image with such "
-                "values, or an overflow in the teacher, can cause this while all losses are "
-                "finite. Check the images, or train without --amp, then continue from the last "
+                "values, or an overflow in the teacher, causes that even if the losses stay "
+                "finite; check the images, or train without --amp, then continue from the last "
                 "checkpoint with --resume."
             )
 
 
 _ADVICE = (
-    "Lower the learning rate, clip gradients (optim_wrapper.clip_grad) or train without --amp; "
-    "then continue with --resume from the last checkpoint, which is from before the failure."
+    "Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or, with --amp, train "
+    "without; then continue from the last checkpoint, which is from before, with --resume."
 )
 
 
@@ -150,7 +150,7 @@ def _images(data_batch: Any) -> list[str]:
 def _describe(step: Step) -> str:
     finite = zip(step.losses, step.is_finite.tolist(), strict=True)
     bad = [name for name, is_finite in finite if not is_finite]
-    what = "a loss of another process is NaN or infinite; the message of that process names it."
+    what = "a loss of another process is NaN or infinite; its own message names it."
     if bad:
         parts = [name for name in bad if name != "loss"] or bad
         images = ", ".join(step.images)

@@ -16,29 +16,29 @@ PAPER_SIZE = 30000
 """Embeddings per class in the paper."""
 
 PAPER_CLASSES = 21
-"""Most classes in the paper (VOC); up to this number, the default size is the paper's."""
+"""The most classes in the paper (VOC); the default size for up to so many is the paper's."""
 
 DEFAULT_BYTES = 2**28
-"""Default size of all queues together, with more classes than that."""
+"""Size of all queues together, by default, with more classes than that."""
 
 
 class CategoryMemoryBank(nn.Module):
-    """One queue of embeddings per class (U2PL, Eq. 16, Alg. 1).
+    """One queue of embeddings a class (U2PL, Eq. 16, Alg. 1).
 
-    All queues are consecutive rows of one buffer. So they may differ in size, and one index
-    operation reads or writes them all. As buffers they are saved, resumed and moved between devices
-    like other parts of a model. A checkpoint stores only the filled part of each queue. In
-    distributed training every process holds the same queues.
+    All queues lie one behind the other in one buffer, so that they may differ in size and are still
+    written and read with one index operation. Queues are buffers, so checkpoints, resuming and
+    moves between devices work without further code. A checkpoint stores only the filled part of
+    each queue. In distributed training every process holds the same queues.
 
     Args:
         num_classes: ``C``.
         embed_dims: ``D``.
         queue_size: Embeddings per class: one number, or a list with one per class (the paper:
             30,000, and 50,000 for the background of VOC). The default is 30,000 for up to 21
-            classes. With more, all queues together take 256 MiB, with at most 30,000 embeddings
-            each.
-        dtype: Dtype of the stored embeddings, ``'float16'`` or ``'float32'``. They are
-            L2-normalised, so half precision changes a cosine by less than 0.001.
+            classes; with more, all queues together take 256 MiB, and no queue more than 30,000
+            embeddings.
+        dtype: Of the stored embeddings, ``'float16'`` or ``'float32'``. They are L2-normalised, so
+            half precision changes a cosine by less than 0.001.
 
     Raises:
         ValueError: If a size is not positive or the number of sizes is not ``num_classes``.
@@ -76,7 +76,7 @@ class CategoryMemoryBank(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not torch.equal(self.fill, self.size):
             fill = self.fill.tolist()
-            # On the CPU, because a GPU may have no room for a copy.
+            # On the CPU, for a GPU may have no room for a copy.
             filled = [ring[:n].cpu() for ring, n in zip(self._rings(), fill, strict=True)]
             destination[f"{prefix}keys"] = torch.cat(filled)
 
@@ -87,7 +87,7 @@ class CategoryMemoryBank(nn.Module):
         size, keys, fill = (state_dict.get(prefix + name) for name in ("size", "keys", "fill"))
         self._refuse_other_queues(size, keys)
         if keys is not None and fill is not None and len(keys) == fill.sum():
-            # Directly into the queues, because a GPU may have no room for a copy.
+            # Straight into the queues: a GPU may have no room for a copy.
             self.keys.zero_()
             for ring, rows in zip(self._rings(), keys.split(fill.tolist()), strict=True):
                 ring[: len(rows)].copy_(rows)
@@ -116,7 +116,7 @@ class CategoryMemoryBank(nn.Module):
                 )
 
     def _rings(self) -> Sequence[Tensor]:
-        """The rows of :attr:`keys` of each queue, as views."""
+        """The rows of :attr:`keys` that each queue has, as views."""
         return self.keys.split(self.sizes)
 
     @property
@@ -126,25 +126,25 @@ class CategoryMemoryBank(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, embedding: EmbeddingMap, pixel: Tensor, label: Tensor) -> None:
-        """Push embeddings into the queues of their classes, in the given order.
+        """Push embeddings into the queues of their classes, in the order they are given.
 
-        If a queue receives more embeddings than it holds, it keeps the last ones. In distributed
-        training each process pushes the embeddings of all ranks, in the order of the ranks. NaN and
-        infinite embeddings, as after an overflow in half precision, are skipped.
+        Of more embeddings than a queue holds, the last ones stay. In distributed
+        training each process pushes the embeddings of all ranks, in the order of the ranks.
+        Embeddings that are NaN or infinite, as after an overflow in half precision, are left out.
 
         Args:
             embedding: Embeddings of N maps of h x w pixels, any floating dtype.
-            pixel: (K,), int64, pixels to push, in [0, N * h * w). A pixel may be a negative of
-                several classes.
-            label: (K,), int64, in [0, C), the queue of each pixel.
+            pixel: (K,), int64, pixels to push, in [0, N * h * w); one may be a negative of several
+                classes.
+            label: (K,), int64, in [0, C), the queue that each goes into.
         """
         keys = normalized_rows(embedding, self.keys.dtype)
-        # NaN and infinite embeddings get a class after the last one, which has no queue.
+        # NaN and infinity go to a class after the last, which has no queue.
         label = label.masked_fill(~keys.sum(1).isfinite()[pixel], self.num_classes)
         if get_world_size() > 1:
             keys, pixel, label = _gather_negatives(keys, pixel, label)
         counts = class_counts(label, self.num_classes + 1)[:-1]
-        # Both in one call, because each makes the host wait for the device.
+        # Both at once, because the host waits for the device each time.
         lengths, cursors = torch.stack([counts, self.cursor]).tolist()
         by_class = pixel[label.argsort(stable=True)[: sum(lengths)]].split(lengths)
         for ring, rows, cursor in zip(self._rings(), by_class, cursors, strict=True):
@@ -168,13 +168,13 @@ class CategoryMemoryBank(nn.Module):
         uniform = torch.rand(
             len(classes), num_samples, device=self.keys.device, generator=generator
         )
-        # rand() < 1, but in float32 the product may round up to the fill.
+        # rand() < 1, but the product may round up to the fill itself in float32.
         offset = torch.minimum((uniform * fill).long(), fill - 1)
         return self.start[classes, None] + offset
 
 
 def _default_size(num_classes: int, bytes_per_key: int) -> int:
-    """Embeddings per class: the paper's number, or as many as fit into 256 MiB."""
+    """Embeddings per class: the paper's number, or with many classes what fits into 256 MiB."""
     size = max(DEFAULT_BYTES // (num_classes * bytes_per_key), 1)
     if num_classes <= PAPER_CLASSES or size >= PAPER_SIZE:
         return PAPER_SIZE
@@ -207,17 +207,17 @@ def _shortest(sizes: list[int]) -> int | list[int]:
 
 
 def _write(ring: Tensor, keys: Tensor, rows: Tensor, cursor: int) -> None:
-    """Copy rows of ``keys`` into a ring buffer at the cursor; the last ones if not all fit."""
+    """Copy rows of ``keys`` into a ring from the cursor on, the last ones if not all fit."""
     size = len(ring)
     cursor = (cursor + max(len(rows) - size, 0)) % size
     before_end, from_start = rows[-size:].tensor_split([size - cursor])
     for part, first in ((before_end, cursor), (from_start, 0)):
-        # Directly into the ring: a copy in between would cost several times as much.
+        # Straight into the ring: a copy on the way would cost several times as much.
         torch.index_select(keys, 0, part, out=ring[first : first + len(part)])
 
 
 def _gather_negatives(keys: Tensor, pixel: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Keys, pixels and labels of all ranks; a key is sent once, even if it enters many queues."""
+    """Keys, pixels and labels of all ranks; a key travels once, however many queues it enters."""
     used, pixel = pixel.unique(return_inverse=True)
     keys, own = gather_rows(keys[used])
     pixel, label = gather_rows(torch.stack([pixel + own.start, label], dim=1)).rows.unbind(1)
