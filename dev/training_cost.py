@@ -1,4 +1,4 @@
-"""How many steps a config trains, and a short training of it whose steps can be timed."""
+"""The number of training steps of a config, and a short training to time its steps."""
 
 import math
 
@@ -17,7 +17,7 @@ def count_steps(cfg: Config, num_processes: int = 1) -> int:
         num_processes: Processes that share the data of an epoch.
 
     Raises:
-        RuntimeError: If the data are not there, and the steps of an epoch unknown.
+        RuntimeError: If the steps of an epoch are unknown because the data are missing.
     """
     if "max_iters" in cfg.train_cfg:
         return cfg.train_cfg.max_iters
@@ -32,11 +32,11 @@ def count_steps(cfg: Config, num_processes: int = 1) -> int:
 
 
 def shorten(cfg: Config, steps: int, log_interval: int) -> None:
-    """Make a config train a few steps of its costliest kind, and keep nothing but the log.
+    """Make a config train a few of its costliest steps, and keep only the log.
 
     Args:
-        cfg: The config; changed in place. It neither starts from a checkpoint, whose weights
-            change no time, nor validates; methods skip the supervised-only start.
+        cfg: The config; changed in place. It loads no checkpoint, does not validate and skips
+            the supervised-only start.
         steps: Length of the training.
         log_interval: Steps between two lines of the log.
     """

@@ -13,8 +13,8 @@ TOOLS = Path(__file__).parent / ".mim" / "tools"
 
 
 def find_tools() -> dict[str, Path]:
-    """All tools by name, which is the file's without folder and suffix."""
-    # Files before folders: those that everyone needs are listed first.
+    """All tools by name: the file name without folder and suffix."""
+    # Files before folders, so that the tools that everyone needs come first.
     paths = sorted(TOOLS.rglob("*.py"), key=lambda path: (path.parent, path.name))
     return {path.stem: path for path in paths}
 
@@ -32,8 +32,8 @@ def build_parser(tools: dict[str, Path]) -> argparse.ArgumentParser:
         epilog="\n".join(lines[1:]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("tool", metavar="TOOL", choices=tools, help="one of those below")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the tool takes")
+    parser.add_argument("tool", metavar="TOOL", choices=tools, help="one of the tools below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the tool")
     return parser
 
 

@@ -1,8 +1,8 @@
 """The scope ``mmseg_u2pl`` of configs that are inherited as ``mmseg_u2pl::...``.
 
-MMEngine marks what it inherits from ``mmseg_u2pl::...`` with the scope ``mmseg_u2pl`` and looks
-for registries of that scope. Everything here is registered with MMSegmentation, so there is an
-empty child of each of its registries: what a child does not hold is found in its parent.
+MMEngine gives configs inherited from ``mmseg_u2pl::...`` the scope ``mmseg_u2pl`` and looks for
+registries of that scope. All components are registered with MMSegmentation, so each of its
+registries has an empty child here, and look-ups fall back to the parent.
 """
 
 import mmseg.registry

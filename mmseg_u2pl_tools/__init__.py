@@ -1,1 +1,1 @@
-"""What only the tools use: command line, wrapping of configs, splits, annotation formats."""
+"""Code that only the tools use: command line, config wrapping, splits, annotation formats."""

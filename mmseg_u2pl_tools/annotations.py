@@ -1,4 +1,4 @@
-"""Write a data set from photographs, some of which an annotation program has annotated."""
+"""Writes a data set from photographs, some of them annotated."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from mmseg_u2pl_tools.splits import (
 BACKGROUND = "background"
 IGNORE = 255
 MAX_CLASSES = 255
-"""One less than a mask has values, for 255 is "not labeled"."""
+"""Number of mask values, without 255 for "not labeled"."""
 
 Mask = NDArray[np.uint8]
 
 
 class Photo(NamedTuple):
-    """An image and how its mask is made.
+    """An image, and how to make its mask.
 
     Attributes:
         path: The image file.
@@ -63,19 +63,19 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="+",
         metavar="NAME",
-        help="the classes in the order of their numbers. Pixels that nobody annotated are "
-        f"'{BACKGROUND}' if it is among them, and else not labeled (default: {BACKGROUND}, then "
-        "those of the annotations)",
+        help="the classes in the order of their numbers. Pixels without annotation are "
+        f"'{BACKGROUND}' if that is a class, and not labeled otherwise (default: {BACKGROUND}, "
+        "then the annotated classes)",
     )
     add(
         "--val",
         type=size_argument,
         default="1/5",
         metavar="SIZE",
-        help="annotated images to hold out for validation, a share such as 1/5 or a number such "
+        help="annotated images to hold out for validation: a share such as 1/5, or a number such "
         "as 10 (default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="of the draw of these images (default: 0)")
+    add("--seed", type=int, default=0, help="seed of the draw of these images (default: 0)")
     add("--dry-run", action="store_true", help="check all annotations, write nothing")
 
 
@@ -83,14 +83,14 @@ def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> lis
     """Choose the classes and their order.
 
     Args:
-        given: What the user wants, or None.
-        annotated: Names in the annotations, or those that the export lists.
+        given: The user's choice, or None.
+        annotated: Class names in the annotations, or listed in the export.
 
     Returns:
-        The classes; what is annotated is among them.
+        The classes, including all annotated ones.
 
     Raises:
-        DataError: A class is given twice, or annotated and not given, or they are too many or few.
+        DataError: A class is given twice, or annotated but not given, or there are too many or few.
     """
     annotated = list(dict.fromkeys(annotated))
     classes = list(given or [BACKGROUND, *(name for name in annotated if name != BACKGROUND)])
@@ -99,11 +99,11 @@ def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> lis
     raise_if_any(
         "Annotated classes are not among --classes",
         sorted(set(annotated) - {*classes, BACKGROUND}),
-        [f"Add them, or correct the name where it is wrong; given are {', '.join(classes)}."],
+        [f"Add them or correct the names; given are {', '.join(classes)}."],
     )
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise DataError(
-            f"There are {len(classes)} classes ({', '.join(classes[:10])}), and training needs 2 "
+            f"There are {len(classes)} classes ({', '.join(classes[:10])}), but training needs 2 "
             f"to {MAX_CLASSES}. Give --classes."
         )
     return classes
@@ -113,9 +113,9 @@ def check_size(what: str, size: tuple[int, int], expected: tuple[int, int], advi
     """Refuse annotations of an image of another size.
 
     Args:
-        what: The annotations; the message begins with it.
-        size: (width, height) of the image that was annotated.
-        expected: (width, height) of the image that is there.
+        what: Name of the annotations, with which the message begins.
+        size: (width, height) of the annotated image.
+        expected: (width, height) of the image on disk.
         advice: What to do.
 
     Raises:
@@ -123,7 +123,7 @@ def check_size(what: str, size: tuple[int, int], expected: tuple[int, int], advi
     """
     if size != expected:
         raise DataError(
-            f"{what} is of an image of {size[0]}x{size[1]} pixels, and the image has "
+            f"{what} belongs to an image of {size[0]}x{size[1]} pixels, but the image has "
             f"{expected[0]}x{expected[1]}. {advice}"
         )
 
@@ -135,7 +135,7 @@ def make_mask(photo: Photo, size: tuple[int, int], classes: Sequence[str]) -> Ma
 
 
 def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[np.bool_] | None:
-    """Write an image and its mask, unless ``out`` is None; which classes the mask shows."""
+    """Write an image and its mask, unless ``out`` is None; return the classes in the mask."""
     image = open_upright(photo.path)
     mask = make_mask(photo, image.size, classes)
     if out is not None:
@@ -150,13 +150,13 @@ def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[
 def draw_lists(
     names: Sequence[str], shows: NDArray[np.bool_], classes: Sequence[str], val: Fraction, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Divide annotated images into those to train on, which show all classes, and the others.
+    """Split annotated images into training images, which show all classes, and the others.
 
     Args:
         names: (N,), annotated images.
-        shows: (N, C), which of them shows which class.
+        shows: (N, C), whether an image shows a class.
         classes: (C,), the names of the classes.
-        val: How many are held out, a share or a number.
+        val: Share or number of images to hold out.
         seed: Seed of the draw.
 
     Returns:
@@ -168,13 +168,13 @@ def draw_lists(
     if len(names) < 2:
         raise DataError(
             f"{len(names)} images are annotated. At least 2 are needed, one to train on and one to "
-            "validate on, and some ten of each are a start."
+            "validate on; about ten of each are a start."
         )
     absent = [name for name, count in zip(classes, shows.sum(axis=0), strict=True) if not count]
-    if absent == [BACKGROUND]:  # all of each image is annotated
+    if absent == [BACKGROUND]:  # every pixel is annotated
         absent = []
     raise_if_any(
-        "Classes are in no annotation", absent, ["Annotate them, or leave them out of --classes."]
+        "Classes are in no annotation", absent, ["Annotate them, or remove them from --classes."]
     )
     num_labeled = len(names) - count_images(val, len(names))
     if num_labeled < 1:
@@ -215,7 +215,7 @@ def _draw_lists_of(
     classes: Sequence[str],
     args: argparse.Namespace,
 ) -> dict[str, list[str]]:
-    """Names of labeled, unlabeled and validation images; prints how many show each class."""
+    """Names of labeled, unlabeled and validation images; prints how many masks show each class."""
     names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
     shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
     labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)
@@ -230,15 +230,15 @@ def _draw_lists_of(
 def convert_photos(
     photos: Sequence[Photo], classes: Sequence[str], args: argparse.Namespace
 ) -> None:
-    """Write images, masks, classes and lists, and say what was done.
+    """Write images, masks, classes and lists, and print a summary.
 
-    ``OUT/images/*.jpg``, ``OUT/masks/*.png``, ``OUT/classes.txt`` (a name a line), and
+    These are ``OUT/images/*.jpg``, ``OUT/masks/*.png``, ``OUT/classes.txt`` (one name per line) and
     ``OUT/splits/{labeled,unlabeled,val}.txt``.
 
     Args:
         photos: All images.
         classes: Names of the classes, in the order of their numbers.
-        args: What a parser with :func:`add_output_arguments` parsed.
+        args: Arguments parsed with :func:`add_output_arguments`.
 
     Raises:
         DataError: OUT is not empty, or images or annotations cannot be used.
@@ -246,8 +246,8 @@ def convert_photos(
     require_free(args.out)
     if all(photo.paint for photo in photos):
         raise DataError(
-            f"All {len(photos)} images are annotated, so none would be unlabeled. Put images "
-            "without annotations beside them."
+            f"All {len(photos)} images are annotated, so none would be unlabeled. Add images "
+            "without annotations."
         )
     with nullcontext() if args.dry_run else atomic_folder(args.out) as out:
         _write_all(photos, classes, args, out)

@@ -23,18 +23,18 @@ def require_free(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its name when the block is done.
+    """Yield a folder to write to, which gets its name at the end of the block.
 
-    It lies beside ``path``, so that the renaming copies nothing, and is removed if the block fails.
+    It is created beside ``path``, so that renaming copies nothing, and removed if the block fails.
 
     Args:
         path: Absent, or an empty folder.
 
     Yields:
-        The folder, empty, until it is ``path``.
+        The folder, empty at first.
 
     Raises:
-        OSError: The folder cannot be made, or something else has come to be at ``path``.
+        OSError: The folder cannot be created, or something else has appeared at ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as staging:

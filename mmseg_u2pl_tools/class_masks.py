@@ -1,4 +1,4 @@
-"""Masks in the classes and values of a data set, in colours that CVAT tells apart."""
+"""Masks with the classes and values of a data set, in colours that CVAT can tell apart."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BLACK = (0, 0, 0)
 def distinct_colours(
     classes: Sequence[str], palette: Sequence[Sequence[int]]
 ) -> list[tuple[int, ...]]:
-    """A palette in which the background is black, nothing else is, and no two classes are alike.
+    """A palette of distinct colours in which only the background is black.
 
-    To CVAT black is the background, whatever a config or MMSegmentation paints it, and a colour is
-    a class. Other colours stay as they are.
+    CVAT takes black for the background and each colour for a class, whatever colours a config or
+    MMSegmentation has. Other colours stay as they are.
     """
     random = np.random.default_rng(0)
     colours: list[tuple[int, ...]] = []
@@ -39,13 +39,13 @@ def distinct_colours(
 
 
 class ClassMeta(NamedTuple):
-    """Classes of a data set, and how its masks have them.
+    """Classes of a data set, and their values in its masks.
 
     Attributes:
         classes: (C,), names.
         palette: (C, 3), RGB.
-        values: (C,), uint8, what stands for each class in a file: one more where 0 is "no class"
-            (reduce_zero_label), and what label_map turns into it where the classes are a subset.
+        values: (C,), uint8, value of each class in a file. With reduce_zero_label it is one more;
+            with label_map it is the value that is mapped to the class.
     """
 
     classes: Sequence[str]
@@ -54,7 +54,7 @@ class ClassMeta(NamedTuple):
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """Those of a data set, in colours that CVAT tells apart."""
+        """The classes of a data set, in colours that CVAT can tell apart."""
         classes = dataset.metainfo["classes"]
         palette = distinct_colours(classes, dataset.metainfo["palette"])
         originals = {new: old for old, new in (dataset.label_map or {}).items()}
@@ -64,15 +64,15 @@ class ClassMeta(NamedTuple):
         )
 
     def classes_of(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Classes of what :meth:`write_mask` has written."""
+        """Classes of a mask written by :meth:`write_mask`."""
         table = np.zeros(256, np.uint8)
         table[self.values] = np.arange(len(self.values))
         return table[mask]
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
-        """Write a PNG whose values are the classes and which viewers show in their colours."""
+        """Write a PNG whose values are the classes, shown in their colours by viewers."""
         image = Image.fromarray(mask)
-        # All other values are black, CVAT's colour of what nobody has annotated.
+        # All other values are black, CVAT's colour for pixels without annotation.
         colours = np.zeros((256, 3), np.uint8)
         colours[self.values] = self.palette
         image.putpalette(colours.ravel().tolist())
@@ -80,17 +80,17 @@ class ClassMeta(NamedTuple):
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Values of an image file of one channel, (H, W)."""
+    """Values of an image file with one channel, (H, W)."""
     with Image.open(path) as opened:
         return np.array(opened)
 
 
 def write_cvat_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
-    """Write what CVAT reads besides the masks: the classes' colours, and the names of the images.
+    """Write the other files that CVAT reads: colours of the classes, and names of the images.
 
     Args:
         out: Folder with ``SegmentationClass`` in it.
-        names: Of the masks, without suffix.
+        names: Names of the masks, without suffix.
         meta: Classes and colours of the masks.
     """
     colours = {BACKGROUND: _BLACK} | dict(zip(meta.classes, meta.palette, strict=True))

@@ -1,4 +1,4 @@
-"""Distributed training without GPUs, which MMEngine's launcher takes for granted."""
+"""Distributed training without GPUs, which MMEngine's launcher requires."""
 
 import os
 from datetime import timedelta
@@ -12,12 +12,12 @@ from torch.distributed.constants import default_pg_timeout
 def join_cpu_processes(cfg: Config) -> None:
     """On a machine without an accelerator, join the processes that ``torchrun`` started.
 
-    MMEngine would select a CUDA device first and hand it to the wrapper of the model. A process
-    group that exists already it uses as it is. The backend is ``gloo``, the only one for CPUs,
-    whatever the config says. Elsewhere, and with other launchers, nothing happens.
+    MMEngine would first select a CUDA device and pass it to the wrapper of the model, but it uses a
+    process group that already exists. The backend is always ``gloo``, the only one for CPUs. On
+    other machines, and with other launchers, nothing happens.
 
     Args:
-        cfg: Config of the run, with its ``launcher``; gets the wrapper of the model.
+        cfg: Config of the run, with its ``launcher``. The wrapper of the model is added to it.
     """
     if cfg.launcher != "pytorch" or get_device() != "cpu" or "RANK" not in os.environ:
         return

@@ -31,12 +31,12 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         default="BaseSegDataset",
         metavar="TYPE",
-        help="data set type of MMSegmentation that knows classes and suffixes, such as "
+        help="MMSegmentation data set type with the classes and suffixes, such as "
         "CityscapesDataset (default: %(default)s)",
     )
-    add("--img-suffix", help="ending of the images (default: that of the data set type, or .jpg)")
+    add("--img-suffix", help="suffix of the images (default: that of the data set type, or .jpg)")
     add(
-        "--seg-map-suffix", help="ending of the masks (default: that of the data set type, or .png)"
+        "--seg-map-suffix", help="suffix of the masks (default: that of the data set type, or .png)"
     )
 
 
@@ -46,16 +46,16 @@ def open_folder(
     """Open the images of a folder, and their masks if there are any, as a data set.
 
     Args:
-        args: What a parser with :func:`add_folder_arguments` and ``img_dir`` parsed.
-        ann_file: List of the images to take; empty for all of the folder.
+        args: Arguments parsed with :func:`add_folder_arguments` and ``img_dir``.
+        ann_file: List of the images to use; empty for the whole folder.
         classes: Names of the classes; None for those of the data set type.
 
     Returns:
-        The data set, sorted by name, without files that are masks of others. Its pipeline loads
-        masks, not images.
+        The data set, sorted by name, without files that are masks of others. Its pipeline only
+        loads masks.
 
     Raises:
-        DataError: The data set type is unknown, an ending has no dot, or images are missing or
+        DataError: The data set type is unknown, a suffix has no dot, or images are missing or
             listed twice.
     """
     _check_arguments(args, ann_file)
@@ -63,7 +63,7 @@ def open_folder(
     defaults = {
         name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
     }
-    # Not of its own type: some types need a list.
+    # Not built with the type itself, because some types need a list.
     config = dict(
         type="BaseSegDataset",
         ann_file=ann_file,
@@ -82,10 +82,10 @@ def open_folder(
             f"'{dataset.img_suffix}'. Check it and --img-suffix."
         )
     if not ann_file:
-        # Masks may lie beside the images, with the same ending.
+        # Masks may lie beside the images, with the same suffix.
         masks = {info.get("seg_map_path") for info in dataset.data_list}
         dataset.data_list = [info for info in dataset.data_list if info["img_path"] not in masks]
-    # What is drawn from the images must not depend on the order of a list.
+    # Draws of images must not depend on the order of a list.
     dataset.data_list.sort(key=itemgetter("img_path"))
     check_files([dataset], "images", masks=False)
     check_overlap({"images": [dataset]})
@@ -93,13 +93,13 @@ def open_folder(
 
 
 def left_out(dataset: BaseSegDataset) -> str | None:
-    """Images of the folder whose ending is not that of the data set.
+    """Warn of images in the folder with another suffix than that of the data set.
 
     Args:
-        dataset: What :func:`open_folder` returned for all of the folder.
+        dataset: Result of :func:`open_folder` for the whole folder.
 
     Returns:
-        A warning that counts them, None if there are none.
+        A warning that counts them; None if there are none.
     """
     folder, suffix = dataset.data_prefix["img_path"], dataset.img_suffix
     known = Image.registered_extensions()
@@ -115,20 +115,20 @@ def left_out(dataset: BaseSegDataset) -> str | None:
         return None
     counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
     return (
-        f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are left out, with "
-        f"their masks: {counts}. A data set has one ending: convert them, or let each kind be a "
-        "data set of its own (img_suffix of a config, --img-suffix of tools/misc/make_splits.py)."
+        f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are skipped, with "
+        f"their masks: {counts}. A data set has one suffix: convert them, or make a data set of "
+        "each kind (img_suffix of a config, --img-suffix of tools/misc/make_splits.py)."
     )
 
 
 def _check_arguments(args: argparse.Namespace, ann_file: str) -> None:
-    """Refuse endings and paths that cannot be meant, in terms of the command line."""
+    """Refuse invalid suffixes and paths, in terms of the command line."""
     for option, suffix in (
         ("--img-suffix", args.img_suffix),
         ("--seg-map-suffix", args.seg_map_suffix),
     ):
         if suffix and "." not in suffix:
-            raise DataError(f"{option} {suffix}: an ending begins with a dot; give .{suffix}")
+            raise DataError(f"{option} {suffix}: a suffix begins with a dot; give .{suffix}")
     for what, path, is_there in (
         ("image directory", args.img_dir, osp.isdir),
         ("mask directory", args.mask_dir, osp.isdir),
@@ -158,10 +158,10 @@ def _dataset_class(name: str) -> type[BaseSegDataset]:
 
 
 def image_names(dataset: BaseSegDataset) -> list[str]:
-    """Names of the images relative to their folder and without suffix, as ``ann_file`` has them.
+    """Names of the images as in an ``ann_file``: relative to their folder and without suffix.
 
     Args:
-        dataset: What :func:`open_folder` returned.
+        dataset: Result of :func:`open_folder`.
     """
     folder, suffix = dataset.data_prefix["img_path"], dataset.img_suffix
     return [

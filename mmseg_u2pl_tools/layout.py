@@ -1,4 +1,4 @@
-"""What the folder of a data set must hold before it can be converted."""
+"""Checks that the folder of a data set is complete before it is converted."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,15 +7,15 @@ from mmseg_u2pl.datasets.errors import raise_if_any
 
 
 def check_layout(root: Path, names: Iterable[str], advice: str) -> None:
-    """Check that a folder holds what its data set is made of.
+    """Check that the folder of a data set is complete.
 
     Args:
         root: The folder.
-        names: Files or folders that must be there, relative to ``root``.
-        advice: What to do otherwise.
+        names: Required files or folders, relative to ``root``.
+        advice: What to do if some are missing.
 
     Raises:
-        DataError: Names what is missing.
+        DataError: Some are missing; the message names them.
     """
     missing = [name for name in names if not (root / name).exists()]
     raise_if_any(f"'{root}' lacks {len(missing)} files or folders", missing, [advice])

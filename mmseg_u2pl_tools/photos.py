@@ -1,4 +1,4 @@
-"""Photographs in a folder, upright whatever way the camera was held."""
+"""Photographs in a folder, rotated upright."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ _JPEG_QUALITY = 95
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """Find all images of a folder and the folders in it.
+    """Find all images of a folder and its subfolders.
 
     Args:
         folder: The folder.
 
     Returns:
-        Name relative to the folder and without suffix, to file, sorted by name.
+        Files by name, relative to the folder and without suffix, sorted by name.
 
     Raises:
-        DataError: The folder has no image, or two that differ by their suffix alone.
+        DataError: The folder has no image, or two that differ only in their suffix.
     """
     if not folder.is_dir():
         raise DataError(f"The image folder '{folder}' does not exist.")
@@ -41,13 +41,13 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 
 def open_upright(path: Path) -> Image.Image:
-    """Open an image as annotation programs and MMCV's readers have it: turned as its EXIF data say.
+    """Open an image as annotation programs and MMCV do: rotated as its EXIF data say.
 
     Args:
         path: The image file.
 
     Returns:
-        The image, whose file is closed.
+        The image; its file is closed.
 
     Raises:
         DataError: The file is damaged.
@@ -60,7 +60,7 @@ def open_upright(path: Path) -> Image.Image:
 
 
 def write_upright(source: Path, image: Image.Image, target: Path) -> None:
-    """Write an upright JPEG; a copy of the file if it is one."""
+    """Write an upright JPEG; copy the file if it is one already."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(source) as original:
         is_upright = original.getexif().get(Base.Orientation, 1) == 1

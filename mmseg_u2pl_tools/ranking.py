@@ -1,4 +1,4 @@
-"""Unlabeled images in the order in which labeling them teaches most: a table and a picture."""
+"""A table and a picture of unlabeled images, ranked by what to label next."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SHEET_ROWS = 6
 
 
 class Ranked(NamedTuple):
-    """A line of the ranking.
+    """A row of the ranking.
 
     Attributes:
-        image: Its name.
-        unreliable_share: Of its pixels, in [0, 1].
-        mean_entropy: Of its pixels, in nats.
+        image: Name of the image.
+        unreliable_share: Share of its pixels that are unreliable, in [0, 1].
+        mean_entropy: Mean entropy of its pixels, in nats.
     """
 
     image: str
@@ -35,7 +35,7 @@ class Ranked(NamedTuple):
 
 
 def write_ranking(path: Path, ranking: Sequence[Ranked]) -> None:
-    """Write the ranking as CSV, its first column the rank from 1 on."""
+    """Write the ranking as CSV; the first column is the rank, starting at 1."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rank", *Ranked._fields])
@@ -49,8 +49,8 @@ def plot_contact_sheet(
 
     Args:
         ranking: All images, the least reliable first.
-        paths: Name of an image to its file.
-        masks: Folder of the masks, named as the images.
+        paths: File of each image, by name.
+        masks: Folder of the masks, named like the images.
         meta: Classes of the masks.
 
     Returns:
@@ -74,12 +74,12 @@ def plot_contact_sheet(
 
 
 def _small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image in this size, with a white margin if its shape is another."""
+    """An image at this size, with a white margin if its shape differs."""
     image = open_upright(Path(path)).convert("RGB")
     return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
 
 
 def _small_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask in this size, with an unreliable margin if its shape is another."""
+    """A mask at this size, with an unreliable margin if its shape differs."""
     mask = Image.fromarray(read_mask(path))
     return np.asarray(ImageOps.pad(mask, size, Image.Resampling.NEAREST, color=UNRELIABLE))

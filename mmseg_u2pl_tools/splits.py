@@ -1,4 +1,4 @@
-"""Splits of a data set into labeled and unlabeled images: sizes, draws, and lists on disk."""
+"""Splits of a data set into labeled and unlabeled images: sizes, draws and lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmseg_u2pl.datasets.errors import DataError
 
 Split = tuple[Sequence[str], Sequence[str]]
-"""Names of the labeled and of the unlabeled images."""
+"""Names of the labeled and the unlabeled images."""
 
 
 def parse_size(text: str) -> Fraction:
@@ -52,34 +52,34 @@ def folder_name(size: Fraction) -> str:
 
 
 def count_images(size: Fraction, total: int) -> int:
-    """Number of images of a size, which for a share is rounded up, as in published splits.
+    """Number of images of a size; shares are rounded up, as in published splits.
 
     Args:
-        size: What :func:`parse_size` returned.
-        total: Number of images that the share is of.
+        size: Result of :func:`parse_size`.
+        total: Total number of images.
     """
     return math.ceil(size * total) if size < 1 else int(size)
 
 
 def count_labeled(size: Fraction, total: int) -> int:
-    """Number of labeled images: :func:`count_images`, of which some must be left.
+    """Number of labeled images, if it leaves unlabeled ones; see :func:`count_images`.
 
     Raises:
         DataError: No image would be left unlabeled.
     """
     count = count_images(size, total)
     if count >= total:
-        raise DataError(f"{count} labeled images leave none of {total} unlabeled; ask for fewer.")
+        raise DataError(f"{count} labeled images leave none of {total} unlabeled; use fewer.")
     return count
 
 
 def draw_order(shows: NDArray[np.bool_], num_labeled: int, seed: int) -> NDArray[np.int64]:
-    """Order images at random such that any first ``num_labeled`` or more show every class.
+    """Order images at random so that the first ``num_labeled`` images show every class.
 
-    A labeled set is a beginning of the order, so smaller sets are contained in larger ones. First
-    come images that show the classes, from the rarest class on: the one drawn first among those
-    that show it. If these are more than ``num_labeled``, it is the one that shows most of the
-    classes still missing. All other images follow as drawn.
+    A labeled set is the beginning of the order, so larger sets contain smaller ones. For each class
+    not shown yet, starting with the rarest, the first drawn image that shows it comes next. If that
+    takes more than ``num_labeled`` images, the image with most of the missing classes comes next
+    instead. All other images follow in the drawn order.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
@@ -87,8 +87,8 @@ def draw_order(shows: NDArray[np.bool_], num_labeled: int, seed: int) -> NDArray
         seed: Seed of the draw.
 
     Returns:
-        (number of images,) indices. If ``num_labeled`` images were not found to show all classes
-        (see :func:`missing_classes`), the beginning shows the rarest.
+        (number of images,) indices. If ``num_labeled`` images cannot show all classes (see
+        :func:`missing_classes`), the first images show the rarest ones.
     """
     drawn = np.random.default_rng(seed).permutation(len(shows))
     cover = _cover(shows, drawn, frugal=False)
@@ -98,7 +98,7 @@ def draw_order(shows: NDArray[np.bool_], num_labeled: int, seed: int) -> NDArray
 
 
 def num_enough(shows: NDArray[np.bool_]) -> int:
-    """Number of labeled images that is enough to show every class.
+    """Sufficient number of labeled images to show every class.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
@@ -131,20 +131,20 @@ def missing_classes(shows: NDArray[np.bool_], labeled: NDArray[np.int64]) -> lis
 
 
 def write_list(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file of one name a line, and the folders above it."""
+    """Write a text file with one name per line, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_splits(splits: Mapping[Path, Split], overwrite: bool) -> None:
-    """Write ``labeled.txt`` and ``unlabeled.txt`` of splits, one name a line.
+    """Write ``labeled.txt`` and ``unlabeled.txt`` of splits, with one name per line.
 
     Args:
-        splits: Folder of a split to its names.
-        overwrite: Whether lists may be there already.
+        splits: Names of each split, by folder.
+        overwrite: Whether to replace existing lists.
 
     Raises:
-        DataError: Lists are there and must not be overwritten; nothing is written then.
+        DataError: Lists exist and must not be overwritten; nothing is written.
     """
     files = {
         folder / name: names

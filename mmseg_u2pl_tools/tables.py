@@ -10,10 +10,10 @@ from rich.table import Table
 
 
 def make_table(title: str, first_column: str, columns: Sequence[str]) -> Table:
-    """Make an empty table whose columns, but for the first, hold numbers.
+    """Make an empty table; all columns but the first hold numbers.
 
     Args:
-        title: Its title.
+        title: Title of the table.
         first_column: Heading of the first column.
         columns: Headings of the others.
     """
@@ -31,11 +31,11 @@ def class_table(title: str, classes: Sequence[str], sets: Mapping[str, NDArray[n
     Args:
         title: Title of the table.
         classes: Names of the classes.
-        sets: Name of a set to its (number of masks, number of classes) numbers of pixels.
+        sets: Pixel counts of each set, (number of masks, number of classes), by name.
 
     Returns:
-        For each set, the number of masks that show a class, and the share of the labeled pixels in
-        percent; a dash where there are none.
+        For each set, the number of masks that show a class and its percentage of labeled pixels, or
+        a dash if there are none.
     """
     headings = [f"{name}\n{what}" for name in sets for what in ("images", "pixels %")]
     table = make_table(title, "class", headings)
@@ -51,7 +51,7 @@ def class_table(title: str, classes: Sequence[str], sets: Mapping[str, NDArray[n
 
 
 def print_table(table: Table) -> None:
-    """Print a table; in a file or a pipe, where no window limits it, as wide as it is."""
+    """Print a table; its width is unlimited in a file or a pipe."""
     console = Console()
     if not console.is_terminal:
         wide = console.options.update(width=10_000)

@@ -1,15 +1,16 @@
-# When semi-supervised training pays on CamVid at half of its size. docs/results.md has the answer,
+# When semi-supervised training pays on CamVid at half of its size. docs/results.md has the answer;
 # docs/datasets.md says how to get the data.
 #   python dev/run_benchmark.py dev/benchmarks/camvid.py --out docs/results/camvid
-# In each share of labeled frames a supervised model is trained first ("start"). Arms go on from it
-# ("early"), for four times as long ("long"), or from where the long supervised run ended ("late").
+# For each share of labeled frames, a supervised model is trained first ("start"). Arms continue
+# from it ("early"), for four times as long ("long"), or from the end of the long supervised run
+# ("late").
 # The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a
-# label for every frame: the most there is to gain.
+# label for every frame, the upper bound of any gain.
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
 SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
 U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"
-# Learning rate, which falls to zero, and iterations. With the demo's 0.0005 the supervised model is
-# far from done after 1,400 iterations.
+# Learning rate, which falls to zero, and iterations. With the demo's 0.0005, the supervised model
+# is still far from converged after 1,400 iterations.
 SCHEDULES = {
     "start": (0.002, 1400),
     "early": (0.001, 1000),
@@ -22,7 +23,7 @@ ARMS = {  # method, options
     "U2PL paper": ("u2pl", {}),
     "U2PL reference": ("u2pl_reference", {}),
     "U2PL best": ("u2pl_best", {}),
-    # One part of best at a time, and what more was tried.
+    # The parts of best one at a time, and other trials.
     "U2PL distribution_alignment": ("u2pl", {"model.distribution_alignment": True}),
     "CutMix + Mean Teacher, entropy_filter=False": (
         "mean_teacher",

@@ -1,5 +1,5 @@
-# The paper's table of VOC 2012 "classic", with its figures, and a supervised model that is trained
-# for as many steps as U2PL. docs/configs.md says how to get data and lists.
+# The paper's VOC 2012 "classic" table, with its figures, and a supervised model trained for as many
+# steps as U2PL. docs/configs.md says how to get data and lists.
 #   python dev/run_benchmark.py dev/benchmarks/voc2012_classic.py --launcher pytorch --gpus 4
 NET = "deeplabv3plus_r101-d8"
 NUM_IMAGES = 10582

@@ -1,4 +1,4 @@
-"""What lies in a scene: an object of each class, and clutter that belongs to the background."""
+"""Contents of a scene: objects of each class, and clutter that belongs to the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What objects are made of before any light falls on them."""
+"""Sprites of objects before lighting."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Sprite:
-    """What an object looks like before any light falls on it.
+    """An object before lighting.
 
     Attributes:
         albedo: (n, n, 3), linear RGB in [0, 1].

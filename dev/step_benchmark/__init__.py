@@ -1,1 +1,1 @@
-"""What a training step takes: the work of dev/benchmark_step.py."""
+"""Time and memory of a training step, for dev/benchmark_step.py."""

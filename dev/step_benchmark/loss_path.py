@@ -25,7 +25,7 @@ EMBED_DIMS = 256
 
 
 class Tensors(NamedTuple):
-    """What the networks would say of N labeled and N unlabeled images.
+    """Random outputs of the networks for N labeled and N unlabeled images.
 
     Attributes:
         label: (N, H, W), int64, of the labeled images.
@@ -101,7 +101,7 @@ def time_loss_path(work: Workload) -> dict[str, Any]:
 def contrast(
     head: UnreliableContrastiveHead, given: Tensors, pseudo: PixelPrediction, split: Partition
 ) -> Tensor:
-    """The contrastive loss, as :class:`U2PL` asks for it."""
+    """The contrastive loss, as :class:`U2PL` computes it."""
     grid = given.student.shape[-2:]
     return head(
         EmbeddingMap(given.student),

@@ -1,4 +1,4 @@
-"""What is measured, how often, and the medians of it."""
+"""What is measured, how often, and the medians."""
 
 import statistics
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Seconds = list[dict[str, float]]
 """For each repetition, stage to seconds."""
 
 WHOLE = "whole"
-"""The stage of all that runs in no other stage."""
+"""The stage of everything outside other stages."""
 
 
 class Workload(NamedTuple):
@@ -43,13 +43,13 @@ class Workload(NamedTuple):
     repeats: int
 
     def repeat(self, *timed: tuple[Stopwatch, Callable[[], None]]) -> list[Seconds]:
-        """Run functions in turn, so that a machine that slows down slows all of them.
+        """Run functions in turn, so that a slower machine slows all of them alike.
 
         Args:
-            timed: Functions, each with the watch it is timed with.
+            timed: Functions, each with its stopwatch.
 
         Returns:
-            What each of them took.
+            Times of each function.
         """
         results: list[Seconds] = [[] for _ in timed]
         for number in range(self.warm_up + self.repeats):

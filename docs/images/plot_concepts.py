@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/concepts.md.
+"""Draw the pictures of docs/algorithm.md.
 
     python dev/make_builtin_data.py data/builtin
     python tools/train.py CONFIG --cfg-options train_cfg.max_iters=350 param_scheduler.0.end=350

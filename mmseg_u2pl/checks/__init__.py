@@ -1,4 +1,4 @@
-"""What can be wrong with data and config, looked at before a training: :func:`check_run`."""
+"""Checks of data and config before a training starts: :func:`check_run`."""
 
 from mmseg_u2pl.checks.data import DataReport, StreamReport
 from mmseg_u2pl.checks.run import build_dataloader, check_run

@@ -1,4 +1,4 @@
-"""What is found in the data sets of a training, in one report."""
+"""One report on the data sets of a training."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 @dataclass
 class StreamReport:
-    """What was found in one stream.
+    """Findings in one stream.
 
     Attributes:
-        datasets: The data sets that hold its lists.
-        sizes: Number of images of each (height, width) in pixels.
+        datasets: The data sets with its lists.
+        sizes: Number of images per (height, width) in pixels.
         pixels: (number of masks, number of classes), labeled pixels; None if no masks were read.
     """
 
@@ -40,13 +40,13 @@ class StreamReport:
 
 @dataclass
 class DataReport:
-    """What was found in the data of a training.
+    """Findings in the data of a training.
 
     Attributes:
         classes: Names of the classes.
-        streams: What was found in each stream; the first is the one with masks to train on.
-        problems: What a training must not start with.
-        warnings: What it can start with, but probably should not.
+        streams: The findings of each stream; the first one has the masks to train on.
+        problems: A training cannot start before these are solved.
+        warnings: A training can start with these, but probably should not.
     """
 
     classes: Sequence[str]
@@ -55,7 +55,7 @@ class DataReport:
     warnings: list[str] = field(default_factory=list)
 
     def note(self, check: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a check and keep the problem that it raises; None then."""
+        """Call a check; if it raises a problem, keep it and return None."""
         try:
             return check(*args, **kwargs)
         except DataError as error:
@@ -68,7 +68,7 @@ class DataReport:
             self.warnings.append(warning)
 
     def raise_problems(self) -> None:
-        """Raise a :class:`DataError` that tells all problems, if there are any."""
+        """Raise a :class:`DataError` with all problems, if there are any."""
         if self.problems:
             raise DataError("\n\n".join(self.problems))
 
@@ -82,10 +82,10 @@ def check_data(
 ) -> DataReport:
     """Check lists, files, masks and class counts of built data sets, and report all that is found.
 
-    A training data set that is no :class:`SemiDataset` has labeled images only. Kinds that have no
-    list, such as the slice that ``num_batch_per_epoch`` makes, are left out. ``num_classes`` and
-    ``ignore_index`` are those of the model's loss, None if it does not say. Without ``read_files``
-    masks and unlabeled images are not read.
+    A training data set that is not a :class:`SemiDataset` has only labeled images. Data sets
+    without a list, such as the slice that ``num_batch_per_epoch`` makes, are skipped.
+    ``num_classes`` and ``ignore_index`` belong to the model's loss; None means unknown. Without
+    ``read_files``, masks and unlabeled images are not read.
     """
     streams = _streams(train, val)
     report = DataReport(
@@ -96,7 +96,7 @@ def check_data(
     for name, datasets in streams.items():
         for dataset in datasets:
             report.note(check_split, dataset, name)
-        # Masks of unlabeled images are read where pseudo-labels are scored with them.
+        # Masks of unlabeled images are read only if they score pseudo-labels.
         needs_masks = name != "unlabeled" or all(map(masks.loads_masks, datasets))
         report.note(check_files, datasets, name, masks=needs_masks)
     report.note(check_overlap, streams)
@@ -111,7 +111,7 @@ def check_data(
 
 
 def _streams(train: Any, val: Any | None) -> dict[str, list[BaseDataset]]:
-    """Name the data sets that hold lists by what they are for."""
+    """The data sets with lists, by their use."""
     if isinstance(train, SemiDataset):
         streams = {"labeled": train.labeled_datasets, "unlabeled": train.unlabeled_datasets}
     else:
@@ -133,7 +133,7 @@ def _listed(dataset: Any) -> list[BaseDataset]:
 def _check_num_classes(classes: Sequence[str], of_model: int | None, stream: str) -> None:
     if not classes:
         raise DataError(
-            f"{stream}: the data set names no classes. "
+            f"{stream}: the data set has no class names. "
             "Set metainfo=dict(classes=...) in its config."
         )
     if of_model not in (None, len(classes)):

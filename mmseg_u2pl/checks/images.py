@@ -14,12 +14,12 @@ from mmseg_u2pl.datasets.faulty_images import require_whole
 
 
 class ImageFile(NamedTuple):
-    """What is known of an image.
+    """Findings about an image file.
 
     Attributes:
         path: The file.
-        size: Height and width in pixels as stored, None if it cannot be read.
-        error: Why it cannot be read; empty if it can.
+        size: Stored height and width in pixels; None if the file cannot be read.
+        error: Why the file cannot be read; empty if it can.
     """
 
     path: str
@@ -28,10 +28,10 @@ class ImageFile(NamedTuple):
 
 
 def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]:
-    """Read the sizes of the images of a stream; files that are missing are left out.
+    """Read the sizes of the images of a stream; missing files are skipped.
 
-    Only the ends of a file are read, if Pillow knows the format. If not, the first transform of the
-    pipeline loads the image, which has the last word on what can be read.
+    If Pillow knows the format, only the two ends of a file are read. Otherwise the first transform
+    of the pipeline loads the image, because it decides what can be read.
     """
     images = []
     for dataset in datasets:
@@ -40,7 +40,7 @@ def read_images(datasets: Iterable[BaseDataset], stream: str) -> list[ImageFile]
         key, title = cache_key("image", [loader]), f"Reading {stream} images"
         contents = read_cached(partial(_read_image, loader), infos, ["img_path"], key, title)
         for info, content in zip(infos, contents, strict=True):
-            size = content["size"] and tuple(content["size"])  # JSON makes lists of tuples
+            size = content["size"] and tuple(content["size"])  # JSON has no tuples
             images.append(ImageFile(info["img_path"], size, content["error"]))
     return images
 

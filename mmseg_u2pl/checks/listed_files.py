@@ -1,4 +1,4 @@
-"""Whether the listed files are on disk, and whether no image is listed twice; opens no file."""
+"""Checks that listed files exist and that no image is listed twice; opens no file."""
 
 import os.path as osp
 import re
@@ -16,12 +16,12 @@ _SUFFIX_TWICE = re.compile(r"\.(jpe?g|png|bmp|tiff?)[^/]*\.\w+$", re.IGNORECASE)
 
 
 def is_missing(path: str, dataset: BaseDataset) -> bool:
-    """Whether a data set's file should be on a local disk and is not."""
+    """Whether a file that should be on a local disk is missing."""
     return is_local(path, getattr(dataset, "backend_args", None)) and not osp.isfile(path)
 
 
 def present(dataset: BaseDataset, *keys: str) -> list[dict[str, Any]]:
-    """Return what a data set knows of the images whose files, under these keys, are there."""
+    """Return the data infos of the images whose files, under these keys, exist."""
     return [
         info
         for info in data_infos(dataset)
@@ -40,14 +40,14 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
         for info in data_infos(dataset):
             if masks and "seg_map_path" not in info:
                 raise DataError(
-                    f"{stream}: the data set has images and no masks. "
+                    f"{stream}: the data set has images but no masks. "
                     "Set data_prefix=dict(img_path=..., seg_map_path=...)."
                 )
             paths = [info["img_path"], *([info["seg_map_path"]] if masks else [])]
             missing += [path for path in paths if is_missing(path, dataset)]
     advice = [
-        "Check data_root, data_prefix, img_suffix and seg_map_suffix of the config, or folders and "
-        "suffixes on the command line, against what is on disk."
+        "Check data_root, data_prefix, img_suffix and seg_map_suffix of the config, or the folders "
+        "and suffixes on the command line, against what is on disk."
     ]
     if any(_SUFFIX_TWICE.search(path) for path in missing):
         advice.append(
@@ -60,10 +60,10 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
 def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
     """Check that no image is listed twice, in one stream (labeled, unlabeled, ...) or in two.
 
-    Two paths are the same image if they lead to the same file once links are followed.
+    Two paths are the same image if they lead to the same file after links are resolved.
 
     Raises:
-        DataError: Names the images, for all streams and pairs of streams.
+        DataError: Some are; the message names them for all streams and pairs of streams.
     """
     listed = {
         name: Counter(
@@ -82,8 +82,8 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         if both := sorted(listed[first].keys() & listed[second].keys()):
             problem = f"{len(both)} images are both in {first} and in {second}"
             advice = (
-                "Take them out of one of the two lists; the two must not share images. In place of "
-                "a folder that holds them give a list, such as tools/misc/make_splits.py writes."
+                "Remove them from one of the two lists; they must not share images. Instead of "
+                "a folder that holds them, give a list, such as tools/misc/make_splits.py writes."
             )
             findings.append(describe(problem, both, [advice]))
     if findings:

@@ -1,4 +1,4 @@
-"""What masks hold: reading them as training does, checking them, counting pixels."""
+"""Reads masks as training does, checks their values and counts pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -18,17 +18,17 @@ from mmseg_u2pl.datasets.faulty_images import require_whole
 
 
 class MaskFile(NamedTuple):
-    """What is known of a mask, as the pipeline loads it.
+    """Findings about a mask, as the pipeline loads it.
 
     Attributes:
         path: The file.
         image_path: The image it belongs to.
-        ignore_index: The value whose pixels have no label.
-        image_size: Height and width of the image in pixels, None if it was not read.
+        ignore_index: Value of pixels without a label.
+        image_size: Height and width of the image in pixels; None if it was not read.
         shape: Shape of the mask; two numbers unless it has channels.
         pixels: Number of pixels of each value, after ``reduce_zero_label`` and ``label_map``;
             empty if the mask has channels.
-        error: Why it or its image cannot be read; empty if both can.
+        error: Why the mask or its image cannot be read; empty if both can.
     """
 
     path: str
@@ -41,15 +41,15 @@ class MaskFile(NamedTuple):
 
 
 def loads_masks(dataset: BaseDataset) -> bool:
-    """Whether the pipeline of a data set loads masks, so that :func:`read_masks` can."""
+    """Whether the pipeline of a data set loads masks, as :func:`read_masks` needs."""
     return any(isinstance(step, LoadAnnotations) for step in dataset.pipeline.transforms)
 
 
 def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
-    """Read the masks of a stream; those are left out whose file or image is missing.
+    """Read the masks of a stream; masks whose file or image is missing are skipped.
 
-    The pipeline is run up to its ``LoadAnnotations``, so ``reduce_zero_label``, ``label_map`` and
-    the file backends have been applied and what is counted is what training sees.
+    The pipeline runs up to its ``LoadAnnotations``. So ``reduce_zero_label``, ``label_map`` and the
+    file backends apply, and the counts are those of what training sees.
 
     Raises:
         DataError: A pipeline has no ``LoadAnnotations``.
@@ -66,7 +66,7 @@ def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
                 path=info["seg_map_path"],
                 image_path=info["img_path"],
                 ignore_index=getattr(dataset, "ignore_index", 255),
-                image_size=content["size"] and tuple(content["size"]),  # JSON makes lists of tuples
+                image_size=content["size"] and tuple(content["size"]),  # JSON has no tuples
                 shape=tuple(content["shape"]),
                 pixels=dict(zip(content["values"], content["counts"], strict=True)),
                 error=content["error"],
@@ -83,14 +83,14 @@ def _loading_steps(dataset: BaseDataset, stream: str) -> list[Any]:
         if isinstance(step, LoadAnnotations):  # which notes in itself what the first image says
             return deepcopy(steps[:number])
     raise DataError(
-        f"{stream}: the pipeline has no LoadAnnotations, so its samples would carry no ground "
+        f"{stream}: the pipeline has no LoadAnnotations, so its samples would have no ground "
         "truth. Add dict(type='LoadAnnotations') after the image is loaded; a loader of your own "
         "must derive from mmcv.transforms.LoadAnnotations."
     )
 
 
 def _read_mask(steps: Iterable[Any], info: dict[str, Any]) -> dict[str, Any]:
-    """Load a mask and count its values; all in types that JSON has."""
+    """Load a mask and count its values; the result has only types of JSON."""
     content: dict[str, Any] = dict(size=None, shape=(), values=(), counts=(), error="")
     results = deepcopy(info)  # loading puts image and mask into it
     try:
@@ -109,7 +109,7 @@ def _read_mask(steps: Iterable[Any], info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_small_values(path: str) -> None:
-    """Refuse masks that need more than 8 bits: MMSegmentation keeps the lower 8 of each value."""
+    """Refuse masks with more than 8 bits: MMSegmentation keeps the lower 8 of each value."""
     try:
         with Image.open(path) as image:
             if not (image.mode in ("I", "F") or image.mode.startswith("I;")):
@@ -138,14 +138,14 @@ def check_masks(
 
     Args:
         masks: What :func:`read_masks` returned.
-        num_classes: Values 0 to ``num_classes - 1`` and the data set's ``ignore_index`` are good.
-        stream: What they are for.
-        model_ignore_index: The value without a label to the model's loss. Masks must not hold
-            another value that the data set ignores: training would stop at it, or take it for a
-            class. None if no loss sees these masks, or if it is not known.
+        num_classes: Values 0 to ``num_classes - 1`` and the data set's ``ignore_index`` are valid.
+        stream: Name of the stream in messages.
+        model_ignore_index: Value that the model's loss ignores. If the data set ignores another
+            value, masks must not hold it: training would stop, or take it for a class. None if
+            no loss sees these masks, or if the value is unknown.
 
     Raises:
-        DataError: Names the masks that cannot be read or trained on, and why.
+        DataError: Some masks cannot be read or trained on; the message names them and says why.
     """
     found = [
         (mask, *problem)
@@ -163,22 +163,22 @@ def check_masks(
 def _mask_problems(
     mask: MaskFile, num_classes: int, model_ignore_index: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a mask, and what to do about it."""
+    """Yield each problem of a mask, with what to do about it."""
     if mask.error:
         yield (
             f"it or its image {mask.image_path} cannot be read ({mask.error})",
-            "Replace files that cannot be read; masks hold one byte a pixel.",
+            "Replace unreadable files; a mask has one byte per pixel.",
         )
     elif len(mask.shape) != 2:
         yield (
             f"shape {mask.shape}, not one channel",
-            "Convert colour masks to PNGs with one channel that holds the class index.",
+            "Convert colour masks to PNG files with one channel that holds the class index.",
         )
     elif mask.image_size not in (None, mask.shape):
         yield (
             f"{mask.shape[0]}x{mask.shape[1]} pixels (height x width), "
             f"its image {mask.image_size[0]}x{mask.image_size[1]}",
-            "Give masks the size of their images as loaded, that is turned as EXIF data say.",
+            "Give masks the size of their images as loaded, that is, rotated as EXIF data say.",
         )
     ignored = mask.ignore_index
     bad = [value for value in mask.pixels if not (0 <= value < num_classes or value == ignored)]
@@ -198,20 +198,20 @@ def _mask_problems(
 
 
 def ignored_foreground(masks: Sequence[MaskFile], stream: str) -> str | None:
-    """Return a warning if the masks of two classes hold 0 and 255, so that one class is ignored."""
+    """Return a warning if two-class masks hold 0 and 255, so that one class is ignored."""
     values = {value for mask in masks for value in mask.pixels}
     for ignored in {mask.ignore_index for mask in masks}:
         if values == {0, ignored}:
             return (
                 f"{stream}: all masks hold only 0 and {ignored}, and {ignored} is ignored, so "
-                f"there is nothing to tell apart. If {ignored} is the foreground, write 1 in its "
-                "place (docs/datasets.md shows how)."
+                f"only one class is left. If {ignored} is the foreground, write 1 instead "
+                "(docs/datasets.md shows how)."
             )
     return None
 
 
 def count_pixels(masks: Sequence[MaskFile], num_classes: int) -> NDArray[np.int64]:
-    """Labeled pixels, (number of masks, ``num_classes``), without those of any other value."""
+    """Number of labeled pixels of each class, (number of masks, ``num_classes``)."""
     counts = np.zeros((len(masks), num_classes), np.int64)
     for row, mask in zip(counts, masks, strict=True):
         for value, number in mask.pixels.items():

@@ -1,4 +1,4 @@
-"""What was read of files is kept between runs, and read again only when a file has changed."""
+"""Keeps what was read from files between runs, and reads a file again only if it changed."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from typing import Any
 
 from mmseg_u2pl.utils.parallel import map_parallel
 
-# A file that was changed twice within the resolution of its time stamp looks unchanged, so what
-# has just been written is not kept.
+# A file that changes twice within the resolution of its time stamp looks unchanged, so files that
+# were just written are not cached.
 _SETTLED = 2.0  # seconds
-# Raise it whenever what readers return changes its form.
+# Increase it whenever the form of what readers return changes.
 _FORMAT = 3
-# Transforms of these packages describe in their repr all that they do.
+# The repr of these packages' transforms describes all that they do.
 _KNOWN_PACKAGES = {"mmcv", "mmseg", "mmseg_u2pl"}
 
 
@@ -27,7 +27,7 @@ def cache_dir() -> Path:
 
 
 def cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
-    """Describe how transforms read files; None if one is the user's own: its code may change."""
+    """Describe how transforms read files; None if one is the user's own, whose code may change."""
     # A class that derives from MMSegmentation's describes itself as its base does.
     packages = {type(step).__module__.partition(".")[0] for step in steps if step is not None}
     return repr((kind, steps, *more)) if packages <= _KNOWN_PACKAGES else None
@@ -47,14 +47,14 @@ def read_cached(
 
     Args:
         read: Reads an item; the result must survive JSON.
-        items: What there is to read.
+        items: What to read.
         files: Keys of an item's paths.
-        key: How the files are read. What was read under one key is not used for another. With
-            None, all is read and nothing kept.
-        description: What the progress bar says.
+        key: How the files are read; each key has its own cache. None reads everything and keeps
+            nothing.
+        description: Text of the progress bar.
 
     Returns:
-        What ``read`` returned, now or then, for each item.
+        What ``read`` returned for each item, now or earlier.
     """
     if key is None:
         return map_parallel(read, items, description)
@@ -71,7 +71,7 @@ def read_cached(
 
 
 def _stamped(paths: Sequence[str]) -> str:
-    """Paths, sizes and modification times; empty if they are missing, or too new to go by."""
+    """Paths, sizes and modification times; empty if a file is missing or too new to trust."""
     try:
         status = [os.stat(path) for path in paths]
     except OSError:
@@ -87,12 +87,12 @@ def _stamped(paths: Sequence[str]) -> str:
 def _load(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):  # not there, or damaged: all is read anew
+    except (OSError, ValueError):  # missing or damaged: everything is read again
         return {}
 
 
 def _save(path: Path, entries: dict[str, Any]) -> None:
-    """Write a file that is whole at any time, also if two processes write it at once."""
+    """Write a file atomically, even if two processes write it at once."""
     with suppress(OSError):  # a full or read-only disk: the next run reads again
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:

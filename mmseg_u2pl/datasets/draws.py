@@ -9,13 +9,13 @@ import torch
 
 
 class Draw(int):
-    """Index into a data set that knows which draw of which stream it is.
+    """Index into a data set that also knows the number and the stream of its draw.
 
     Args:
         index: The index.
         seed: Seed of the sampler.
         stream: 0 for the labeled, 1 for the unlabeled stream.
-        number: Counts the draws of the stream over all ranks, epochs and resumed runs.
+        number: Number of the draw in its stream, counted over all ranks, epochs and resumed runs.
     """
 
     seed: int
@@ -23,7 +23,7 @@ class Draw(int):
     number: int
 
     def __new__(cls, index: int, seed: int = 0, stream: int = 0, number: int = 0) -> "Draw":
-        """Make a draw; a copy for another process is made of the index and gets the rest later."""
+        """Make a draw; unpickling passes the index alone and sets the other attributes later."""
         draw = super().__new__(cls, index)
         draw.seed, draw.stream, draw.number = seed, stream, number
         return draw
@@ -33,12 +33,12 @@ class Draw(int):
 def random_numbers_of(index: int) -> Iterator[None]:
     """Make the global generators of a block depend on a :class:`Draw` alone.
 
-    Transforms take their numbers from :mod:`random`, ``numpy.random`` and PyTorch's generator of
-    the CPU. In the block these are seeded with the draw, so a sample is the same in any process,
-    after any other sample. They are put back afterwards.
+    Transforms use :mod:`random`, ``numpy.random`` and PyTorch's CPU generator. In the block these
+    are seeded with the draw, so a sample is the same in any process and after any other sample.
+    Their states are restored afterwards.
 
     Args:
-        index: The draw; with a plain index nothing is changed.
+        index: The draw; a plain index changes nothing.
     """
     if not isinstance(index, Draw):
         yield
@@ -48,7 +48,7 @@ def random_numbers_of(index: int) -> Iterator[None]:
     kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(int(words[0]))
     np.random.seed(words[1:3])
-    # torch.manual_seed would seed the accelerators as well.
+    # torch.manual_seed would also seed the accelerators.
     torch.default_generator.manual_seed(int(words[3]))
     try:
         yield

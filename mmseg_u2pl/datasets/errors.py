@@ -1,6 +1,6 @@
-"""The error for data that cannot be trained on, and how its message is worded.
+"""The error for data that cannot be trained on, and the wording of its message.
 
-What raises it takes ``stream``, that is what the data are for; the message begins with it.
+Functions that raise it take the name of the ``stream``, with which the message begins.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ class DataError(ValueError):
 
 
 def describe(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> str:
-    """Word a finding: the problem, the first ten offenders, and what to do about them.
+    """Describe a finding: the problem, the first ten offenders, and what to do about them.
 
     Args:
         problem: What is wrong, without a full stop.

@@ -1,4 +1,4 @@
-"""Files that were cut off, and samples that stand in for images that cannot be used."""
+"""Truncated files, and samples that replace images that cannot be used."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any
 from PIL import Image
 
 SKIPPED = "skipped_images"
-"""Key of a data sample's ``metainfo``: image files whose place it takes, each with the reason."""
+"""Key of a data sample's ``metainfo``: the image files that it replaces, with the reasons."""
 
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"\xaeB`\x82"}
-"""First bytes of JPEG and PNG, and last ones of a file that is whole."""
+"""First bytes of JPEG and PNG files, and the last ones of a complete file."""
 
 
 def require_whole(path: str) -> None:
-    """Raise an error if an image file was cut off.
+    """Raise an error if an image file is truncated.
 
     OpenCV fills the missing part of a JPEG with grey and says nothing. Only the ends of the file
     are read, unless something follows the image in it. A file that is not on a local disk is not
@@ -40,7 +40,7 @@ def require_whole(path: str) -> None:
 
 
 def skipped_images(batch: dict[str, Any]) -> dict[str, str]:
-    """Images that a batch of the dataloader should have had, and why it has not; by file."""
+    """The image files that a batch of the dataloader lacks, and why."""
     skipped: dict[str, str] = {}
     for sample in batch["data_samples"]:
         skipped |= sample.get(SKIPPED, {})

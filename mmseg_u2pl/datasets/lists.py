@@ -1,4 +1,4 @@
-"""The images that a data set lists, and what is wrong with a list that cannot be used."""
+"""Lists of images, and errors that say what is wrong with a list."""
 
 import inspect
 import os.path as osp
@@ -13,14 +13,14 @@ from mmseg_u2pl.datasets.errors import DataError, raise_if_any
 
 
 def leaf_datasets(dataset: Any) -> list[Any]:
-    """Return the data sets that hold the lists: those inside a ``ConcatDataset``, or itself."""
+    """Return the data sets with lists: the members of a ``ConcatDataset``, or the data set."""
     if isinstance(dataset, ConcatDataset):
         return [leaf for child in dataset.datasets for leaf in leaf_datasets(child)]
     return [dataset]
 
 
 def data_infos(dataset: BaseDataset) -> Iterator[dict[str, Any]]:
-    """Yield what a data set knows of each image: ``img_path``, ``seg_map_path`` and more."""
+    """Yield the data info of each image: ``img_path``, ``seg_map_path`` and more."""
     return (dataset.get_data_info(index) for index in range(len(dataset)))
 
 
@@ -32,7 +32,7 @@ def is_local(path: str, backend_args: Mapping[str, Any] | None) -> bool:
 def check_split_file(path: str, stream: str) -> None:
     """Check that a split list exists and has a name on every line.
 
-    It has one image name a line, and is a local file: ``BaseSegDataset`` reads no other.
+    A list is a local file with one image name per line; ``BaseSegDataset`` reads no other.
 
     Raises:
         DataError: The file is missing, is not UTF-8, has no names, or has a blank line.
@@ -48,15 +48,15 @@ def check_split_file(path: str, stream: str) -> None:
             names = [line.strip() for line in file]
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{what} is not UTF-8 text ({error}). Write one image name a line."
+            f"{what} is not UTF-8 text ({error}). Write one image name per line."
         ) from error
     if names and names[0].startswith("\ufeff"):
         raise DataError(
-            f"{what} begins with a byte order mark, which MMSegmentation reads as a part of the "
+            f"{what} begins with a byte order mark, which MMSegmentation reads as part of the "
             "first name. Save it as UTF-8 without BOM."
         )
     if not any(names):
-        raise DataError(f"{what} is empty. Write one image name a line.")
+        raise DataError(f"{what} is empty. Write one image name per line.")
     # MMSegmentation reads a blank line as an image named '.jpg'.
     blank = [f"line {number}" for number, name in enumerate(names, 1) if not name]
     raise_if_any(f"{what} has blank lines", blank, ["Remove them."])
@@ -72,11 +72,11 @@ def check_split(dataset: BaseDataset, stream: str) -> None:
         check_split_file(dataset.ann_file, stream)
     if len(dataset) == 0:
         source = dataset.ann_file or dataset.data_prefix.get("img_path")
-        raise DataError(f"{stream}: the data set is empty, '{source}' gives no image.")
+        raise DataError(f"{stream}: the data set is empty; '{source}' lists no image.")
 
 
 def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
-    """Say why a data set's config did not build, if a bad list or directory is the reason.
+    """Explain why a data set's config did not build, if a bad list or directory is the reason.
 
     For a missing list MMSegmentation raises an assertion that may have no message, and for an empty
     one an error about arrays. Only local directories are looked at, also those of the data sets in

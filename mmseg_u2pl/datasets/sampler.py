@@ -17,27 +17,27 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 class DualStreamSampler(Sampler[int]):
     """Draws from the labeled and the unlabeled stream in a fixed proportion.
 
-    The indices follow a period of ``ratio[0]`` labeled and then ``ratio[1]`` unlabeled ones, so
-    every batch whose size is a multiple of ``sum(ratio)`` has both kinds in that proportion, and
-    the batch size is written in the dataloader alone.
+    The indices repeat a period of ``ratio[0]`` labeled and then ``ratio[1]`` unlabeled images. So
+    every batch whose size is a multiple of ``sum(ratio)`` has both kinds in that proportion. The
+    batch size is set only in the dataloader.
 
-    Each stream is drawn pass by pass: a pass is one permutation of the stream's images, so each
-    image is drawn once a pass, and the streams pass at their own pace whatever their sizes. All
-    ranks share the draws: draw k of a stream goes to rank ``k % world_size``. A draw is a pure
-    function of the seed, the stream and k, hence resuming costs nothing (:meth:`skip`) and repeats
-    exactly. An index is a :class:`Draw`, so that the augmentation is one too.
+    Each stream is drawn in passes. A pass is a permutation of the stream's images, so each image
+    is drawn once per pass. The two streams may have different sizes. All ranks share the draws:
+    draw k of a stream goes to rank ``k % world_size``. A draw is a pure function of the seed, the
+    stream and k, so resuming is exact and costs nothing (:meth:`skip`). An index is a
+    :class:`Draw`, which makes the augmentation repeatable too.
 
-    With ``infinite=False`` an epoch has as many periods as the stream that needs more takes to be
-    passed once; the next epoch goes on where it ended, so the other stream's pass is not cut short.
+    With ``infinite=False``, an epoch is one pass over the stream that needs more periods. The next
+    epoch continues where it ended, so the pass of the other stream is not cut short.
 
     Args:
         dataset: The data set to draw from.
         ratio: Labeled and unlabeled images in a period, both positive.
-        shuffle: Whether a pass is a random permutation; else it is the order of the list.
+        shuffle: Whether a pass is a random permutation, or the order of the list.
         infinite: Whether to draw without end, for ``IterBasedTrainLoop``; False for
             ``EpochBasedTrainLoop``.
-        seed: Seed of the permutations, not negative, the same on all ranks. If None, one is drawn
-            and shared.
+        seed: Seed of the permutations, not negative, the same on all ranks. None draws one for
+            all ranks.
 
     Raises:
         TypeError: ``dataset`` is not a :class:`SemiDataset`.
@@ -77,7 +77,7 @@ class DualStreamSampler(Sampler[int]):
         """Yield this rank's indices into the data set."""
         start = self._epoch * len(self) + self._skipped
         end = (self._epoch + 1) * len(self)
-        # Two orders are in use at any time, one a stream.
+        # Two orders are in use at any time, one per stream.
         order = lru_cache(maxsize=2)(self._order)
         for position in count(start) if self.infinite else range(start, end):
             period, slot = divmod(position, sum(self.ratio))
@@ -89,7 +89,7 @@ class DualStreamSampler(Sampler[int]):
             yield Draw(index, self.seed, stream, draw)
 
     def __len__(self) -> int:
-        """Return the number of indices a rank draws in an epoch, also when drawing without end."""
+        """Return the number of indices of a rank in an epoch, even if drawing never ends."""
         periods = (
             -(-size // (part * self._world_size))  # rounded up
             for size, part in zip(self._sizes, self.ratio, strict=True)
@@ -97,14 +97,13 @@ class DualStreamSampler(Sampler[int]):
         return max(periods) * sum(self.ratio)
 
     def skip(self, num_samples: int) -> None:
-        """Make the iteration begin after ``num_samples`` indices of this rank, at no cost.
+        """Start the iteration after ``num_samples`` indices of this rank, at no cost.
 
-        MMEngine calls it when an iteration-based run is resumed. The number counts from the start
-        of the stream, or from the start of the epoch when ``infinite=False``; it holds until it is
-        set again.
+        MMEngine calls this when it resumes an iteration-based run. The number counts from the
+        start of the stream, or of the epoch if ``infinite=False``. It holds until it is set again.
 
         Args:
-            num_samples: Number of indices to leave out, not negative.
+            num_samples: Number of indices to skip, not negative.
 
         Raises:
             ValueError: ``num_samples`` is negative.

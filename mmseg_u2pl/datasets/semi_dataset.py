@@ -14,44 +14,44 @@ from mmseg_u2pl.datasets.unlabeled import check_unlabeled_pipeline, complete_unl
 from mmseg_u2pl.utils.options import require_share
 
 MAX_TRIES = 10
-"""So many unlabeled images in a row that cannot be used are no accident."""
+"""More faulty unlabeled images in a row than this are no accident."""
 
 
 @DATASETS.register_module()
 class SemiDataset(ConcatDataset):
     """Labeled images followed by unlabeled ones.
 
-    Indices 0 to ``num_labeled - 1`` are labeled: their samples carry ``gt_sem_seg``. The other
-    ``num_unlabeled`` ones carry none, and need no masks on disk: an unlabeled data set has
-    ``data_prefix=dict(img_path=...)`` and a pipeline without ``LoadAnnotations``. The two streams
-    may differ in size either way. ``metainfo`` is that of the labeled stream; that of the unlabeled
-    one has no use, so it may differ.
+    Samples 0 to ``num_labeled - 1`` are labeled and have ``gt_sem_seg``. The other
+    ``num_unlabeled`` samples have none and need no masks on disk: an unlabeled data set has
+    ``data_prefix=dict(img_path=...)`` and a pipeline without ``LoadAnnotations``. Either stream may
+    be the longer one. ``metainfo`` is that of the labeled stream; that of the unlabeled stream is
+    not used, so it may differ.
 
-    A stream from several places is ``dict(type='ConcatDataset', datasets=[...])``. There is no use
-    for ``RepeatDataset``: :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` starts each
-    stream anew on its own.
+    A stream from several places is ``dict(type='ConcatDataset', datasets=[...])``. There is no need
+    for ``RepeatDataset``: :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` restarts each
+    stream.
 
-    A labeled image or mask that cannot be used raises an error. In place of such an unlabeled image
-    comes the next one of the list that can be used, with a note in its data sample
-    (:func:`~mmseg_u2pl.datasets.faulty_images.skipped_images`), which
-    :class:`~mmseg_u2pl.engine.DataCheckHook` counts.
+    A labeled image or mask that cannot be used raises an error. An unlabeled image that cannot be
+    used is replaced by the next usable one of the list. The data sample says so
+    (:func:`~mmseg_u2pl.datasets.faulty_images.skipped_images`), and
+    :class:`~mmseg_u2pl.engine.DataCheckHook` counts it.
 
-    For an index of :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` the transforms draw
-    random numbers that depend on the draw alone
-    (:func:`~mmseg_u2pl.datasets.draws.random_numbers_of`); for a plain index they draw as usual.
+    For an index of :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler`, the random numbers of
+    the transforms depend on the draw alone
+    (:func:`~mmseg_u2pl.datasets.draws.random_numbers_of`). For a plain index they are as usual.
 
     Args:
         labeled: Config of the labeled data set, or the data set.
         unlabeled: Config of the unlabeled data set, or the data set. A config without ``type``
-            says only what differs from the labeled one, for example
+            gives only what differs from the labeled one, for example
             ``dict(ann_file='unlabeled.txt')``; see
             :func:`~mmseg_u2pl.datasets.unlabeled.complete_unlabeled`.
-        max_faulty_share: Share of the unlabeled images that a training may skip because they cannot
-            be used, in [0, 1]; with more it stops.
+        max_faulty_share: Share of the unlabeled images that a training may skip because they are
+            faulty, in [0, 1]. It stops if there are more.
 
     Attributes:
-        labeled_datasets: The data sets the labeled stream consists of.
-        unlabeled_datasets: The data sets the unlabeled stream consists of.
+        labeled_datasets: The data sets of the labeled stream.
+        unlabeled_datasets: The data sets of the unlabeled stream.
         num_labeled: Number of labeled images.
         num_unlabeled: Number of unlabeled images.
 
@@ -89,10 +89,10 @@ class SemiDataset(ConcatDataset):
         return int(self.max_faulty_share * self.num_unlabeled)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Load the sample of an index, or that of another unlabeled image.
+        """Load the sample of an index, or another unlabeled sample if that image is faulty.
 
         Raises:
-            DataError: A labeled image or mask cannot be used, or none of several unlabeled images.
+            DataError: A labeled image or mask cannot be used, or several unlabeled images in a row.
         """
         with random_numbers_of(index):
             if index < self.num_labeled:
@@ -114,9 +114,9 @@ class SemiDataset(ConcatDataset):
             return sample
         path, first = next(iter(errors.items()))
         raise DataError(
-            f"unlabeled: {MAX_TRIES} images in a row cannot be used, the first is '{path}' "
-            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if it finds nothing "
-            "wrong with the files, check the pipeline."
+            f"unlabeled: {MAX_TRIES} images in a row cannot be used; the first is '{path}' "
+            f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if it finds no "
+            "faulty files, check the pipeline."
         ) from first
 
     def _load_labeled(self, index: int) -> dict[str, Any]:
@@ -126,8 +126,8 @@ class SemiDataset(ConcatDataset):
             info = self.get_data_info(index)
             raise DataError(
                 f"labeled: the image '{info['img_path']}' or its mask '{info.get('seg_map_path')}' "
-                f"cannot be used ({type(error).__name__}: {error}). Replace what is faulty, or "
-                "take the image out of the list."
+                f"cannot be used ({type(error).__name__}: {error}). Replace the faulty file, or "
+                "remove the image from the list."
             ) from error
 
     def _load(self, index: int, *keys: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class SemiDataset(ConcatDataset):
 def _open_stream(
     source: BaseDataset | ConcatDataset | Mapping[str, Any], stream: str
 ) -> list[BaseDataset]:
-    """Build one stream and return its member data sets, checked."""
+    """Build and check one stream, and return its member data sets."""
     try:
         dataset = DATASETS.build(source) if isinstance(source, Mapping) else source
     except (AssertionError, ValueError, OSError):  # what MMSegmentation raises for missing data

@@ -9,20 +9,20 @@ from mmseg.registry import TRANSFORMS
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS
 
 IGNORED = 255
-"""What a mask has where there is no class, and most transforms put beside the image."""
+"""Mask value without a class, with which most transforms pad."""
 
 UNKNOWN = 254
-"""A pixel of the image whose class is not known, between the two transforms."""
+"""Mask value of image pixels of unknown class, between the two transforms."""
 
 
 @TRANSFORMS.register_module()
 class MarkImagePixels(BaseTransform):
-    """Gives an unlabeled image a mask that tells its own pixels from those transforms add.
+    """Gives an unlabeled image a mask that marks which pixels belong to the image.
 
-    Comes where ``LoadAnnotations`` comes for labeled images, before any transform that fills up. In
-    the mask 254 is a pixel of the image; 0 and 255 are what transforms put beside it. A mask that
-    was loaded, to score pseudo-labels, keeps its classes, each one higher; those above 252 cannot
-    be scored. :class:`HideGroundTruth` turns it back.
+    It takes the place that ``LoadAnnotations`` has for labeled images, before any transform that
+    pads. In the mask, 254 is a pixel of the image; 0 and 255 are padding. A mask that was loaded to
+    score pseudo-labels keeps its classes, increased by one; classes above 252 cannot be scored.
+    :class:`HideGroundTruth` reverts this.
     """
 
     def transform(self, results: dict) -> dict:
@@ -39,11 +39,11 @@ class MarkImagePixels(BaseTransform):
 
 @TRANSFORMS.register_module()
 class HideGroundTruth(BaseTransform):
-    """Makes an unlabeled image of a sample with the mask of :class:`MarkImagePixels`.
+    """Turns a sample with the mask of :class:`MarkImagePixels` into an unlabeled one.
 
-    Comes after ``PackSegInputs``. Moves ``gt_sem_seg`` of the data sample to fields that no
-    supervised loss reads: pixels that are not of the image get no pseudo-labels, and where a mask
-    was loaded and a class is known, :class:`U2PL` logs ``pseudo_label_accuracy``.
+    It comes after ``PackSegInputs`` and moves ``gt_sem_seg`` of the data sample to fields that no
+    supervised loss reads. Pixels outside the image get no pseudo-labels. Where a mask was loaded
+    and the class is known, :class:`U2PL` logs ``pseudo_label_accuracy``.
     """
 
     def transform(self, results: dict) -> dict:

@@ -1,4 +1,4 @@
-"""The config of unlabeled images: derived from that of the labeled ones, or given and checked."""
+"""The config of unlabeled images: derived from that of the labeled images, or checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -26,28 +26,28 @@ GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEd
 def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what an unlabeled data set's config leaves out.
 
-    A config with a ``type`` is complete. One without takes the keys it lacks from the labeled
-    config, but for what selects images: ``indices``, and the list if the images are elsewhere.
-    Masks are left out of ``data_prefix`` and of the pipeline. With
-    ``score_pseudo_labels=True`` masks are read and hidden. Either way pixels that transforms add
-    to the image are known, see :class:`MarkImagePixels`.
+    A config with a ``type`` is complete. A config without one takes missing keys from the labeled
+    config, except those that select images: ``indices``, and the list if the images are elsewhere.
+    Masks are removed from ``data_prefix`` and from the pipeline. With ``score_pseudo_labels=True``
+    masks are read and hidden. Either way, pixels that transforms add to the image are marked; see
+    :class:`MarkImagePixels`.
 
     Args:
         labeled: Config of the labeled data set.
-        unlabeled: Config of the unlabeled one, at least what differs.
+        unlabeled: Config of the unlabeled data set, or only what differs.
 
     Returns:
         The complete config.
 
     Raises:
-        DataError: There is nothing to take the keys from: the labeled config wraps others.
+        DataError: The labeled config wraps other data sets, so no keys can be derived from it.
     """
     if "type" in unlabeled:
         return dict(unlabeled)
     if "pipeline" not in labeled or "datasets" in labeled:
         raise DataError(
-            f"unlabeled: the config has no type, and the labeled one ({labeled.get('type')}) has "
-            "no pipeline of its own to derive one from. Give unlabeled as a whole, with its type."
+            f"unlabeled: the config has no type, and the labeled config ({labeled.get('type')}) "
+            "has no pipeline to derive one from. Give unlabeled a complete config, with its type."
         )
     config = deepcopy(dict(labeled))
     config.pop("indices", None)
@@ -62,7 +62,7 @@ def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any])
 
 
 def _hide_ground_truth(pipeline: Iterable[Mapping[str, Any]], scored: bool) -> list[dict[str, Any]]:
-    """A pipeline that loads masks only to score pseudo-labels, and tells pixels of the image."""
+    """A pipeline that marks image pixels, and loads masks only to score pseudo-labels."""
     steps = []
     for step in pipeline:
         steps += _without(() if scored else GROUND_TRUTH_TRANSFORMS, [step])
@@ -74,10 +74,10 @@ def _hide_ground_truth(pipeline: Iterable[Mapping[str, Any]], scored: bool) -> l
 
 
 def strip_ground_truth(pipeline: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A pipeline without what needs ground truth.
+    """A pipeline for prediction, without anything that needs ground truth.
 
-    Transforms that load or derive annotations are dropped, also inside wrappers such as
-    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``. Images are then only predicted.
+    Transforms that load or derive annotations are removed, even inside wrappers such as
+    ``RandomApply``, and ``RandomCrop`` loses its ``cat_max_ratio``.
     """
     return _without(GROUND_TRUTH_TRANSFORMS, pipeline)
 
@@ -110,20 +110,20 @@ def _without_nested(dropped: tuple[type, ...], transforms: Any) -> Any:
 
 
 def _kind_of(step: Mapping[str, Any]) -> type:
-    """Class of a transform; ``object`` for what is none, such as a function."""
+    """Class of a transform; ``object`` for anything else, such as a function."""
     kind = TRANSFORMS.get(step["type"]) if isinstance(step["type"], str) else step["type"]
     return kind if isinstance(kind, type) else object
 
 
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
-    """Check that no transform of a pipeline, also inside a wrapper, needs ground truth or pads.
+    """Check that no transform of a pipeline, even inside a wrapper, needs ground truth or pads.
 
     Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
-    image has no label. In an unlabeled image it is a pixel like any other, unless
-    :class:`MarkImagePixels` tells them apart.
+    image has no label. A padded pixel of an unlabeled image would get a pseudo-label, unless
+    :class:`MarkImagePixels` marks the pixels of the image.
 
     Raises:
-        DataError: Names the transform, and says what to do about it.
+        DataError: One does; the message names it and says what to do.
     """
     steps = list(_walk(dataset.pipeline.transforms))
     hides = any(isinstance(step, HideGroundTruth) for step in steps)
@@ -144,20 +144,20 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
         if _adds_pixels(step) and not marked:
             raise DataError(
                 f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Put "
-                "MarkImagePixels before it, where labeled images have LoadAnnotations, and "
-                "HideGroundTruth after PackSegInputs. An unlabeled config without a type gets both."
+                "MarkImagePixels before it, in the place of LoadAnnotations, and "
+                "HideGroundTruth after PackSegInputs. A config without a type gets both."
             )
 
 
 def _walk(steps: Iterable[Any]) -> Iterator[Any]:
-    """Yield transforms and those inside wrappers such as RandomApply and RandomChoice."""
+    """Yield transforms, and those inside wrappers such as RandomApply and RandomChoice."""
     for step in steps:
         yield step
         yield from _walk(getattr(step, "transforms", ()))
 
 
 def _adds_pixels(step: Any) -> bool:
-    """Whether a transform pads an image or paints over a part of it."""
+    """Whether a transform pads an image or paints over part of it."""
     if isinstance(step, RandomCutOut):
         return step.seg_fill_in is not None
     if isinstance(step, CenterCrop):

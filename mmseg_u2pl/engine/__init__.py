@@ -1,4 +1,4 @@
-"""What MMEngine's runner needs: hooks, loops and an optimizer constructor."""
+"""Hooks, loops and an optimizer constructor for MMEngine's runner."""
 
 from mmseg_u2pl.engine.data_check_hook import DataCheckHook
 from mmseg_u2pl.engine.loss_check_hook import LossCheckHook

@@ -1,4 +1,4 @@
-"""Groups the parameters of a method's networks as those of the plain segmentors they hold."""
+"""Groups the parameters of a method's networks like those of their plain segmentors."""
 
 from copy import copy, deepcopy
 from typing import Any
@@ -14,18 +14,18 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class StudentOptimWrapperConstructor:
-    """Builds the optimizer of a semi-supervised model as its plain segmentor's would be built.
+    """Builds the optimizer of a semi-supervised model like that of its plain segmentor.
 
-    Constructors group parameters by name. Layer-decay ones need names that start with
-    ``backbone.``, and ``custom_keys`` match any part of a name. So the constructor that the plain
-    config names is given each trained network's segmentor, whose names are the plain ones. The
-    projector is a further module to it, named ``decode_head_projector``: keys such as
-    ``decode_head`` or ``head`` match it. Networks without parameters to train take no part.
+    Constructors group parameters by name: layer decay needs names that start with ``backbone.``,
+    and ``custom_keys`` match any part of a name. So the constructor of the plain config is given
+    the segmentor of each trained network, whose parameters have their plain names. The projector
+    is added to it as ``decode_head_projector``, which keys such as ``decode_head`` or ``head``
+    match. Networks without trainable parameters are skipped.
 
     Args:
         optim_wrapper_cfg: Config of the optimizer wrapper, with ``optimizer``.
-        paramwise_cfg: That of the plain config. Its ``constructor`` is the one the plain config
-            names in ``optim_wrapper.constructor``; by default MMEngine's.
+        paramwise_cfg: That of the plain config. Its ``constructor`` is the plain config's
+            ``optim_wrapper.constructor``; the default is MMEngine's.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -36,17 +36,17 @@ class StudentOptimWrapperConstructor:
         )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper of the parameters of all trained networks.
+        """Build the optimizer wrapper for the parameters of all trained networks.
 
         Raises:
-            TypeError: The model is no :class:`SemiSegmentor`, nor one inside the wrapper of
+            TypeError: The model is not a :class:`SemiSegmentor`, with or without the wrapper of
                 distributed training.
         """
         model = unwrapped(model)
         if not isinstance(model, SemiSegmentor):
             raise TypeError(
                 "StudentOptimWrapperConstructor is for semi-supervised methods, but the model is "
-                f"{type(model).__name__}; leave it out of optim_wrapper, or wrap the model: "
+                f"{type(model).__name__}; remove it from optim_wrapper, or wrap the model: "
                 "model=dict(type='U2PL', segmentor=...)"
             )
         wrapper, *others = map(self._wrap, model.trained_networks.values())
@@ -56,15 +56,15 @@ class StudentOptimWrapperConstructor:
         return wrapper
 
     def _wrap(self, network: TappedSegmentor) -> OptimWrapper:
-        # Anew for each network: some constructors rewrite their config.
+        # A new one for each network, because some constructors change their config.
         constructor: Any = OPTIM_WRAPPER_CONSTRUCTORS.build(deepcopy(self.plain_cfg))
         return constructor(_with_projector(network))
 
 
 def _with_projector(network: TappedSegmentor) -> nn.Module:
-    """The network's segmentor with the projector beside its parts; parameters are shared.
+    """A copy of the network's segmentor that includes the projector; parameters are shared.
 
-    Only names and modules of the copy are meant to be used.
+    Use only the names and modules of the copy.
     """
     segmentor = copy(network.segmentor)
     segmentor._modules = dict(segmentor._modules)

@@ -1,4 +1,4 @@
-"""Logs what a method reports besides its losses, class by class."""
+"""Logs the statistics of a method, class by class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 @HOOKS.register_module()
 class SemiStatisticsHook(Hook):
-    """Writes scalars to the visualizer that are too many for a line of the log.
+    """Writes scalars to the visualizer, which are too many for a line of the log.
 
-    They are what the method's ``class_statistics`` returns. For U2PL: ``queue_fill/<class>``, share
-    of the class's queue that is filled, in [0, 1]; ``anchors/<class>``, anchor candidates of the
-    class in the last step; ``bias/<class>``, what distribution alignment adds to its logit;
+    They come from the method's ``class_statistics``. U2PL has ``queue_fill/<class>``, the filled
+    share of the class's queue, in [0, 1]; ``anchors/<class>``, the anchor candidates of the class
+    in the last step; ``bias/<class>``, the logit bias of distribution alignment; and
     ``teacher_distance``, ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to
     ``vis_data/scalars.json`` and to the other backends of the visualizer (TensorBoard, WandB, ...).
 
     Args:
-        interval: Iterations from one record to the next.
+        interval: Iterations between records.
     """
 
     priority = "LOW"
@@ -42,7 +42,7 @@ class SemiStatisticsHook(Hook):
 
 
 def per_class_statistics(model: SemiSegmentor, classes: Sequence[str]) -> dict[str, float]:
-    """Scalars of the last step by name; those of one class as ``anchors/<class>``."""
+    """Scalars of the last step by name; per-class ones as ``anchors/<class>``."""
     statistics = {}
     for name, values in model.class_statistics().items():
         if values.dim() == 0:

@@ -1,4 +1,4 @@
-"""Pictures of the training while it runs."""
+"""Pictures of training steps."""
 
 from functools import partial
 from typing import Any
@@ -15,16 +15,16 @@ from mmseg_u2pl.visualization import plot_step, render
 
 @HOOKS.register_module()
 class SemiVisualizationHook(Hook):
-    """Shows every k iterations what student and teacher were fed in the step, and what they said.
+    """Shows the inputs and predictions of student and teacher in some training steps.
 
-    Pictures ``train_labeled`` and ``train_unlabeled`` go to MMEngine's visualizer, so to
-    ``vis_data/vis_image`` and to its other backends (TensorBoard, WandB, MLflow). They are of the
-    step itself: nothing is computed twice, and the training is the same with and without them.
-    The supervised-only start has none.
+    The pictures ``train_labeled`` and ``train_unlabeled`` go to MMEngine's visualizer: to
+    ``vis_data/vis_image`` and to its other backends (TensorBoard, WandB, MLflow). Nothing is
+    computed twice, and the training is the same with and without them. The supervised-only start
+    has no pictures.
 
     Args:
-        interval: Iterations from one picture to the next.
-        num_images: Images of each stream in a picture, at most.
+        interval: Iterations between pictures.
+        num_images: Maximum number of images of each stream in a picture.
 
     Raises:
         ValueError: If one of them is less than 1.
@@ -40,14 +40,14 @@ class SemiVisualizationHook(Hook):
         self.num_images = num_images
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Have the model show the step, if it is time for a picture."""
+        """Observe the step if it is time for a picture."""
         if is_main_process() and self.every_n_train_iters(runner, self.interval):
             unwrapped(runner.model).observer = partial(self._draw, runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Leave the model alone again."""
+        """Stop observing."""
         unwrapped(runner.model).observer = None
 
     def _draw(self, runner: Runner, view: StepView) -> None:

@@ -17,13 +17,13 @@ class MeanTeacher(TeacherStudent):
     """The teacher labels the unlabeled images, and the student learns from mixed ones.
 
     The loss of a step is ``L_s + lambda_u * L_u``: U2PL without its contrastive loss, the baseline
-    "CutMix + Mean Teacher". It builds no projector and no queues. Options that are not named here
-    are those of :class:`TeacherStudent`.
+    "CutMix + Mean Teacher". It builds no projector and no queues. For other options, see
+    :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
-        dynamic_partition: Whether that share falls linearly to 0 or stays.
+        dynamic_partition: Whether that share falls linearly to 0 or stays constant.
         entropy_filter: Whether only reliable pixels supervise the student, or all.
         unsup_weight: ``eta``, weight of the unsupervised loss.
 

@@ -23,12 +23,12 @@ class U2PL(TeacherStudent):
     """Reliable pixels supervise the student; unreliable ones are negatives of other classes.
 
     The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1). Defaults are the
-    paper's. Options that are not named here are those of :class:`TeacherStudent`.
+    paper's. For other options, see :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
-        dynamic_partition: Whether that share falls linearly to 0 (Eq. 7) or stays.
+        dynamic_partition: Whether that share falls linearly to 0 (Eq. 7) or stays constant.
         entropy_filter: Whether only reliable pixels supervise the student (Eq. 6), or all.
         unsup_weight: ``eta``, weight of the unsupervised loss (Eq. 8).
         contra_weight: ``lambda_c``, weight of the contrastive loss.
@@ -120,7 +120,7 @@ class U2PL(TeacherStudent):
     def teach(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generator: torch.Generator
     ) -> tuple[TeacherView, UnlabeledBatch]:
-        """What the teacher predicts for the clean images, mixed as the unlabeled images are."""
+        """Predictions of the teacher for the clean images, mixed like the unlabeled images."""
         clean = self.view(labeled, unlabeled)
         plan = self.mix_plan(clean.pseudo.label, generator)
         return clean.mixed(plan), unlabeled.mixed(plan)

@@ -1,4 +1,4 @@
-"""What the authors' released code does where it differs from their paper.
+"""U2PL as the authors' released code has it, where it differs from their paper.
 
 Facts about that code are from https://github.com/Haochen-Wang409/U2PL (main, February 2023).
 ``configs/_base_/methods/u2pl_reference.py`` has its numbers.
@@ -17,18 +17,18 @@ from mmseg_u2pl.ops import Negatives, Partition, mix, partition
 
 
 class ProcessEntropyQuantile(EntropyQuantile):
-    """The threshold of each process is a quantile of the entropies of its own pixels."""
+    """The threshold of each process is a quantile over its own pixels."""
 
     def pool(self, entropy: Tensor) -> Tensor:
-        """The entropies as they are."""
+        """The entropies of this process."""
         return entropy
 
 
 @MODELS.register_module()
 class ReferenceContrastiveHead(UnreliableContrastiveHead):
-    """Positives of all candidates, and negatives that must have the label of their class.
+    """Positives from all candidates, and negatives that have the label of their class.
 
-    A labeled pixel is a negative only of classes it does not have, so it is one of none here.
+    A labeled pixel can only be a negative of other classes, so here it is a negative of none.
     """
 
     def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class ReferenceContrastiveHead(UnreliableContrastiveHead):
     def find_negatives(
         self, prob: Tensor, label: Tensor, negative_pixels: Tensor
     ) -> list[tuple[slice, Negatives]]:
-        """Those of the paper whose pixel has the label of the class."""
+        """The paper's negatives whose pixel has the label of the class."""
         kept = []
         for images, (pixel, negative_of) in super().find_negatives(prob, label, negative_pixels):
             own = label[images].flatten()[pixel] == negative_of

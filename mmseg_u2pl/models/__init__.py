@@ -1,4 +1,4 @@
-"""Parts of the networks and of the losses; :mod:`mmseg_u2pl.methods` puts them together."""
+"""Parts of networks and losses; :mod:`mmseg_u2pl.methods` combines them."""
 
 from mmseg_u2pl.models.contrastive_head import UnreliableContrastiveHead
 from mmseg_u2pl.models.distribution_alignment import DistributionAlignment

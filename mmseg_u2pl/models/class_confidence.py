@@ -1,4 +1,4 @@
-"""How sure the student is of each class, over the last thousand steps."""
+"""Confidence of the student in each class, over the last thousand steps."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ MEMORY = 0.999
 
 
 class ClassConfidence(nn.Module):
-    """Moving average of the probability that the true class of a labeled pixel has.
+    """Moving average of the probability of the true class of labeled pixels.
 
     The confidence bank of AEL (Hu et al., NeurIPS 2021). After each step
 
         c_k <- 0.999 c_k + 0.001 * mean over the labeled pixels of class k of p(k)
 
-    where the mean is 0 if no pixel has the class: what is seldom seen counts as not known. It
-    begins at 0, where all classes are alike; the authors' code begins with random numbers.
+    where the mean is 0 if no pixel has the class, so rare classes count as unknown. The average
+    starts at 0 for all classes; the authors' code starts with random numbers.
 
     Args:
         num_classes: C.
@@ -33,7 +33,7 @@ class ClassConfidence(nn.Module):
         self.register_buffer("confidence", torch.zeros(num_classes))
 
     def update(self, logits: Tensor, target: Tensor, align_corners: bool = False) -> Tensor:
-        """Move the average by one step; all processes of a distributed training must call it.
+        """Update the average; all processes of a distributed training must call this.
 
         Args:
             logits: (N, C, h, w), the student's, for the labeled images of this process.
@@ -41,7 +41,7 @@ class ClassConfidence(nn.Module):
             align_corners: How logits are resized.
 
         Returns:
-            The confidence after it, (C,), float32.
+            The updated confidence, (C,), float32.
         """
         totals = torch.stack(true_class_totals(logits, target, align_corners))
         sums, counts = sum_over_processes(totals)

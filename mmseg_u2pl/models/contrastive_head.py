@@ -1,4 +1,4 @@
-"""The contrastive loss of U2PL: unreliable pixels as negatives of classes they surely are not."""
+"""The contrastive loss of U2PL, with unreliable pixels as negatives."""
 
 import logging
 from collections.abc import Sequence
@@ -38,9 +38,9 @@ class AnchorDraw(NamedTuple):
     """Anchors of a step, drawn from those of all processes.
 
     Attributes:
-        classes: (K,), int64, classes that are contrasted.
-        own: (A,), int64, which of their K * M anchors are in the images of this process.
-        pixels: Image, row and column of these, (A,), int64 each.
+        classes: (K,), int64, the contrasted classes.
+        own: (A,), int64, indices of the K * M anchors that are in the images of this process.
+        pixels: Image, row and column of these anchors, (A,), int64 each.
     """
 
     classes: Tensor
@@ -50,21 +50,21 @@ class AnchorDraw(NamedTuple):
 
 @MODELS.register_module()
 class UnreliableContrastiveHead(nn.Module):
-    """Anchors, positives and negatives of every class, and the InfoNCE loss between them.
+    """Selects anchors, positives and negatives of every class, and computes the InfoNCE loss.
 
     U2PL, sec. 3.3. Defaults are the paper's. Classes without an anchor in the batch or without a
-    negative in their queue take no part in the mean of a step.
+    negative in their queue do not count in the mean of a step.
 
     Args:
         num_classes: C; :class:`U2PL` fills it in.
         embed_dims: D; :class:`U2PL` fills it in.
-        num_anchors: M, anchors a class.
-        num_negatives: N, negatives an anchor.
+        num_anchors: M, anchors per class.
+        num_negatives: N, negatives per anchor.
         temperature: ``tau``.
-        min_prob: ``delta_p``, least probability of its class that makes a pixel an anchor.
-        low_rank: ``r_l``, first probability rank at which a class is surely wrong. By default 3,
-            and with fewer than four classes the last rank, ``C - 1``.
-        high_rank: ``r_h``, rank after the last one that is used. By default 20.
+        min_prob: ``delta_p``; an anchor has a higher probability of its class.
+        low_rank: ``r_l``, first probability rank whose class is surely wrong. The default is 3, or
+            the last rank, ``C - 1``, with fewer than four classes.
+        high_rank: ``r_h``, rank after the last one that is used. The default is 20.
         queue_size: Embeddings per class, one number or a list; see :class:`CategoryMemoryBank` for
             the default.
         queue_dtype: ``'float16'`` or ``'float32'``.
@@ -74,7 +74,7 @@ class UnreliableContrastiveHead(nn.Module):
         ValueError: If the ranks do not fit the number of classes or a value is out of its range.
 
     Attributes:
-        anchor_counts: (C,), int64, anchor candidates of each class in the last step, of all
+        anchor_counts: (C,), int64, anchor candidates of each class in the last step, over all
             processes.
     """
 
@@ -120,24 +120,24 @@ class UnreliableContrastiveHead(nn.Module):
     ) -> dict[str, Tensor]:
         """Push the negatives of this step, then contrast its anchors.
 
-        The first images of the batch are the labeled ones; the last ``N_u`` are not. In distributed
-        training anchors are drawn from those of all processes, and each contrasts its own.
+        The labeled images come first in the batch; the last ``N_u`` images are unlabeled. In
+        distributed training, anchors are drawn from all processes, and each contrasts its own.
 
         Args:
-            student_embedding: N maps of h x w pixels; the only argument that gets a gradient.
+            student_embedding: N maps of h x w pixels; the only argument with a gradient.
             teacher_embedding: The teacher's, of the same pixels.
             prob: (N, C, h, w), probabilities of the teacher.
             label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
-                ones; -1 where there is none.
+                ones; -1 for pixels without a label.
             anchor_pixels: (N_u, h, w), bool, unlabeled pixels whose pseudo-label is trusted.
             negative_pixels: (N_u, h, w), bool, unlabeled pixels that may be negatives.
-            generator: Random numbers of this step, on the device of the tensors, the same on all
+            generator: Random numbers of this step, on the device of the tensors, equal on all
                 ranks.
 
         Returns:
-            ``loss_nce``, the part of that mean that this process's anchors make up: their sum over
-            the processes is the loss. For the log ``anchors``, the number of candidates, and
-            ``queue_fill``, the mean fill of the queues in [0, 1].
+            ``loss_nce``, the contribution of this process's anchors, which sums to the loss over
+            all processes. For the log, ``anchors``, the number of candidates, and ``queue_fill``,
+            the mean fill of the queues in [0, 1].
         """
         num_labeled = len(prob) - len(negative_pixels)
         with torch.no_grad():
@@ -169,7 +169,7 @@ class UnreliableContrastiveHead(nn.Module):
         The arguments are those of :meth:`forward`.
 
         Returns:
-            Which images, and the pixels among theirs with the classes they are negatives of.
+            A slice of the images, and their negatives: pixels with the classes.
         """
         num_labeled = len(prob) - len(negative_pixels)
         labeled, unlabeled = slice(0, num_labeled), slice(num_labeled, None)
@@ -180,10 +180,10 @@ class UnreliableContrastiveHead(nn.Module):
         ]
 
     def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
-        """Pixels whose embeddings make up the positive of their class: the anchors (Eq. 12).
+        """Pixels whose mean embedding is the positive of their class: the anchors (Eq. 12).
 
-        Of ``target``, the class of pixels with a trusted label and -1 at the others, those that are
-        no candidate anchors become -1 too. All are (N, h, w).
+        ``target`` is the class of pixels with a trusted label, and -1 elsewhere. The result is -1
+        for all pixels that are not anchor candidates, too. All tensors are (N, h, w).
         """
         return target.masked_fill(~anchors, IGNORE)
 
@@ -204,7 +204,7 @@ class UnreliableContrastiveHead(nn.Module):
         """Draw M anchors of each class from those of all processes."""
         image, row, col = anchors.nonzero(as_tuple=True)
         found = gather_rows(torch.stack([label[image, row, col], image >= num_labeled], dim=1))
-        # Labeled images of all processes first, as one process would have them.
+        # Labeled images of all processes come first, as in a single process.
         order = found.rows[:, 1].byte().argsort(stable=True)
         drawn, self.anchor_counts = sample_per_class(
             found.rows[order, 0], self.num_classes, self.num_anchors, generator
@@ -228,7 +228,7 @@ class UnreliableContrastiveHead(nn.Module):
         slots = slots.view(-1, self.num_negatives)[draw.own]
         positives = positives[draw.classes[draw.own // self.num_anchors]]
 
-        # By anchor, for the negatives of a whole class do not fit into the cache.
+        # One anchor at a time, because the negatives of a whole class do not fit into the cache.
         def loss(anchors: Tensor, some: slice) -> Tensor:
             negatives = self.bank.keys.index_select(0, slots[some].flatten())
             negatives = negatives.view(len(anchors), 1, self.num_negatives, -1)
@@ -241,9 +241,9 @@ class UnreliableContrastiveHead(nn.Module):
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:
-    """Ranks as given, or the paper's, reduced where there are too few classes for them."""
+    """The given ranks, or the paper's, lowered if there are too few classes."""
     if num_classes < 2:
-        raise ValueError(f"contrasting needs at least 2 classes, got {num_classes}")
+        raise ValueError(f"the contrastive loss needs at least 2 classes, got {num_classes}")
     last = num_classes - 1
     if low is None:
         low = min(PAPER_LOW_RANK, last)

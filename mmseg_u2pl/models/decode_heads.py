@@ -1,6 +1,6 @@
-"""What U2PL knows of MMSegmentation's decode heads; the one place with special cases.
+"""Rules for MMSegmentation's decode heads; the only place with special cases.
 
-A head is recognised by its class or a base of it.
+A head is recognised by its class or a base class.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mmseg_u2pl.ops import logits_of_masks, logits_of_scores
 
-# Names of the module that turns the feature map of a head into logits, or into what is compared
-# with the embeddings of classes (Segmenter's mask head) or of masks (MaskFormer, Mask2Former).
+# Names of the module that turns the feature map of a head into logits, or into features that are
+# compared with embeddings of classes (Segmenter's mask head) or masks (MaskFormer, Mask2Former).
 CLASSIFIERS = ("conv_seg", "patch_proj", "mask_feature")
 
 _MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
@@ -30,7 +30,7 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
     """Refuse the model config of a segmentor that cannot be built or trained.
 
     Raises:
-        ValueError: If a decode head is none that can be trained.
+        ValueError: If a decode head cannot be trained.
         ImportError: If a component comes from a package that cannot be imported.
     """
     heads = config.get("decode_head")
@@ -41,8 +41,8 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
                     f"decode_head {kind} cannot be trained with U2PL: "
-                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that makes scores of the "
-                    "classes at each pixel, or of masks, from features of the image"
+                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that scores classes per "
+                    "pixel, or masks, from features of the image"
                 )
     _check_packages("segmentor", config)
 
@@ -60,7 +60,7 @@ def _check_packages(path: str, config: Any) -> None:
 
 
 def _component(path: str, kind: str) -> Any:
-    """What a ``type`` is registered as; None if its package is there but does not know it."""
+    """The class registered as ``type``; None if its package is installed but lacks it."""
     package, dot, _ = kind.partition(".")
     try:
         cls = MODELS.get(kind)
@@ -68,47 +68,46 @@ def _component(path: str, kind: str) -> Any:
             import_module(package)
     except Exception as error:
         raise ImportError(
-            f"{path} is a {kind}, which needs the package {package}, and that cannot be "
+            f"{path} is a {kind}, which needs the package {package}, but that cannot be "
             f"imported: {error}"
         ) from error
     return cls
 
 
 def refines_points(head: nn.Module) -> bool:
-    """Whether a head of a cascade makes no map, but corrects single points of the one before.
+    """Whether a head of a cascade only corrects single points of the map before it.
 
-    PointRend's head does so: in training it sees a few points only. U2PL works on the map that
-    comes before it.
+    PointRend's head does so; in training it sees only a few points. U2PL uses the map before it.
     """
     return any(base.__name__ == "PointHead" for base in type(head).__mro__)
 
 
 def _classifies_masks(head: nn.Module) -> bool:
-    """Whether a head finds masks and a class for each, from which the classes of pixels follow."""
+    """Whether a head predicts masks with a class each, as MaskFormer does."""
     return any(base.__name__ in _MASK_HEADS for base in type(head).__mro__)
 
 
 def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
-    """The head's ``forward``, made to want nothing but features.
+    """The head's ``forward``, as a function of the features alone.
 
-    Mask classification heads also want samples, to know the size of the images. They return class
-    logits and mask logits of each layer of their decoder, some with the layers stacked,
-    (L, N, ...); here always as a list of L tensors, so that images come first as elsewhere.
+    Mask classification heads also need samples, for the size of the images. They return class and
+    mask logits of each layer of their decoder, in some heads stacked as (L, N, ...). Here they are
+    always a list of L tensors, so that the image dimension comes first.
     """
     forward: Callable[..., Any] = head.forward
     if not _classifies_masks(head):
         return forward
     size = tuple(images.shape[-2:])
-    # Padding counts as image, as in MMSegmentation where the images of a batch have one size.
+    # Padding counts as image, as in MMSegmentation, where all images of a batch have one size.
     sample = SegDataSample(metainfo=dict(img_shape=size, batch_input_shape=size))
-    # There may be more feature maps than images: a perturbed copy of some goes along.
+    # There may be more feature maps than images, because perturbed copies are appended.
     return lambda features: [list(part) for part in forward(features, [sample] * len(features[0]))]
 
 
 def classifier_name(head: nn.Module) -> str:
-    """Dotted name, within a head, of the module that the pixel features enter last.
+    """Dotted name, within a head, of the last module that the pixel features enter.
 
-    It is the head's own classifier, or that of the head inside it (K-Net).
+    This is the head's own classifier, or that of the head inside it (K-Net).
 
     Raises:
         ValueError: If there is none.
@@ -116,18 +115,18 @@ def classifier_name(head: nn.Module) -> str:
     names = [name for name, _ in head.named_modules() if name.rpartition(".")[2] in CLASSIFIERS]
     if not names:
         raise ValueError(
-            f"{type(head).__name__} has no classifier ({' or '.join(CLASSIFIERS)}) to tap the "
-            "embedding at; set embedding_source to the dotted name of the module whose input is "
+            f"{type(head).__name__} has no classifier ({' or '.join(CLASSIFIERS)}) to take the "
+            "embedding from; set embedding_source to the dotted name of the module whose input is "
             "the feature map to contrast"
         )
     return min(names, key=lambda name: name.count("."))
 
 
 def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> Tensor:
-    """The logits that the head predicts with, among all that its ``forward`` returned.
+    """The logits that the head predicts with, among the outputs of its ``forward``.
 
-    In training mode many heads return several outputs. The main one is that which the head's
-    ``conv_seg`` made. A head without one refines its output in stages, and the last one is it.
+    In training mode many heads return several outputs. The main one comes from the head's
+    ``conv_seg``. A head without one refines its output in stages, and the last stage counts.
     Of masks and their classes, those of the last layer make the logits.
 
     Args:
@@ -139,7 +138,7 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
         (N, C, h, w).
 
     Raises:
-        ValueError: If no or several outputs qualify, or the one that does is no map of logits.
+        ValueError: If not exactly one output qualifies, or if it is not a map of logits.
     """
     if _classifies_masks(head):
         class_logits, mask_logits = output
@@ -154,7 +153,7 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
         if isinstance(logits, Tensor) and logits.dim() == 4 and len(logits[0]) == head.out_channels:
             return logits
     raise ValueError(
-        f"cannot tell the logits among what {type(head).__name__}.forward returned: "
+        f"cannot find the logits in what {type(head).__name__}.forward returned: "
         f"{_describe(output)}. It must return (N, {head.out_channels}, h, w), or several outputs "
         "of which one is what its conv_seg returned"
     )
@@ -163,7 +162,7 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
 def logits_of_prediction(head: nn.Module, predicted: Tensor) -> Tensor:
     """Logits from the ``seg_logits`` (C, H, W) that the last decode head predicts for a sample.
 
-    A head that classifies masks gives scores instead, and one with a single channel probabilities.
+    There, a head that classifies masks has scores, and a head with one channel probabilities.
     """
     if _classifies_masks(head):
         return logits_of_scores(predicted)

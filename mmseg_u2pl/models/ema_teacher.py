@@ -21,18 +21,18 @@ class EMATeacher(nn.Module):
     ``d = min(1 - 1 / (step + 1), decay)``: the first update copies the student, the next ones
     average over all steps so far, until ``decay`` takes over.
 
-    Statistics of the student's batch norm belong to other weights; ``docs/design.md`` has what
-    borrowing them costs. So by default the teacher has its own: :meth:`forward` normalises with
-    those of its batch and moves the running ones, which serve prediction. All other buffers (the
-    bases of EMANet are learned ones) follow the student as the parameters do.
+    The student's batch-norm statistics belong to other weights; ``docs/design.md`` says what
+    copying them costs. So by default the teacher has its own: :meth:`forward` normalises with the
+    statistics of its batch and updates the running ones, which are used for prediction. All other
+    buffers, such as the learned bases of EMANet, follow the student like the parameters.
 
     Args:
         student: The model to average; it is deep-copied.
         decay: Upper bound of ``d``, in [0, 1].
-        ramp: Whether ``d`` rises to ``decay`` as above or is ``decay`` from the first step.
-        statistics: Of batch norm: ``'own'``, or ``'averaged'`` as the parameters are; then
-            :meth:`forward` normalises with running statistics.
-        dropout: Whether :meth:`forward` drops out as in training.
+        ramp: Whether ``d`` rises to ``decay`` as above, or is ``decay`` from the first step.
+        statistics: Batch-norm statistics: ``'own'``, or ``'averaged'`` like the parameters. With
+            the latter, :meth:`forward` normalises with running statistics.
+        dropout: Whether dropout is active in :meth:`forward`.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -60,12 +60,12 @@ class EMATeacher(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "EMATeacher":
-        """Stay in evaluation mode: MMEngine calls ``model.train()`` before every iteration."""
+        """Stay in evaluation mode, although MMEngine calls ``model.train()`` in every iteration."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Forward pass of a training step, with the batch norm and dropout that are set."""
+        """Forward pass of a training step, with batch norm and dropout as configured."""
         # The model's own train() decides which of its batch norms are frozen (`norm_eval`).
         self.module.train()
         for module in self.module.modules():
@@ -85,17 +85,17 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
-        """Take over what a checkpoint of the student holds: parameters and persistent buffers."""
+        """Copy the parameters and persistent buffers of a student."""
         self.module.load_state_dict(student.state_dict())
 
     @torch.no_grad()
     def update(self, student: nn.Module, has_run: bool = True) -> None:
-        """Move the average towards the student by one step.
+        """Update the average with the student.
 
         Args:
             student: A model with the same structure.
-            has_run: Whether the teacher has made a forward pass in this step. If not, statistics of
-                its own have not moved and are averaged.
+            has_run: Whether the teacher has made a forward pass in this step. If not, its own
+                statistics were not updated, and are averaged instead.
         """
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
         averages: list[Tensor] = list(self.module.parameters())

@@ -23,17 +23,17 @@ def equalized_loss(
     align_corners: bool,
     generator: torch.Generator,
 ) -> Tensor:
-    """Cross-entropy weighted by the teacher's squared confidence, over a random part of the pixels.
+    """Cross-entropy over random pixels, weighted by the teacher's squared confidence.
 
-    A pixel takes part with the chance ``(1 - c) / max_k (1 - c_k)`` of the class that the student
-    gives it. Unreliable pixels have a share of the weight and no loss.
+    A pixel is used with probability ``(1 - c) / max_k (1 - c_k)``, where ``c`` belongs to the class
+    that the student predicts. Unreliable pixels count in the sum of weights but have no loss.
 
     Args:
         logits: (N, C, h, w), the student's.
-        teacher: Of the same images.
-        split: Of their pixels; those that are not valid have no part.
+        teacher: Predictions of the teacher for the same images.
+        split: Partition of their pixels; invalid pixels are not used.
         loss_weight: Factor of the loss.
-        confidence: (C,), the student's in each class, in [0, 1].
+        confidence: (C,), of the student in each class, in [0, 1].
         align_corners: How logits are resized.
         generator: CPU generator.
 

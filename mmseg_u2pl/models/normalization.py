@@ -1,4 +1,4 @@
-"""What a data preprocessor does to the colours of images, and back."""
+"""The normalisation of a data preprocessor, and its inverse."""
 
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
@@ -11,8 +11,8 @@ def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
 
     Args:
         images: (N, C, H, W), normalised.
-        preprocessor: What normalised them; its input is taken to be BGR, as MMSegmentation loads
-            images.
+        preprocessor: The preprocessor that normalised them. Its input is assumed to be BGR, as
+            MMSegmentation loads images.
 
     Returns:
         (N, C, H, W), in [0, 255], RGB if C is 3.

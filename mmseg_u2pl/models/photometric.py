@@ -1,4 +1,4 @@
-"""Other colours for images that are normalised already."""
+"""Photometric distortion of normalised images."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -10,13 +10,13 @@ from mmseg_u2pl.utils.options import require_share
 
 
 class PhotometricDistortion:
-    """Jitters the colours of each image, makes it gray or blurs it, each at random.
+    """Randomly jitters the colours of each image, converts it to gray or blurs it.
 
     The defaults and probabilities are those of UniMatch (Yang et al., CVPR 2023).
 
     Args:
         strength: Brightness, contrast and saturation change by at most this factor, in [0, 1].
-        hue: Hue turns by at most this share of a full circle, in [0, 1].
+        hue: Hue is rotated by at most this share of a full circle, in [0, 1].
 
     Raises:
         ValueError: If an option is out of its range.
@@ -38,8 +38,8 @@ class PhotometricDistortion:
         """
         if images.shape[1] != 3:
             raise ValueError(
-                f"photometric changes colours, and the images have {images.shape[1]} channels; "
-                "leave it out"
+                f"photometric changes colours, but the images have {images.shape[1]} channels; "
+                "remove it"
             )
         pictures = denormalize(images, preprocessor)
         distorted = distort(pictures, generator, self.strength, self.hue)

@@ -1,8 +1,8 @@
-"""Run a segmentor's own code, and read or replace what its parts return.
+"""Runs a segmentor's own code, and records or replaces what its parts return.
 
-MMSegmentation returns neither the features and raw head outputs of a forward pass nor accepts them
+MMSegmentation neither returns the features and raw head outputs of a forward pass, nor accepts them
 for its losses. Module hooks do not help, because it calls ``head.forward(...)`` rather than
-``head(...)``. So for the time of one pass, methods of the segmentor's own objects are replaced:
+``head(...)``. So methods of the segmentor's objects are replaced during one pass:
 
     record_pass                               losses_of_pass
 
@@ -15,7 +15,7 @@ for its losses. Module hooks do not help, because it calls ``head.forward(...)``
         |    +- conv_seg -> classified --+        +- head.loss_by_feat, auxiliary heads: as written
         +- point head: skipped                    +- point head: as written
 
-    Backbone and decode heads run once for both. Afterwards every method is what it was before.
+    Backbone and decode heads run once for both. Afterwards all methods are restored.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +30,13 @@ from mmseg_u2pl.models.decode_heads import forward_of, refines_points
 
 
 class RecordedPass(NamedTuple):
-    """What the parts of a segmentor received and returned in one forward pass.
+    """Inputs and outputs of the parts of a segmentor in one forward pass.
 
     Attributes:
-        features: What ``extract_feat`` returned.
-        head_outputs: What the ``forward`` of each dense head returned, in order.
-        classified: What the ``conv_seg`` of the last dense head returned at each call; empty if it
-            has none.
+        features: Output of ``extract_feat``.
+        head_outputs: Outputs of the ``forward`` of each dense head, in order.
+        classified: Output of each call of the last dense head's ``conv_seg``; empty if it has
+            none.
         tapped: The first argument of the tapped module at each call.
     """
 
@@ -60,7 +60,7 @@ def record_pass(
         heads: Its decode heads in the order they run. Heads that refine points are skipped.
         tap: The module whose input is recorded, if any.
         images: (N, 3, H, W), normalised.
-        perturb: Applied to each feature map before the decode head, if given.
+        perturb: If given, it is applied to each feature map before the decode head.
     """
     record = RecordedPass([], [], [], [])
     dense_heads = [head for head in heads if not refines_points(head)]
@@ -114,10 +114,10 @@ def _perturbed(extract_feat: Callable, perturb: Callable[[Tensor], Tensor] | Non
 
 @contextmanager
 def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]:
-    """Replace a method of one object; its class is not touched.
+    """Replace a method of one object, but not of its class.
 
-    If the object had a method of its own already, such as one that MMEngine's activation
-    checkpointing set, that one is restored.
+    If the object already had its own method, such as one set by MMEngine's activation
+    checkpointing, it is restored afterwards.
     """
     own = {name: vars(owner)[name]} if name in vars(owner) else {}
     setattr(owner, name, function)
@@ -131,7 +131,7 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
 def _recorded(
     owner: nn.Module, name: str, results: list[Any], function: Callable | None = None
 ) -> AbstractContextManager[None]:
-    """Keep what a method, or the function that replaces it, returns."""
+    """Record what a method, or its replacement, returns."""
     method = function or getattr(owner, name)
 
     def recording(*args: Any, **kwargs: Any) -> Any:

@@ -10,11 +10,11 @@ from mmseg_u2pl.utils.options import require_flag, require_share
 
 
 class EntropyQuantile:
-    """Pixels whose entropy is in the upper ``alpha_t`` are unreliable (U2PL, Eq. 7).
+    """The share ``alpha_t`` of pixels with the highest entropy is unreliable (U2PL, Eq. 7).
 
     Args:
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
-        dynamic: Whether that share falls linearly to 0 or stays.
+        dynamic: Whether that share falls linearly to 0 or stays constant.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -27,7 +27,7 @@ class EntropyQuantile:
         self.dynamic = dynamic
 
     def __call__(self, entropy: Tensor, valid: Tensor, progress: float) -> Partition:
-        """Split the pixels of a batch; those without a finite entropy are on neither side.
+        """Split the pixels of a batch; pixels without a finite entropy are in neither part.
 
         Args:
             entropy: (N, H, W), float32, in nats.
@@ -42,19 +42,19 @@ class EntropyQuantile:
         return partition(entropy, valid, alpha, self.pool(entropy[valid]))
 
     def pool(self, entropy: Tensor) -> Tensor:
-        """The entropies that the threshold is a quantile of: those of all processes.
+        """The entropies whose quantile is the threshold: those of all processes.
 
         Args:
-            entropy: (P,), of this process's pixels.
+            entropy: (P,), of the pixels of this process.
         """
         return gather_rows(entropy).rows
 
 
 class ConfidenceThreshold:
-    """Pixels whose most probable class has at least the probability ``tau`` are reliable.
+    """Pixels whose most probable class has a probability of at least ``tau`` are reliable.
 
-    The rule of FixMatch (Sohn et al., NeurIPS 2020). It looks at each pixel alone, so it is the
-    same for one process and for several.
+    This is the rule of FixMatch (Sohn et al., NeurIPS 2020). It uses each pixel alone, so it does
+    not depend on the number of processes.
 
     Args:
         tau: In [0, 1].
@@ -68,12 +68,12 @@ class ConfidenceThreshold:
         self.tau = tau
 
     def __call__(self, confidence: Tensor, valid: Tensor, progress: float) -> Partition:
-        """Split the pixels of a batch; those without a finite confidence are on neither side.
+        """Split the pixels of a batch; pixels without a finite confidence are in neither part.
 
         Args:
             confidence: (N, H, W), float32, the largest probability.
             valid: (N, H, W), bool, pixels of the images.
-            progress: Not used; other rules follow the training.
+            progress: Not used; other rules depend on it.
 
         Returns:
             The masks, and ``tau``.
@@ -92,11 +92,11 @@ def reliability_statistics(
     Args:
         label: (N, H, W), int64, pseudo-labels.
         truth: (N, H, W), int64, hidden ground truth, or None.
-        split: Of these pixels.
+        split: Partition of these pixels.
         ignore_index: Ground truth value of pixels without a label.
 
     Returns:
-        Name to ().
+        Scalars by name.
     """
     num_valid = split.valid.sum().clamp(min=1)
     statistics = dict(

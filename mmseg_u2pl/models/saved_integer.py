@@ -1,4 +1,4 @@
-"""An integer that is saved with the model and read without waiting for the device."""
+"""An integer that is saved with the model, and read without waiting for the device."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class SavedInteger(nn.Module):
 
     @property
     def value(self) -> int:
-        """The integer; the buffer is read only once after a checkpoint was loaded."""
+        """The integer; the buffer is read only once after a checkpoint is loaded."""
         if self._value is None:
             self._value = int(self.saved)
         return self._value
@@ -34,7 +34,7 @@ class SavedInteger(nn.Module):
         self.saved.fill_(value)
 
     def take_from_first_process(self) -> None:
-        """Take the value of process 0; all processes of a distributed training must call it."""
+        """Copy the value of process 0; all processes of a distributed training must call this."""
         broadcast(self.saved)
         self._value = None
 

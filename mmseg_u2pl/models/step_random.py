@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed, the step and the process alone."""
+"""Random numbers that depend only on the seed, the step and the process."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ class StepGenerators(NamedTuple):
     """Generators of one step.
 
     Attributes:
-        own: On the CPU, different in each process, for what is done to the images of the process.
-        common: On the device of the step, the same in all processes, for what they choose together.
+        own: On the CPU and different in each process, for the images of the process.
+        common: On the device of the step and equal in all processes, for common choices.
     """
 
     own: torch.Generator
@@ -23,10 +23,10 @@ class StepGenerators(NamedTuple):
 
 
 class StepRandom(nn.Module):
-    """Generators for each training step, repeatable from what a checkpoint holds.
+    """Generators for each training step, which a checkpoint can repeat.
 
-    A resumed run draws the numbers that would have come next, because nothing but the seed and the
-    number of the step decides them. Both are saved with the model, as ``seed`` and ``step``.
+    A resumed run draws the numbers that would have come next, because they depend only on the seed
+    and the number of the step. Both are saved with the model, as ``seed`` and ``step``.
 
     All processes use the seed of process 0.
     """
@@ -37,9 +37,9 @@ class StepRandom(nn.Module):
         self.step = SavedInteger()
         self._shares_seed = False
 
-    @torch.compiler.disable  # it would take NumPy's 64-bit integers for tensors
+    @torch.compiler.disable  # it would treat NumPy's 64-bit integers as tensors
     def next(self, device: torch.device | str) -> StepGenerators:
-        """Begin a step on a device: seed PyTorch's own generators, for dropout, and make two."""
+        """Begin a step on a device: seed PyTorch's generators, for dropout, and create two more."""
         if not self._shares_seed:
             self.seed.take_from_first_process()
             self._shares_seed = True

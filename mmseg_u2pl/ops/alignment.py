@@ -1,4 +1,4 @@
-"""How often classes are labels, and how likely they are: what distribution alignment balances."""
+"""Label frequencies and class probabilities, which distribution alignment balances."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
 
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
-        bias: (C,), ``b``, what is added to logits.
+        bias: (C,), ``b``, added to the logits.
         valid: (N, h, w), bool, pixels that count.
 
     Returns:
@@ -35,7 +35,7 @@ def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     """
     valid = valid & prob.sum(dim=1).isfinite()
     label = (prob * bias.exp()[:, None, None]).argmax(dim=1)
-    # A class more, for the pixels that do not count: to leave them out would wait for the device.
+    # One more class for pixels that do not count: removing them would wait for the device.
     counts = class_counts(label.masked_fill(~valid, len(bias)).flatten(), len(bias) + 1)
     dtype = widest_float(prob.device)
     total = prob.masked_fill(~valid[:, None], 0.0).sum(dim=(0, 2, 3), dtype=dtype)

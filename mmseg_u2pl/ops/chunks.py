@@ -1,7 +1,7 @@
-"""Work on large tensors piece by piece, so that what a piece needs stays in the cache.
+"""Processes large tensors in pieces, so that intermediate results stay in the cache.
 
-Intermediate results of a whole batch are as large as its logits or negatives, and each costs a trip
-to the memory; on a CPU getting the memory itself costs more than the arithmetic.
+Intermediate results of a whole batch are as large as its logits or negatives, and each one goes
+through the memory. On a CPU, allocating that memory costs more than the arithmetic.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Piece: TypeAlias = Any
 """Index of a part of a tensor."""
 
 ELEMENTS_ON_CPU = 2**20
-ELEMENTS_ON_ACCELERATOR = 2**26  # large enough that launching kernels does not count
+ELEMENTS_ON_ACCELERATOR = 2**26  # large enough that kernel launches do not matter
 
 
 def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
@@ -28,7 +28,7 @@ def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
 
 
 def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Piece, slice]]:
-    """Pieces of a map (N, C, P) of N images; ``width`` elements, by default C, belong to a pixel.
+    """Pieces of a map (N, C, P) of N images with ``width`` elements per pixel, by default C.
 
     Yields:
         Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P.
@@ -43,19 +43,19 @@ def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Pie
 def sum_with_gradient(
     function: Callable[[Tensor, Any], Tensor], values: Tensor, pieces: Iterator[tuple[Piece, Any]]
 ) -> Tensor:
-    """Sum of a function over pieces of a tensor, with the gradient computed on the way.
+    """Sum of a function over pieces of a tensor, with the gradient computed in the same pass.
 
-    The result equals that of calling the function on each piece and adding up, but of each piece
-    only its gradient is kept for the backward pass. Runs in full precision, under autocast too.
+    The result is the sum of the function over all pieces, but only the gradient of each piece is
+    kept for the backward pass. It runs in full precision, even under autocast.
 
     Args:
-        function: From a piece of ``values``, float32 or float64, and its companion to (), the same
-            dtype.
-        values: The argument that gets a gradient, any floating dtype.
-        pieces: Index of each piece and its companion. No element of ``values`` is in two pieces.
+        function: Maps a piece of ``values``, in float32 or float64, and its companion to (), in the
+            same dtype.
+        values: The argument with a gradient, any floating dtype.
+        pieces: Index of each piece, and its companion. Pieces must not overlap.
 
     Returns:
-        (), float32 or float64; 0 if there is no piece. It has a first derivative only.
+        (), float32 or float64; 0 if there is no piece. Only the first derivative exists.
     """
     exact = at_least_float32(values)
     gradient = torch.zeros_like(exact)

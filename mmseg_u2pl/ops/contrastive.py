@@ -8,9 +8,9 @@ from mmseg_u2pl.ops.precision import at_least_float32
 
 
 def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """InfoNCE with cosine similarity, one positive and many negatives an anchor.
+    """InfoNCE with cosine similarity, one positive and many negatives per anchor.
 
-    Implements, over the classes that are given (U2PL, Eq. 4)::
+    Implements, over the given classes (U2PL, Eq. 4)::
 
         -1 / (C M) sum_c sum_i log( e^(<z_ci, z_ci+> / tau)
                                     / (e^(<z_ci, z_ci+> / tau) + sum_j e^(<z_ci, z_cij-> / tau)) )
@@ -18,7 +18,7 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature:
     Args:
         anchors: (C, M, D), embeddings of the student.
         positives: (C, D), one for all anchors of a class.
-        negatives: (C, M, N, D), L2-normalised already, for they are many and do not change.
+        negatives: (C, M, N, D), already L2-normalised, because they are many and constant.
         temperature: ``tau``, above 0.
 
     Returns:
@@ -30,9 +30,9 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature:
 
 
 def binary_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Two-way contrast of the positive with each negative by itself.
+    """Binary contrast of the positive with each negative.
 
-    Implements, over the classes that are given (U2PL, Eq. A1)::
+    Implements, over the given classes (U2PL, Eq. A1)::
 
         -1 / (C M N) sum_c sum_i sum_j log( e^(<z_ci, z_ci+> / tau)
                                             / (e^(<z_ci, z_ci+> / tau) + e^(<z_ci, z_cij-> / tau)) )
@@ -54,7 +54,7 @@ def _similarities(
     """Cosines over ``tau`` with the positive (C, M, 1) and the negatives (C, M, N)."""
     anchors = F.normalize(at_least_float32(anchors), dim=-1)
     positives = F.normalize(positives.to(anchors.dtype), dim=-1)
-    # Autocast would multiply in half precision: a cosine of it divided by tau is off by percents.
+    # Autocast would multiply in half precision, with errors of percents after division by tau.
     with torch.autocast(anchors.device.type, enabled=False):
         near = torch.einsum("cmd,cd->cm", anchors, positives)
         far = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
@@ -62,5 +62,5 @@ def _similarities(
 
 
 def _mean(losses: Tensor) -> Tensor:
-    """Mean; 0, with a graph, of nothing."""
+    """Mean; without elements 0, with a graph."""
     return losses.sum() / max(losses.numel(), 1)

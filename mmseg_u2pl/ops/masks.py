@@ -1,20 +1,20 @@
-"""From masks that have a class each to logits of each pixel."""
+"""Pixel logits of models that classify masks."""
 
 import torch
 from torch import Tensor
 
 from mmseg_u2pl.ops.precision import at_least_float32
 
-# Keeps logarithm and gradient finite where a score is 0 to float32, or nearly so.
+# Keeps logarithm and gradient finite where a score is close to 0 in float32.
 SMALLEST_SCORE = 1e-30
 
 
 def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     """Logits of a model that classifies masks, as MaskFormer does.
 
-    The score of class c at a pixel is that of the model's own prediction,
-    ``s(c) = sum_q p_q(c) sigmoid(m_q)``: a sum over queries of the probability of the class times
-    that of the pixel being in the mask.
+    The score of class c at a pixel is the one that the model predicts with,
+    ``s(c) = sum_q p_q(c) sigmoid(m_q)``: the sum over queries of the class probability times the
+    mask probability.
 
     Args:
         class_logits: (N, Q, C + 1), any floating dtype; the last class is "no object".
@@ -34,7 +34,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
 def logits_of_scores(scores: Tensor) -> Tensor:
     """Logits whose softmax is ``s(c) / sum_k s(k)``, for scores that do not add up to 1.
 
-    They are ``log s``: they have the order of the scores, which are not negative, and entropy,
-    ranks and cross-entropy of a distribution.
+    They are ``log s``, so they have the order of the scores, and their softmax is a distribution
+    with entropy, ranks and cross-entropy.
     """
     return scores.clamp(min=SMALLEST_SCORE).log()

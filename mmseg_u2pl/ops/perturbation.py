@@ -1,4 +1,4 @@
-"""Perturbation of features: what the student must do without."""
+"""Perturbation of features by dropping channels."""
 
 from collections.abc import Callable
 
@@ -13,12 +13,12 @@ def drop_channels(features: Tensor, first: int, prob: float, generator: torch.Ge
 
     Args:
         features: (N, C, h, w), floating, or (N, C) as the class token of a transformer.
-        first: Index of the first image that is perturbed; those before it stay as they are.
-        prob: Share of the channels that are dropped, in [0, 1).
+        first: Index of the first perturbed image; earlier ones are unchanged.
+        prob: Share of dropped channels, in [0, 1).
         generator: CPU generator.
 
     Returns:
-        As ``features``.
+        Same shape and dtype as ``features``.
     """
     shape = features.shape[0] - first, features.shape[1], *[1] * (features.dim() - 2)
     kept = torch.rand(shape, generator=generator).to(features.device) >= prob
@@ -30,22 +30,22 @@ def drop_channels(features: Tensor, first: int, prob: float, generator: torch.Ge
 def complementary_dropout(
     num_images: int, generator: torch.Generator
 ) -> Callable[[Tensor], Tensor]:
-    """Draw which channels two views of the same images do without: each half of what there is.
+    """Draw complementary channel masks for two views of the same images.
 
     Complementary dropout (UniMatch V2, Yang et al., TPAMI 2025). View 1 is multiplied by ``m`` and
     view 2 by ``2 - m``, where ``m`` is 0 or 2 for each channel of each image with equal chances. A
     random half of the images, rounded down, keeps all channels in both views.
 
-    Maps of the same width share one mask, as V2's four maps of a vision transformer do. Levels of a
-    pyramid that differ in width cannot; each width has a mask of its own, which is our choice.
+    Maps of the same width share one mask, like V2's four maps of a vision transformer. Pyramid
+    levels of different widths cannot share one; each width has its own, which is our choice.
 
     Args:
         num_images: n.
-        generator: CPU generator; it is used until the last map has gone through.
+        generator: CPU generator, used until the last map is processed.
 
     Returns:
-        Function for each map (2n, C, h, w), or (2n, C) as the class token of a transformer: the
-        images of view 1, then those of view 2.
+        Function to apply to each map (2n, C, h, w), or (2n, C) such as the class token of a
+        transformer: the images of view 1, then those of view 2.
     """
     untouched = torch.randperm(num_images, generator=generator)[: num_images // 2]
     masks: dict[int, Tensor] = {}

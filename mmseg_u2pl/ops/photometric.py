@@ -1,4 +1,4 @@
-"""Strong view of unlabeled images: other colours, at times gray or blurred, the same scene."""
+"""Photometric strong view: colour jitter, grayscale and blur."""
 
 import math
 
@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Strengths and probabilities are those that FixMatch-like segmentation settled on (UniMatch,
-# Yang et al., CVPR 2023, takes them from SimCLR's ColorJitter).
+# Strengths and probabilities are those of UniMatch (Yang et al., CVPR 2023), which takes them from
+# SimCLR's ColorJitter.
 JITTER_PROB, GRAY_PROB, BLUR_PROB = 0.8, 0.2, 0.5
 STRENGTH, HUE_SHIFT = 0.5, 0.25
 BLUR_SIGMA = (0.1, 2.0)
@@ -23,14 +23,14 @@ def distort(
     strength: float = STRENGTH,
     hue_shift: float = HUE_SHIFT,
 ) -> Tensor:
-    """Jitter the colours of each image, make it gray or blur it, each at random.
+    """Randomly jitter the colours of each image, convert it to gray or blur it.
 
     Args:
         images: (N, 3, H, W), floating, RGB in [0, 255].
         generator: CPU generator.
         strength: Brightness, contrast and saturation are scaled by factors in
             [1 - strength, 1 + strength].
-        hue_shift: Hue is turned by at most this share of a full circle.
+        hue_shift: Hue is rotated by at most this share of a full circle.
 
     Returns:
         (N, 3, H, W), same dtype, in [0, 255].
@@ -52,10 +52,10 @@ def distort(
 def change_colors(
     images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor
 ) -> Tensor:
-    """Scale brightness, then contrast and saturation, and turn the hue.
+    """Scale brightness, then contrast and saturation, and rotate the hue.
 
-    Contrast is scaled around the mean luma of the image and saturation around the luma of the
-    pixel; hue is turned in the plane of equal luma (YIQ). So all four are one linear map of the
+    Contrast is scaled around the mean luma of the image, and saturation around the luma of the
+    pixel. Hue is rotated in the plane of equal luma (YIQ). So all four are one linear map of the
     colours of an image: ``y = c b M x + (1 - c) b m``.
 
     Args:
@@ -79,9 +79,9 @@ def change_colors(
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of images (N, C, H, W) with a standard deviation of its own for each, (N,).
+    """Gaussian blur of images (N, C, H, W) with one standard deviation per image, (N,).
 
-    It is in [0, 2] pixels, and 0 changes nothing. Beyond its border an image goes on as there.
+    It is in [0, 2] pixels, and 0 changes nothing. Border pixels are repeated.
     """
     radius = math.ceil(3 * BLUR_SIGMA[1])
     distance = torch.arange(-radius, radius + 1).to(images)

@@ -1,11 +1,11 @@
-"""Dtypes that losses, entropies and sums over pixels are computed in."""
+"""Dtypes for losses, entropies and sums over pixels."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float64 stays, so that gradients can be checked."""
+    """Half precision becomes float32; float64 stays, so that tests can check gradients."""
     return values if values.dtype == torch.float64 else values.float()
 
 

@@ -9,18 +9,15 @@ from mmseg_u2pl.ops.precision import widest_float
 
 
 class Partition(NamedTuple):
-    """Which pixels are trusted.
-
-    Pixels that are not valid are in neither mask.
+    """Reliable and unreliable pixels. Invalid pixels are in neither mask.
 
     Attributes:
         reliable: (N, H, W), bool, ``H <= gamma_t``, or ``max_c p(c) >= tau``.
         unreliable: (N, H, W), bool, the other valid pixels.
         threshold: (), float32, ``gamma_t`` in nats; 0 if no pixel is valid. Or ``tau``.
-        alpha: ``alpha_t``, the share of unreliable pixels that was asked for; NaN if the rule has
-            no such share.
-        pool: (P,), float32, the entropies that ``gamma_t`` is a quantile of; empty if the threshold
-            is no quantile.
+        alpha: ``alpha_t``, the requested share of unreliable pixels; NaN if the rule has none.
+        pool: (P,), float32, the entropies whose quantile is ``gamma_t``; empty if the threshold is
+            not a quantile.
     """
 
     reliable: Tensor
@@ -31,7 +28,7 @@ class Partition(NamedTuple):
 
     @property
     def valid(self) -> Tensor:
-        """(N, H, W), bool, pixels that are in one of the masks."""
+        """(N, H, W), bool, pixels in one of the masks."""
         return self.reliable | self.unreliable
 
 
@@ -89,15 +86,15 @@ def partition(
     """Split the valid pixels of a batch at the ``1 - alpha`` quantile of their entropy.
 
     Implements ``gamma_t = np.percentile(H.flatten(), 100 * (1 - alpha_t))`` (U2PL, Eq. 7). A
-    pixel exactly at the threshold is reliable, as in Eq. 10: with a strict comparison a batch
-    whose entropies are all equal would have no reliable pixel at all.
+    pixel exactly at the threshold is reliable, as in Eq. 10. With a strict comparison, a batch of
+    equal entropies would have no reliable pixel.
 
     Args:
         entropy: (N, H, W), float32, in nats.
         valid: (N, H, W), bool, False for padding.
         alpha: ``alpha_t``, share of unreliable pixels, in [0, 1].
-        pool: (P,), float32, the entropies to take the quantile of, if they are not those of the
-            valid pixels: several processes have a batch together.
+        pool: (P,), float32, the entropies whose quantile is used, such as those of all processes;
+            by default those of the valid pixels.
 
     Returns:
         The masks and the threshold.

@@ -1,8 +1,8 @@
-"""Which pixels are anchors, positives and negatives of which class.
+"""Selects the anchors, positives and negatives of each class.
 
-All functions work on all classes at once. Maps are at the resolution of the embedding, (h, w).
-``target`` holds the label of a pixel, or :data:`IGNORE` where there is none: the ground truth of a
-labeled image, the pseudo-label of a reliable pixel of an unlabeled image.
+All functions process all classes at once. Maps are at the resolution of the embedding, (h, w).
+``target`` is the label of a pixel: the ground truth of a labeled image, or the pseudo-label of a
+reliable pixel of an unlabeled image. Other pixels are :data:`IGNORE`.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ IGNORE = -1
 def anchor_mask(prob: Tensor, target: Tensor, min_prob: float) -> Tensor:
     """Candidate anchors: labeled pixels whose class the teacher finds likely enough.
 
-    Implements ``y_ij = c and p_ij(c) > delta_p`` for every class at once: a pixel can be an anchor
-    of its own class only (U2PL, Eq. 9-11).
+    Implements ``y_ij = c and p_ij(c) > delta_p`` for all classes at once, since a pixel can be an
+    anchor of its own class only (U2PL, Eq. 9-11).
 
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
@@ -37,7 +37,7 @@ def anchor_mask(prob: Tensor, target: Tensor, min_prob: float) -> Tensor:
 
 
 class Negatives(NamedTuple):
-    """Pixels and what they are negatives of; a pixel may be one of several classes.
+    """Pixels and the classes they are negatives of; a pixel may have several.
 
     Attributes:
         pixel: (K,), int64, index among the N * h * w pixels of a map, ascending.
@@ -70,7 +70,7 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
 
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
-        target: (N, h, w), int64, in [0, C) or ``IGNORE``; ignored pixels are negatives of nothing.
+        target: (N, h, w), int64, in [0, C) or ``IGNORE``; ignored pixels are never negatives.
         low_rank: ``r_l``.
 
     Returns:
@@ -107,8 +107,8 @@ def unlabeled_negatives(
 def class_counts(label: Tensor, num_classes: int) -> Tensor:
     """Number of elements of each class.
 
-    Unlike :func:`torch.bincount` it does not wait for the device to learn the largest label. Labels
-    are (K,), int64, in [0, C), and the counts (C,), int64.
+    Unlike :func:`torch.bincount`, it does not wait for the device to find the largest label. Labels
+    are (K,), int64, in [0, C), and counts are (C,), int64.
     """
     return label.new_zeros(num_classes).scatter_add_(0, label, torch.ones_like(label))
 
@@ -116,8 +116,8 @@ def class_counts(label: Tensor, num_classes: int) -> Tensor:
 def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Sum of the features and number of pixels of each class, whose ratio is the mean.
 
-    The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12); sums are what
-    several processes can add up, and the embedding of a mean is the mean of the embeddings.
+    The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12). Several processes
+    can add up sums, and the embedding of a mean is the mean of the embeddings.
 
     Args:
         features: (N, E, h, w), of an :class:`EmbeddingMap`.
@@ -129,7 +129,7 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tens
     """
     pixels = features.flatten(2)
     target = target.flatten()
-    # A row more, for the pixels that do not count.
+    # One more row for pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
     dtype = torch.promote_types(features.dtype, torch.float32)
     sums = torch.zeros(num_classes + 1, features.shape[1], dtype=dtype, device=features.device)
@@ -147,18 +147,18 @@ def sample_per_class(
     Args:
         label: (P,), int64, class of each candidate, in [0, C).
         num_classes: ``C``.
-        num_samples: M, draws a class.
+        num_samples: M, draws per class.
         generator: On the device of ``label``.
 
     Returns:
         Indices into ``label``, (C, M), int64, arbitrary for classes without a candidate, and the
-        number of candidates a class, (C,), int64.
+        number of candidates per class, (C,), int64.
     """
     counts = class_counts(label, num_classes)
     by_class = label.argsort(stable=True)
     first = counts.cumsum(0) - counts
     uniform = torch.rand(num_classes, num_samples, device=label.device, generator=generator)
-    # rand() < 1, but the product may round up to the count itself in float32.
+    # rand() < 1, but in float32 the product may round up to the count.
     offset = torch.minimum((uniform * counts[:, None]).long(), (counts[:, None] - 1).clamp(min=0))
     if label.numel() == 0:
         return torch.zeros_like(offset), counts

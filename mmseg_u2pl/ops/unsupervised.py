@@ -1,4 +1,4 @@
-"""Loss of the student on mixed unlabeled images against the teacher's pseudo-labels."""
+"""Losses of the student on mixed unlabeled images, with the teacher's pseudo-labels."""
 
 from collections.abc import Callable, Sequence
 
@@ -30,8 +30,7 @@ def unsupervised_loss(
         label: (N, H, W), int64, pseudo-labels in [0, C).
         kept: (N, H, W), bool, pixels that count.
         valid: (N, H, W), bool, pixels that are not padding.
-        add_up: Returns the sum of a tensor over all processes that share a batch; by default there
-            is one process.
+        add_up: Sums a tensor over all processes that share a batch; the default is for one process.
         align_corners: How logits are resized, see :func:`torch.nn.functional.interpolate`.
 
     Returns:
@@ -53,15 +52,15 @@ def thresholded_loss(
 ) -> Tensor:
     """Cross-entropy of the kept pixels, averaged over all valid pixels (FixMatch, UniMatch).
 
-    A pixel that is not kept counts as one without loss, so the loss is small as long as few pixels
-    are kept; padding does not count.
+    A pixel that is not kept counts with a loss of 0, so the loss is small while few pixels are
+    kept. Padding does not count.
 
     Args:
-        logits: See :func:`unsupervised_loss`, as all arguments.
+        logits: See :func:`unsupervised_loss` for all arguments.
         label: (N, H, W).
         kept: (N, H, W).
         valid: (N, H, W).
-        add_up: Over all processes.
+        add_up: Sums over all processes.
         align_corners: How logits are resized.
 
     Returns:
@@ -81,11 +80,11 @@ def _total_loss(logits: Tensor, label: Tensor, kept: Tensor, align_corners: bool
         return F.cross_entropy(logits, target[None], ignore_index=-100, reduction="none").sum()
 
     target = label.masked_fill(~kept, -100)
-    # Image by image with its gradient, so that nothing at full size waits for the backward pass.
+    # Image by image, with its gradient, so that nothing at full size is kept for the backward pass.
     return sum_with_gradient(image_loss, logits, enumerate(target))
 
 
 def _add_up(masks: Sequence[Tensor], add_up: Callable[[Tensor], Tensor]) -> Tensor:
-    """(K,), how many pixels of all processes are in each mask."""
+    """(K,), number of pixels in each mask, over all processes."""
     dtype = widest_float(masks[0].device)
     return add_up(torch.stack([mask.sum(dtype=dtype) for mask in masks]))

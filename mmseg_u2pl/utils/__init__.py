@@ -1,1 +1,1 @@
-"""Small helpers that several rooms use."""
+"""Small helpers that several packages use."""

@@ -1,7 +1,7 @@
-"""What the processes of a distributed training tell each other.
+"""Communication between the processes of a distributed training.
 
-Every function here is a collective: all ranks must call it, at the same point of the step, whatever
-they have to say. With one process each of them returns what it was given.
+Every function is a collective: all ranks must call it at the same point of the step, even with
+empty data. With one process, each function returns its input.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Gathered(NamedTuple):
 
     Attributes:
         rows: (K, ...), the same on all ranks.
-        own: Which of them are this rank's.
+        own: The rows of this rank.
     """
 
     rows: Tensor
@@ -44,14 +44,14 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def show_global_losses(losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Let the log of each rank show the losses of the global batch.
+    """Show the losses of the global batch in the log of each rank.
 
     Args:
-        losses: Name to (), shares of losses whose mean over the ranks is the loss. The same names
-            on all ranks.
+        losses: Scalars by name, whose mean over the ranks is the loss. All ranks have the same
+            names.
 
     Returns:
-        Losses with the value of that mean and the gradient that they had.
+        Losses with the value of that mean and with their own gradient.
     """
     if get_world_size() == 1:
         return losses

@@ -1,4 +1,4 @@
-"""Clear errors for options that are out of range: each names the option and the value it was given.
+"""Errors for options that are out of range; each names the option and its value.
 
 A boolean is not a number here, although it is an integer in Python.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raise a ValueError that lists the choices if ``value`` is none of them."""
-    if value not in list(choices):  # which, unlike keys, compares with what has no hash
+    if value not in list(choices):  # a list: the value may have no hash
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 

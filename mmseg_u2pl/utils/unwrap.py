@@ -7,5 +7,5 @@ from torch import nn
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """A runner's model without the wrapper that distributed training puts around it."""
+    """A runner's model without the wrapper of distributed training."""
     return model.module if is_model_wrapper(model) else model

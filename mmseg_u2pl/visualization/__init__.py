@@ -1,4 +1,4 @@
-"""Pictures of what models predict, and of how a training went."""
+"""Pictures of predictions and of training steps."""
 
 from mmseg_u2pl.visualization.comparison import (
     UNRELIABLE_COLOUR,

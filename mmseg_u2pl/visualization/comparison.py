@@ -1,4 +1,4 @@
-"""One picture that shows scenes side by side with what models say of them."""
+"""A picture of scenes beside the predictions of models."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -13,12 +13,12 @@ Colour = Sequence[int]
 Rgb = NDArray[np.uint8]
 
 UNRELIABLE_COLOUR: Colour = (236, 236, 236)
-"""What pixels without a pseudo-label are painted, in RGB."""
+"""Colour of pixels without a pseudo-label, in RGB."""
 
 _LABEL_OPACITY = 0.6
 _PANEL_WIDTH, _TITLE_HEIGHT = 2.6, 0.55  # inches
 _LEGEND_MARGIN, _LEGEND_ROW = 0.15, 0.25
-_LETTER, _PATCH = 0.12, 0.4  # width of what stands in the legend
+_LETTER, _PATCH = 0.12, 0.4  # width of a legend entry
 _DPI = 100
 
 
@@ -44,14 +44,14 @@ def paint_pseudo_labels(
 
 
 def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) -> Figure:
-    """Draw a grid of pictures: a row a scene, a column a way to see it.
+    """Draw a grid of pictures, with one row per scene and one column per view.
 
     Args:
-        columns: Title of each column, in one or two lines, and its pictures, (N, H, W, 3), RGB.
+        columns: Title of each column, of one or two lines, and its pictures, (N, H, W, 3), RGB.
         legend: Name and RGB colour of each class.
 
     Returns:
-        The figure, 260 pixels a column; ``savefig`` writes it at that size.
+        The figure, 260 pixels per column; ``savefig`` writes it at that size.
 
     Raises:
         ValueError: If the columns differ in number or size of their pictures.

@@ -1,4 +1,4 @@
-"""Takes the plain segmentor out of a checkpoint of a student-teacher run."""
+"""Extracts the plain segmentor from a checkpoint of a semi-supervised run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mmseg_u2pl_tools.wrapping.plain_config import is_wrapped
 def export_segmentor(
     cfg: Config, checkpoint: dict[str, Any], role: str | None = None
 ) -> dict[str, Any]:
-    """A plain checkpoint of one of the networks.
+    """Make a plain checkpoint of one of the networks.
 
     Args:
         cfg: The config that the checkpoint was trained with.
-        checkpoint: As MMEngine saved it.
-        role: Which network, such as ``'teacher'`` or ``'student'``; by default the one that
+        checkpoint: The checkpoint, as saved by MMEngine.
+        role: Network to export, such as ``'teacher'`` or ``'student'``; by default the one that
             validation scores.
 
     Returns:
-        ``meta`` as it was, with the classes and their palette, and the ``state_dict`` of the
-        segmentor, which the plain config loads with ``strict=True``. Nothing else: no optimizer, no
-        queues, no second network.
+        The unchanged ``meta``, with the classes and their palette, and the ``state_dict`` of the
+        segmentor, which the plain config loads with ``strict=True``. There is no optimizer, queue
+        or second network.
 
     Raises:
-        ValueError: The config has no segmentor inside, the checkpoint is not of a student-teacher
-            run, or the two do not belong together.
+        ValueError: The config is plain, the checkpoint is not of a semi-supervised run, or the two
+            do not belong together.
     """
     if not is_wrapped(cfg.model):
         raise ValueError(
@@ -48,7 +48,7 @@ def export_segmentor(
 
 
 def choose_role(cfg: Config, role: str | None) -> str:
-    """The network that is meant: the named one, or the one that validation scores.
+    """The role of the network: the given one, or the one that validation scores.
 
     Raises:
         ValueError: The method has no network of that name.
@@ -57,7 +57,7 @@ def choose_role(cfg: Config, role: str | None) -> str:
     role = role or next(iter(networks))
     if role not in networks:
         raise ValueError(
-            f"{cfg.model.type} has the networks {', '.join(networks)}, and none called '{role}'"
+            f"{cfg.model.type} has the networks {', '.join(networks)}, but none called '{role}'"
         )
     return role
 

@@ -1,4 +1,4 @@
-"""Which images of a plain config's training data are labeled and which are not."""
+"""Finds the labeled and unlabeled images in the training data of a plain config."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PREFIXES = {"images": "img_path", "masks": "seg_map_path"}
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set of the plain config, and what is changed for it to hold certain images.
+    """A data set of the plain config, and the changes that select its images.
 
     Args:
-        source: Expression that names its config in a config that inherits from the plain one.
+        source: Expression for its config in a config that inherits from the plain one.
         plain: Its config in the plain one.
-        changes: Keys that differ from it.
+        changes: Keys that differ.
     """
 
     source: str
@@ -40,7 +40,7 @@ class ImageSet:
         return {**self.plain, **self.changes}
 
     def directory(self, kind: str) -> str:
-        """Where its ``'images'`` or ``'masks'`` are."""
+        """Folder of its ``'images'`` or ``'masks'``."""
         prefix = (self.config.get("data_prefix") or {}).get(_PREFIXES[kind]) or ""
         return osp.join(self.config.get("data_root") or "", prefix)
 
@@ -54,7 +54,7 @@ class ImageSet:
         return DATASETS.build(self.config | dict(pipeline=[], serialize_data=False))
 
     def count_missing(self, kind: str) -> int:
-        """How many of its ``'images'`` or ``'masks'`` are not on disk."""
+        """Number of its ``'images'`` or ``'masks'`` that are not on disk."""
         dataset = self.open()
         return len(dataset) - len(present(dataset, _PREFIXES[kind]))
 
@@ -77,10 +77,10 @@ def training_sets(cfg: Config) -> list[ImageSet]:
         cfg: A plain config.
 
     Returns:
-        The members of a ``ConcatDataset``, or the only data set. ``RepeatDataset`` is left out.
+        The members of a ``ConcatDataset``, or the only data set. ``RepeatDataset`` is removed.
 
     Raises:
-        ConfigError: A wrapper mixes or selects images, or a type is not registered or no
+        ConfigError: A wrapper mixes or selects images, or a type is not registered or not a
             ``BaseSegDataset``.
     """
     return _sets_inside(cfg.train_dataloader.dataset, "_base_.train_dataloader.dataset")
@@ -90,8 +90,8 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
     kind = DATASETS.get(config.get("type", "none"))
     if kind is None:
         raise ConfigError(
-            f"the data set type {config.get('type')!r} is not registered; let "
-            "custom_imports of the config name the module that has it"
+            f"the data set type {config.get('type')!r} is not registered; add "
+            "its module to custom_imports of the config"
         )
     if issubclass(kind, RepeatDataset):
         return _sets_inside(config["dataset"], f"{source}.dataset")
@@ -115,14 +115,14 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
 
 
 def labeled_sets(sets: Sequence[ImageSet], lists: Sequence[str]) -> list[ImageSet]:
-    """The labeled images: those of one list, or of one list a data set.
+    """The labeled images: those of one list, or of one list per data set.
 
-    One list belongs to the first data set that has all masks. Where the data are not on this
-    machine, that is the first.
+    A single list belongs to the first data set that has all its masks, or simply to the first data
+    set if the data are not on this machine.
 
     Args:
         sets: The data sets of the training data.
-        lists: Files with an image name a line.
+        lists: Files with one image name per line.
 
     Returns:
         Data sets that hold the listed images.
@@ -135,20 +135,20 @@ def labeled_sets(sets: Sequence[ImageSet], lists: Sequence[str]) -> list[ImageSe
 
 
 def unlabeled_sets(sets: Sequence[ImageSet], lists: Sequence[str]) -> list[ImageSet]:
-    """The unlabeled images: those of a folder, of one list, or of one list a data set.
+    """The unlabeled images: those of a folder, of one list, or of one list per data set.
 
-    One list belongs to the first data set that has all images.
+    A single list belongs to the first data set that has all its images.
 
     Args:
         sets: The data sets of the training data.
-        lists: A folder, or files with an image name a line.
+        lists: A folder, or files with one image name per line.
 
     Returns:
         Data sets that hold the images.
 
     Raises:
         ConfigError: The number of lists does not fit, no data set has all images, or a folder is
-            given and the data set needs a list.
+            given although the data set needs a list.
         DataError: A list is missing, empty, or has blank lines.
     """
     if len(lists) == 1 and osp.isdir(lists[0]):
@@ -170,8 +170,8 @@ def _listed_sets(
         return [_with_list(*pair) for pair in zip(sets, lists, strict=True)]
     if len(lists) > 1:
         raise ConfigError(
-            f"--{stream}: got {len(lists)} lists, and the training data are {len(sets)} data "
-            "sets; give one list, or one a data set"
+            f"--{stream}: got {len(lists)} lists, but the training data are {len(sets)} data "
+            "sets; give one list, or one per data set"
         )
     missing = []
     for candidate in (_with_list(image_set, lists[0]) for image_set in sets):
@@ -182,7 +182,7 @@ def _listed_sets(
     raise ConfigError(
         f"--{stream}: no data set of the training data has the {kind} of all names in "
         f"'{lists[0]}'; missing are {', '.join(missing)}. Correct the names, or split the list and "
-        f"give --{stream} one list a data set, in this order"
+        f"give --{stream} one list per data set, in this order"
     )
 
 
@@ -195,7 +195,7 @@ def _with_folder(image_set: ImageSet, folder: str) -> ImageSet:
     found = _changed(image_set, data_prefix=prefix, ann_file="")
     try:
         found.open()
-    except AssertionError:  # a class that asks for a list
+    except AssertionError:  # raised by classes that require a list
         raise ConfigError(
             f"--unlabeled: {image_set.plain['type']} needs a list of names, got the folder "
             f"'{folder}'"
@@ -205,14 +205,14 @@ def _with_folder(image_set: ImageSet, folder: str) -> ImageSet:
 
 def _changed(image_set: ImageSet, **changes: Any) -> ImageSet:
     if image_set.plain.get("indices") is not None:
-        changes["indices"] = None  # they select from the plain config's own list
+        changes["indices"] = None  # they refer to the plain config's list
     return replace(image_set, changes=changes)
 
 
 def _from_data_root(path: str, config: Mapping[str, Any]) -> str:
-    """The path below ``data_root`` where it is there, else the absolute path.
+    """The path relative to ``data_root`` if it is inside, otherwise the absolute path.
 
-    Either leads a data set there from any working folder that finds the plain config's data.
+    Both work in every working folder in which the plain config finds its data.
     """
     target, root = Path(path).resolve(), config.get("data_root")
     if root is not None and target.is_relative_to(Path(root).resolve()):

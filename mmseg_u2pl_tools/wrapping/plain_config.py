@@ -1,4 +1,4 @@
-"""What a plain MMSegmentation config says of its model and its schedule."""
+"""Reads the model and the schedule of a plain MMSegmentation config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_config(path: str) -> Config:
         path: A file, or ``mmseg::...`` for one of MMSegmentation's.
 
     Returns:
-        The config; its default scope is in force.
+        The config; its default scope is active.
 
     Raises:
         ConfigError: It does not load or has no model.
@@ -41,16 +41,16 @@ def read_config(path: str) -> Config:
 
 
 def read_plain_config(path: str) -> Config:
-    """Load a plain config, and check that there is a training to wrap.
+    """Load a plain config, and check that it defines a training.
 
     Args:
         path: A file, or ``mmseg::...`` for one of MMSegmentation's.
 
     Returns:
-        The config; its default scope is in force.
+        The config; its default scope is active.
 
     Raises:
-        ConfigError: It does not load, lacks a part of a training, or is wrapped already.
+        ConfigError: It does not load, does not define a training, or is semi-supervised already.
     """
     cfg = read_config(path)
     if is_wrapped(cfg.model):
@@ -88,10 +88,10 @@ class Schedule(NamedTuple):
 
 
 def training_schedule(cfg: Config) -> Schedule:
-    """How long a plain config trains.
+    """Length of the training of a plain config.
 
     Raises:
-        ConfigError: ``train_cfg`` does not say.
+        ConfigError: ``train_cfg`` does not set it.
     """
     train_cfg = cfg.train_cfg
     by_epoch = train_cfg.get("by_epoch", False)

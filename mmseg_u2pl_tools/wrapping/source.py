@@ -1,4 +1,4 @@
-"""Writes config values as Python source, as ``ruff format`` would leave it."""
+"""Writes config values as Python source, formatted like ``ruff format``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-_WIDTH = 88  # what ruff takes by default; longer limits leave the result as it is
+_WIDTH = 88  # the default of ruff; longer limits do not change the result
 _INDENT = 4
 
 
 class Code(str):
-    """An expression, written as it is."""
+    """An expression, written unchanged."""
 
 
 @dataclass(frozen=True)
 class DictOf:
-    """``dict(base, key=value, **rest)``, of which ``base`` or ``rest`` may be missing."""
+    """``dict(base, key=value, **rest)``, where ``base`` or ``rest`` may be missing."""
 
     changes: Mapping[str, Any]
     base: Code | None = None
@@ -26,7 +26,7 @@ class DictOf:
 
 @dataclass(frozen=True)
 class Remark:
-    """A number or text with a comment behind it."""
+    """A number or text followed by a comment."""
 
     value: Any
     comment: str
@@ -41,18 +41,18 @@ def assignment(name: str, value: Any) -> str:
             outermost :class:`Remark` is not supported.
 
     Returns:
-        One or several lines that end in a line feed.
+        One or more lines, each with a line feed.
 
     Raises:
-        ValueError: A value of another kind, which has no source.
+        ValueError: A value is of another kind.
     """
     return f"{name} = {_render(value, len(name) + 3, 0)}\n"
 
 
 def _render(value: Any, column: int, indent: int) -> str:
-    """Source of a value that starts in a column: in one line if it fits, else an item a line."""
+    """Source of a value at a column: on one line if it fits, otherwise one item per line."""
     parts, flat = _parts(value), _flat(value)
-    # One column more for the comma behind it.
+    # One more column for the comma.
     if parts is None or (flat is not None and column + len(flat) + 1 <= _WIDTH):
         return str(flat)
     opening, items, closing = parts
@@ -67,7 +67,7 @@ def _render(value: Any, column: int, indent: int) -> str:
 
 
 def _flat(value: Any) -> str | None:
-    """Source of a value in one line; None if there is a comment in it."""
+    """Source of a value on one line; None if it contains a comment."""
     if isinstance(value, Remark):
         return None
     parts = _parts(value)

@@ -1,4 +1,4 @@
-"""Builds a written config and reads its first images, without a training."""
+"""Builds a written config and loads its first images, without training."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def build_model(cfg: Config) -> SemiSegmentor:
     """Build the model of a written config, without weights.
 
     Raises:
-        ConfigError: It does not build: the message is that of the model.
+        ConfigError: It does not build; the message is the model's.
     """
     with _explained(f"{cfg.model.type} around this model does not build"):
         return MODELS.build(cfg.model)
 
 
 def try_data(cfg: Config) -> None:
-    """Check the training data as :class:`DataCheckHook` does, and load one image of each stream.
+    """Check the training data like :class:`DataCheckHook`, and load one image of each stream.
 
-    Masks are not read, and the validation data are not looked at.
+    Masks and validation data are not read.
 
     Args:
-        cfg: The written config, with U2PL or its supervised-only twin.
+        cfg: The written config, semi-supervised or supervised-only.
 
     Raises:
-        DataError: What the hook would find too.
+        DataError: The hook would find the same.
         ConfigError: A data set does not build or its pipeline fails.
     """
     training = Config({**cfg, "val_dataloader": None})
@@ -49,7 +49,7 @@ def try_data(cfg: Config) -> None:
 
 @contextmanager
 def _explained(problem: str) -> Iterator[None]:
-    """Turn whatever parts of the user's config raise into an error that says where it arose."""
+    """Turn any exception of the user's config into an error that says where it occurred."""
     try:
         yield
     except DataError:

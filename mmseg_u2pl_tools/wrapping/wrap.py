@@ -26,15 +26,15 @@ def wrap_with_method(
     unlabeled: Images,
     embedding_source: str | None = None,
 ) -> str:
-    """The config that trains a plain one with a semi-supervised method.
+    """Write the config that trains a plain config with a semi-supervised method.
 
     Args:
         cfg: The plain config.
-        base: How the written config is to name it in ``_base_``.
-        method: The same name of a file in ``configs/_base_/methods``, and that config.
-        labeled: Where the labeled images are.
-        unlabeled: Where the unlabeled ones are.
-        embedding_source: Option of the method, if it is to be given.
+        base: Name of the plain config for ``_base_``.
+        method: Name of a file in ``configs/_base_/methods`` for ``_base_``, and that config.
+        labeled: The labeled images.
+        unlabeled: The unlabeled images.
+        embedding_source: Option of the method, or None.
 
     Returns:
         Python source.
@@ -75,15 +75,14 @@ def wrap_with_method(
 
 
 def supervised_twin(cfg: Config, base: str, labeled: Images, unlabeled: Images) -> str:
-    """The config that trains a plain one on the labeled images of :func:`wrap_with_method` alone.
+    """Write the config that trains a plain config on the labeled images alone.
 
     Args:
         cfg: The plain config.
-        base: How the written config is to name it in ``_base_``.
-        labeled: Where the labeled images are.
-        unlabeled: Where the unlabeled ones are. With a schedule in epochs they set the length of
-            one: the labeled images are repeated until it has as many steps as a semi-supervised
-            one.
+        base: Name of the plain config for ``_base_``.
+        labeled: The labeled images.
+        unlabeled: The unlabeled images. With a schedule in epochs, the labeled images are repeated
+            until an epoch has as many steps as a semi-supervised one.
 
     Returns:
         Python source.
@@ -105,14 +104,14 @@ def supervised_twin(cfg: Config, base: str, labeled: Images, unlabeled: Images) 
 
 
 def relative_base(path: str | Path, out: str | Path) -> str:
-    """How a config at ``out`` is to name another one in its ``_base_``; ``mmseg::...`` stays."""
+    """Name of a config for the ``_base_`` of a config at ``out``; ``mmseg::...`` stays."""
     if "::" in str(path):
         return str(path)
     return Path(osp.relpath(Path(path).resolve(), Path(out).parent.resolve())).as_posix()
 
 
 def dropped_hooks(cfg: Config) -> list[str]:
-    """Types of the hooks that have no place beside a teacher: ``EMAHook``."""
+    """Types of hooks that are removed because there is a teacher: ``EMAHook``."""
     names = [hook["type"] for hook in cfg.get("custom_hooks") or []]
     kinds = {name: HOOKS.get(name) for name in names}
     return [name for name, kind in kinds.items() if kind and issubclass(kind, EMAHook)]
@@ -130,9 +129,9 @@ def _custom_imports(cfg: Config, options: Config) -> dict[str, Any]:
 def _semi_dataloader(
     cfg: Config, schedule: Schedule, labeled: Images, unlabeled: Images
 ) -> dict[str, Any]:
-    """The plain dataloader's options with both streams; labeled images a batch stay as many."""
+    """The plain dataloader's options with both streams and as many labeled images per batch."""
     size = cfg.train_dataloader.get("batch_size", 1)
-    # Keys that a sampler of two streams has no use for, set back where the plain config has them.
+    # Keys that do not apply to a sampler of two streams are reset if the plain config has them.
     unset = ("batch_sampler", "num_batch_per_epoch")
     sampler = dict(_delete_=True, type="DualStreamSampler")
     return dict(
@@ -153,7 +152,7 @@ def _labeled_dataset(labeled: Images) -> DictOf:
 
 
 def _unlabeled_dataset(labeled: Images, unlabeled: Images) -> DictOf:
-    """What differs from the labeled data set, where that is enough; else all of it."""
+    """The differences from the labeled data set if they suffice, otherwise the whole config."""
     complete = [complete_unlabeled(part.plain, part.changes) for part in unlabeled]
     if len(labeled) == 1:
         changes = unlabeled[0].changes

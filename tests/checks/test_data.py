@@ -131,7 +131,7 @@ def test_what_the_data_set_ignores_need_not_be_in_the_masks(root):
 def test_no_class_names(root):
     report = check_data(build(root, "ab", metainfo={}), None, 3)
     (problem,) = report.problems
-    assert problem.startswith("training: the data set names no classes")
+    assert problem.startswith("training: the data set has no class names")
     assert report.streams["training"].pixels.shape == (2, 0)
 
 

@@ -60,7 +60,7 @@ class TestFiles:
     def test_a_labeled_stream_without_mask_directory(self, root):
         add(root, "a")
         dataset = listed(root, ["a"], data_prefix={"img_path": "images"})
-        with pytest.raises(DataError, match=r"labeled: the data set has images and no masks\. Set"):
+        with pytest.raises(DataError, match=r"labeled: the data set has images but no masks\. Set"):
             check_files([dataset], "labeled", masks=True)
 
     def test_files_of_another_backend_are_not_looked_at(self, root):
@@ -95,7 +95,7 @@ class TestOverlap:
         for name in pair:
             streams[name] += ["x", "y"]
         built = {name: [listed(root, names)] for name, names in streams.items()}
-        match = rf"2 images are both in {pair[0]} and in {pair[1]}:\n  .*x\.jpg\n  .*y\.jpg\nTake"
+        match = rf"2 images are both in {pair[0]} and in {pair[1]}:\n  .*x\.jpg\n  .*y\.jpg\nRemove"
         with pytest.raises(DataError, match=match):
             check_overlap(built)
 

@@ -244,7 +244,7 @@ class TestBadLists:
 
     def test_empty_data_set_object(self, root):
         empty = DATASETS.build(labeled(root, indices=0))
-        with pytest.raises(DataError, match=r"labeled: the data set is empty, .*labeled\.txt'"):
+        with pytest.raises(DataError, match=r"labeled: the data set is empty; .*labeled\.txt'"):
             SemiDataset(empty, unlabeled(root))
 
 

@@ -10,6 +10,7 @@ import mmseg
 import mmseg.registry
 import numpy as np
 import pytest
+import yaml
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 from mmseg.registry import MODELS
@@ -79,9 +80,9 @@ def types_in(node):
 
 
 def test_programs_stand_on_pages_that_a_test_follows():
-    """test_get_started.py runs all that one page says, in its order; the other is below."""
+    """test_guide.py runs all that one page says, in its order; the other is below."""
     pages = {block.id.split(":")[0] for block in PROGRAMS}
-    assert pages == {"docs/get_started.md", "docs/datasets.md"}
+    assert pages == {"docs/guide.md", "docs/datasets.md"}
 
 
 def test_colours_become_numbers(tmp_path, monkeypatch):
@@ -162,6 +163,28 @@ def check_install(arguments):
             assert (ROOT / value).is_file()
         if match := re.fullmatch(r"\.\[(.*)\]", value):
             assert all(f"\n{extra} = [" in extras for extra in match[1].split(",")), value
+
+
+def test_contributing_shows_the_toy_method_as_it_is():
+    source = (ROOT / "tests/methods/test_toy_method.py").read_text()
+    [shown] = re.findall(
+        r"^```text\n(@MODELS.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S
+    )
+    assert shown in source
+    assert "def semi_step(" in shown
+
+
+def test_workflows_run_targets_and_sessions_that_exist():
+    matrices = {}
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        [job] = yaml.safe_load(path.read_text())["jobs"].values()
+        matrices |= job["strategy"]["matrix"]
+        [variable] = job["strategy"]["matrix"]
+        assert f"${{{{ matrix.{variable} }}}}" in job["steps"][-1]["run"]
+    check_command(f"make {' '.join(matrices['target'])}")
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = re.findall(r'@nox\.session\((?:name="([\w.-]+)")?.*?\ndef (\w+)\(', noxfile)
+    assert set(matrices["session"]) <= {name or function for name, function in sessions}
 
 
 def test_commands_are_found():

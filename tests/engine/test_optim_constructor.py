@@ -176,7 +176,7 @@ def test_model_inside_the_wrapper_of_distributed_training(monkeypatch):
 def test_model_of_another_kind():
     plain = MODELS.build(tiny_segmentor())
     cfg = config(constructor="StudentOptimWrapperConstructor")
-    with pytest.raises(TypeError, match="but the model is EncoderDecoder; leave it"):
+    with pytest.raises(TypeError, match="but the model is EncoderDecoder; remove it"):
         build_optim_wrapper(plain, cfg)
     # The plain model needs none.
     assert DefaultOptimWrapperConstructor(config())(plain)

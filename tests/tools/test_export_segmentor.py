@@ -157,7 +157,7 @@ class TestErrors:
     def test_file_of_another_kind(self, run, tmp_path, capsys):
         text = tmp_path / "text.pth"
         text.write_text("weights")
-        message = f"'{text}' of 7 bytes is not a PyTorch checkpoint, or is truncated; use"
+        message = f"'{text}' of 7 bytes is truncated or not a PyTorch checkpoint; use"
         self.fails(run, tmp_path, capsys, message, checkpoint=text)
         torch.save([1], text)
         message = f"'{text}' is not a checkpoint: it holds a list"
@@ -186,7 +186,7 @@ class TestErrors:
     def test_role(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):
             export(run, tmp_path / "out.pth", "--from", "both")
-        assert "U2PL has the networks teacher, student, and none called 'both'" in (
+        assert "U2PL has the networks teacher, student, but none called 'both'" in (
             capsys.readouterr().err
         )
 

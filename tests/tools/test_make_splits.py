@@ -103,7 +103,7 @@ def test_images_with_another_ending_are_counted(folder, capsys):
         write_image(folder / "images" / name) if name != "notes.txt" else None
     assert with_masks(folder, "--labeled", 4) == 0
     assert (
-        f"warning: 3 images of '{folder}/images' do not end in '.jpg' and are left out, with their "
+        f"warning: 3 images of '{folder}/images' do not end in '.jpg' and are skipped, with their "
         "masks: 2 .png, 1 .JPG."
     ) in capsys.readouterr().err
 
@@ -112,7 +112,7 @@ def test_masks_beside_the_images_are_no_images(folder, capsys):
     for path in folder.glob("masks/*/*.png"):
         path.rename(folder / "images" / path.relative_to(folder / "masks"))
     assert split(folder, "--mask-dir", folder / "images", "--labeled", 4) == 0
-    assert "left out" not in capsys.readouterr().err
+    assert "skipped" not in capsys.readouterr().err
 
 
 def test_masks_with_the_ending_of_the_images_are_no_images(tmp_path):
@@ -194,7 +194,7 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
         (["--labeled", "32"], "32 labeled images leave none of 32 unlabeled"),
         (["--labeled", "2", "--seeds", "-1"], "expected non-negative integer"),
         (["--labeled", "2", "--img-suffix", ".png"], "ends in '.png'. Check it and --img-suffix."),
-        (["--labeled", "2", "--img-suffix", "jpg"], "jpg: an ending begins with a dot"),
+        (["--labeled", "2", "--img-suffix", "jpg"], "jpg: a suffix begins with a dot"),
         (["--labeled", "2", "--seg-map-suffix", "png"], "give .png"),
         (["--labeled", "2", "--ann-file", "gone.txt"], "list of --ann-file 'gone.txt' does not"),
         (["--labeled", "2", "--mask-dir", "gone"], "The mask directory 'gone' does not exist"),

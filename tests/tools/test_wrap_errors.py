@@ -61,7 +61,7 @@ class TestErrors:
             labeled=["labeled.txt"],
         )
         lists = [write_list(root / f"{number}.txt", "a") for number in (1, 2)]
-        fails(capsys, "--labeled: got 2 lists, and the training data are 1", plain, labeled=lists)
+        fails(capsys, "--labeled: got 2 lists, but the training data are 1", plain, labeled=lists)
         write_list(root / "labeled.txt", ["a.jpg"])
         fails(capsys, "labeled: 2 listed files are not on disk", plain)
         write_list(root / "labeled.txt", "abc")
@@ -73,7 +73,7 @@ class TestErrors:
             wrap(plain, unlabeled=["data/images"])
         error = capsys.readouterr().err
         assert "2 images are both in labeled and in unlabeled" in error
-        assert "In place of a folder that holds them give a list" in error
+        assert "Instead of a folder that holds them, give a list" in error
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -82,7 +82,7 @@ class TestSeveralDataSets:
 
     def test_wrong_number_of_lists(self, plain, capsys):
         three = ["data/labeled.txt"] * 3
-        fails(capsys, "--labeled: got 3 lists, and the training data are 2", plain, labeled=three)
+        fails(capsys, "--labeled: got 3 lists, but the training data are 2", plain, labeled=three)
 
 
 class TestWhatPlainConfigsContain:

@@ -1,4 +1,4 @@
-"""Atomic writes: a file is complete or absent, whenever the process dies."""
+"""Atomic writes: a file is complete or absent, even if the process is killed."""
 
 import os
 from contextlib import suppress
@@ -8,10 +8,10 @@ from mmengine.fileio import LocalBackend, register_backend
 
 
 class AtomicFileBackend(LocalBackend):
-    """Local files that are renamed to their name once all of their bytes are on the disk.
+    """Local files that get their name once all their bytes are on the disk.
 
-    Until then a file is called ``<name>.part``. The next write of the same file replaces what an
-    interrupted one left there. An older file of that name stays until the new one is complete.
+    Until then a file is called ``<name>.part``. The next write replaces what an interrupted write
+    left there. An older file of the same name stays until the new one is complete.
     """
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
@@ -26,7 +26,7 @@ class AtomicFileBackend(LocalBackend):
             with open(part, "wb") as file:
                 file.write(obj)
                 file.flush()
-                os.fsync(file.fileno())  # some file systems notice only now that they are full
+                os.fsync(file.fileno())  # some file systems report only now that they are full
             os.replace(part, filepath)
         except OSError as error:
             with suppress(OSError):

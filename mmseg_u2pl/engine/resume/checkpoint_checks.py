@@ -1,6 +1,6 @@
-"""Refusals of checkpoints that MMEngine would load, and go on with something else than meant.
+"""Refuses checkpoints that MMEngine would load although they do not fit the run.
 
-What is compared is the runner's model with a checkpoint as it was loaded.
+The checks compare the runner's model with the loaded checkpoint.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ _NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
 def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Refuse a checkpoint of a semi-supervised run for a plain model.
 
-    No name of a weight matches, and MMEngine goes on with random ones. The other way round, a plain
-    checkpoint starts a semi-supervised run.
+    No weight name matches, so MMEngine would continue with random weights. The opposite is allowed:
+    a plain checkpoint starts a semi-supervised run.
 
     Raises:
         ValueError: The checkpoint is of a semi-supervised run, and the model is plain.
     """
-    # Also inside the wrappers of distributed training and of test-time augmentation.
+    # Even inside the wrappers of distributed training and test-time augmentation.
     if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
         return
     if is_semi_checkpoint(checkpoint.get("state_dict", checkpoint)):
@@ -38,17 +38,17 @@ def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
 def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Refuse to resume from a checkpoint without the state that a run needs to continue.
 
-    MMEngine would begin anew with the optimizer and the schedules.
+    MMEngine would restart the optimizer and the schedules.
 
     Raises:
-        ValueError: Something is missing, or the weights are of another model.
+        ValueError: Something is missing, or the weights belong to another model.
     """
     needed = _NEEDED if runner.param_schedulers is None else (*_NEEDED, "param_schedulers")
     missing = [key for key in needed if key not in checkpoint]
     if missing:
         raise ValueError(
             f"cannot resume from this checkpoint: it lacks {', '.join(missing)}. Best checkpoints "
-            "('best_...'), exported and downloaded ones hold weights only; resume from 'iter_...' "
+            "('best_...'), exported and downloaded ones hold only weights. Resume from 'iter_...' "
             "or 'epoch_...', or start a new run from the weights: load_from=CHECKPOINT without "
             "--resume."
         )
@@ -56,27 +56,27 @@ def require_resumable(runner: Runner, checkpoint: dict[str, Any]) -> None:
     differing = sorted(names ^ checkpoint["state_dict"].keys())
     if differing:
         raise ValueError(
-            f"cannot resume from this checkpoint: it is of another model. {len(differing)} weights "
-            f"are in only one of the two, the first is {differing[0]}. Use the config that the run "
-            "was started with."
+            f"cannot resume from this checkpoint: it belongs to another model. {len(differing)} "
+            f"weights are in only one of the two; the first is {differing[0]}. Use the config that "
+            "the run was started with."
         )
 
 
 def require_same_epochs(runner: Runner) -> None:
     """Refuse to resume with epochs of another length.
 
-    Iterations are counted through all epochs, so the position in the data, the progress and the
-    schedules by iteration would be those of another training. MMEngine does not notice.
+    Iterations are counted over all epochs, so data position, progress and schedules would not match
+    the training so far. MMEngine does not notice.
 
     Raises:
-        ValueError: The epochs of the checkpoint have more or fewer iterations.
+        ValueError: An epoch of the checkpoint has another number of iterations.
     """
     loop, hub = runner.train_loop, runner.message_hub
     if not isinstance(loop, EpochBasedTrainLoop):
         return
     length = len(loop.dataloader)
     before = hub.get_info(_EPOCH_LENGTH, length)
-    # Runs of the same name share their hub, so a new one may find the length of another.
+    # Runs of the same name share a hub, so a new run may find the length of another one.
     if loop.iter and before != length:
         raise ValueError(
             f"cannot resume from this checkpoint: an epoch had {before} iterations and has "

@@ -1,11 +1,11 @@
-"""Which file a run loads, and whether that is a complete checkpoint."""
+"""Finds the file that a run loads, and checks that it is a complete checkpoint."""
 
 import zipfile
 from pathlib import Path
 
 from mmengine.runner import Runner, find_latest_checkpoint
 
-# First bytes of what PyTorch 1.5 and older wrote.
+# First bytes of files written by PyTorch 1.5 and older.
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -13,7 +13,7 @@ def checkpoint_to_load(runner: Runner) -> str | None:
     """The file that a runner is about to load, if any.
 
     Raises:
-        ValueError: The latest checkpoint, from which the run is to continue, does not exist.
+        ValueError: The latest checkpoint, to resume from, does not exist.
     """
     if runner._load_from is not None or not runner._resume:
         return runner._load_from
@@ -27,20 +27,20 @@ def checkpoint_to_load(runner: Runner) -> str | None:
 
 
 def require_checkpoint(path: str) -> None:
-    """Refuse a file that is not a checkpoint, or is a truncated one, without unpickling it.
+    """Refuse a truncated checkpoint or another kind of file, without unpickling it.
 
-    A file that is not on a local disk is not checked.
+    Only files on a local disk are checked.
 
     Raises:
-        ValueError: The file is not a complete checkpoint. The message names complete ones beside
-            it.
+        ValueError: The file is not a complete checkpoint. The message names complete ones in the
+            same folder.
     """
     file = Path(path).expanduser()
     if not file.is_file() or _is_checkpoint(file):
         return
     others = sorted(str(other) for other in file.parent.glob("*.pth") if _is_checkpoint(other))
     raise ValueError(
-        f"'{path}' of {file.stat().st_size:,} bytes is not a PyTorch checkpoint, or is truncated; "
+        f"'{path}' of {file.stat().st_size:,} bytes is truncated or not a PyTorch checkpoint; "
         + (f"complete checkpoints beside it: {', '.join(others)}" if others else "use another one")
     )
 

@@ -1,4 +1,4 @@
-"""Atomic checkpoints, and runs that continue from them as if they had never been interrupted."""
+"""Atomic checkpoints, and runs that continue from them as if never interrupted."""
 
 import os.path as osp
 from collections import deque
@@ -29,21 +29,22 @@ from mmseg_u2pl.engine.resume.position import (
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's hook, with the same options, for runs whose process may die at any time.
+    """MMEngine's ``CheckpointHook``, with the same options, for runs that may be killed.
 
-    ``default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook"))`` chooses it and keeps the
-    options that a schedule gives. It differs from MMEngine's in this:
+    ``default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook"))`` selects it and keeps the
+    options of the schedule. The differences are:
 
-    - Writes are atomic. Checkpoints in excess of ``max_keep_ckpts``, and the previous best one, are
+    - Writes are atomic. Checkpoints beyond ``max_keep_ckpts``, and the previous best one, are
       removed after the new one is written, so the disk must have room for one more.
-    - A file that is not a checkpoint, or one that the run cannot continue from, is refused by its
-      name; so is a checkpoint of a semi-supervised run for a plain model.
-    - A resumed run draws the images that would have come next, without loading any before them,
-      also in the middle of an epoch.
+    - It refuses files that are not a complete checkpoint or that the run cannot continue from,
+      and checkpoints of a semi-supervised run for a plain model.
+    - A resumed run draws the images that would have come next, even in the middle of an epoch,
+      without loading those before them.
     - A checkpoint is written before the validation of its iteration. A run that continues from it
       begins with that validation, unless the interrupted run has finished it.
 
-    With ``backend_args``, or an ``out_dir`` that is not on a local disk, it writes as MMEngine's.
+    With ``backend_args``, or an ``out_dir`` that is not on a local disk, it writes like MMEngine's
+    hook.
     """
 
     backend_args: dict | None
@@ -63,8 +64,8 @@ class SafeCheckpointHook(CheckpointHook):
         """Refuse a checkpoint that does not fit; restore its gradients when resuming.
 
         Raises:
-            ValueError: The checkpoint is of a semi-supervised run and the model plain, or the run
-                is resumed and the checkpoint lacks something.
+            ValueError: The checkpoint is of a semi-supervised run and the model is plain, or the
+                run is resumed and the checkpoint is incomplete.
         """
         require_same_kind(runner, checkpoint)
         if runner._resume:
@@ -80,7 +81,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Choose where to write; continue data and validation where the checkpoint left them.
 
         Raises:
-            ValueError: The checkpoint is of epochs of another length, or no hook moves the teacher.
+            ValueError: The checkpoint has epochs of another length, or no hook moves the teacher.
         """
         require_mean_teacher_hook(runner)
         is_local = isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend)
@@ -90,15 +91,15 @@ class SafeCheckpointHook(CheckpointHook):
         # Without it a resumed run would not save again what it saved before a new best score.
         self.last_ckpt = runner.message_hub.get_info("last_ckpt")
         if self.max_keep_ckpts > 0:
-            self.keep_ckpt_ids = deque(self.keep_ckpt_ids)  # unbounded: one more for a moment
+            self.keep_ckpt_ids = deque(self.keep_ckpt_ids)  # unbounded: it briefly holds one more
         require_same_epochs(runner)
         continue_data(runner)
         if validation_is_due(runner):
-            runner.logger.info("Validating first: the interrupted run may not have.")
+            runner.logger.info("Validating first; the interrupted run may not have done it.")
             runner.val_loop.run()
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Skip what was trained of the epoch before the checkpoint."""
+        """Skip the part of the epoch that was trained before the checkpoint."""
         continue_epoch(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
@@ -107,10 +108,10 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        """Save a checkpoint, name it in ``last_checkpoint``, then remove those in excess."""
+        """Save a checkpoint, name it in ``last_checkpoint``, then remove surplus ones."""
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             self.keep_ckpt_ids.append(step)
-            # Those about to be removed are listed too: a resumed run removes what is left of them.
+            # The surplus ones are listed too, so that a resumed run removes what is left of them.
             runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
         self.last_ckpt = self._path_of(step)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
@@ -141,7 +142,7 @@ class SafeCheckpointHook(CheckpointHook):
         else:
             paths, names = self.best_ckpt_path_dict, self.key_indicators
         previous = {name: paths.get(name) for name in names}
-        # MMEngine removes before it saves, unless it does not know the previous one.
+        # MMEngine removes it before it saves, unless it does not know the previous one.
         paths.update(dict.fromkeys(names))
         super()._save_best_checkpoint(runner, metrics)
         for name, path in previous.items():

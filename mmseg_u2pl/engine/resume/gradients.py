@@ -18,7 +18,7 @@ def save_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
         return
-    if get_world_size() > 1:  # each process has gradients of its own
+    if get_world_size() > 1:  # each process has its own gradients
         print_log(
             "The checkpoint is written between two steps of the optimizer, and a run resumed from "
             "it lacks the gradients accumulated so far. Set default_hooks.checkpoint.interval to a "

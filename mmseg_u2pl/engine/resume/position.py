@@ -1,4 +1,4 @@
-"""Where a resumed run continues: in the data, within an epoch, and before a validation."""
+"""Where a resumed run continues: position in the data and the epoch, pending validation."""
 
 from itertools import chain, repeat
 from typing import Any
@@ -12,19 +12,19 @@ _SAMPLER_SEED = "sampler_seed"
 
 
 def continue_data(runner: Runner) -> None:
-    """Let the training draw what would have come next.
+    """Let the training draw the images that would have come next.
 
-    Call it when the checkpoint is loaded, before the loop does anything.
+    Call it after the checkpoint is loaded and before the loop starts.
     """
     hub, sampler, loop = runner.message_hub, _sampler(runner), runner.train_loop
-    # Without a configured seed, the sampler of this process has a seed of its own.
+    # Without a configured seed, the sampler of this process has drawn its own seed.
     if hasattr(sampler, "seed"):
         if loop.iter:
             sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
         hub.update_info(_SAMPLER_SEED, sampler.seed)
     if not isinstance(loop, IterBasedTrainLoop) or not loop.iter or not hasattr(sampler, "skip"):
         return
-    # OneDL's loop skips by itself. That of the originals asks for each batch and drops it.
+    # OneDL's loop skips by itself. The originals' loop loads each batch and drops it.
     if not hasattr(loop.dataloader_iterator, "skip_iter"):
         sampler.skip(loop.iter * loop.dataloader.batch_sampler.batch_size)
         loop.dataloader_iterator = chain(repeat(None, loop.iter), loop.dataloader)
@@ -33,7 +33,7 @@ def continue_data(runner: Runner) -> None:
 def continue_epoch(runner: Runner) -> None:
     """Skip the part of an epoch that was trained before the checkpoint was written.
 
-    Call it as an epoch begins, or is resumed, after the sampler was told the epoch.
+    Call it when an epoch begins or is resumed, after the sampler knows the epoch.
     """
     loop, sampler = runner.train_loop, _sampler(runner)
     if isinstance(loop, EpochBasedTrainLoop) and hasattr(sampler, "skip"):

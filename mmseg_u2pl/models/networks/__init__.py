@@ -1,1 +1,1 @@
-"""Models that MMSegmentation lacks; importing them registers them. Nothing else depends on them."""
+"""Networks that MMSegmentation lacks, registered on import. Nothing else depends on them."""

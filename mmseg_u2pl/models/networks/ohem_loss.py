@@ -12,23 +12,23 @@ from mmseg_u2pl.utils.options import require_count, require_positive, require_sh
 
 @MODELS.register_module()
 class OHEMCrossEntropyLoss(nn.Module):
-    """Mean cross-entropy over the pixels that are hard: online hard example mining.
+    """Mean cross-entropy over hard pixels: online hard example mining.
 
     A pixel is hard if its true class has a probability of at most ``thresh``, or if it is among the
     ``min_kept`` worst of the batch.
 
-    MMSegmentation's ``OHEMPixelSampler`` picks pixels likewise, but their sum is divided by the
-    number of all pixels: the supervised loss would fade against the unsupervised one. Its
-    ``OhemCrossEntropy`` is this mean, but no decode head except PIDNet's can call it.
+    MMSegmentation's ``OHEMPixelSampler`` selects the same pixels, but the sum is divided by the
+    number of all pixels, which makes the supervised loss small beside the unsupervised one. Its
+    ``OhemCrossEntropy`` is this mean, but only PIDNet's decode head can call it.
 
     Args:
         thresh: Probability up to which a pixel is hard, in (0, 1].
-        min_kept: Number of pixels of a batch (of one process) to keep at least.
+        min_kept: Minimum number of pixels to keep in a batch of one process.
         loss_weight: Factor.
         loss_name: Key in the log.
 
     Raises:
-        ValueError: If ``thresh`` is no probability, or ``min_kept`` no number of pixels.
+        ValueError: If ``thresh`` is not in (0, 1], or ``min_kept`` is not a number of pixels.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OHEMCrossEntropyLoss(nn.Module):
         Args:
             logits: (N, C, H, W).
             label: (N, H, W), int64.
-            weight: Not used; decode heads hand it over.
+            weight: Not used; decode heads pass it.
             ignore_index: Label of pixels that do not count.
 
         Returns:
@@ -66,8 +66,8 @@ class OHEMCrossEntropyLoss(nn.Module):
         """
         if logits.shape[1] == 1:
             raise ValueError(
-                "OHEMCrossEntropyLoss compares classes, and the head has one channel; let "
-                "out_channels be num_classes"
+                "OHEMCrossEntropyLoss compares classes, but the head has one channel; set "
+                "out_channels to num_classes"
             )
         loss = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
         loss = loss[label != ignore_index]

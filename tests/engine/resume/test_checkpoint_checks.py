@@ -54,11 +54,11 @@ def test_u2pl_takes_a_plain_checkpoint(saved, tmp_path):
 def test_a_run_does_not_go_on_with_another_model(saved, tmp_path):
     model = tiny_u2pl(tiny_segmentor(), projector=dict(embed_dims=4, num_convs=1))
     cfg = config(tmp_path, model=model)
-    with pytest.raises(ValueError, match=r"of another model\. \d+ weights .* student.projector"):
+    with pytest.raises(ValueError, match=r"to another model\. \d+ weights .* student.projector"):
         Runner(**cfg, load_from=str(saved / "iter_4.pth"), resume=True).train()
 
 
 def test_a_run_does_not_go_on_with_less_of_a_model(tmp_path):
     Runner(**config(tmp_path, model=tiny_u2pl(distribution_alignment=True))).train()
-    with pytest.raises(ValueError, match=r"of another model\. 3 weights .* alignment\.bias"):
+    with pytest.raises(ValueError, match=r"to another model\. 3 weights .* alignment\.bias"):
         Runner(**config(tmp_path), resume=True).train()

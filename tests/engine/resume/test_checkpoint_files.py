@@ -46,7 +46,7 @@ def test_what_is_no_checkpoint_is_refused_and_whole_ones_are_named(saved, tmp_pa
     (tmp_path / "last_checkpoint").write_text(str(bad))
     start = dict(resume=True) if resume else dict(load_from=str(bad))
     message = (
-        f"'{bad}' of [0-9,]+ bytes is not a PyTorch checkpoint, or is truncated; complete .* {good}"
+        f"'{bad}' of [0-9,]+ bytes is truncated or not a PyTorch checkpoint; complete .* {good}"
     )
     with pytest.raises(ValueError, match=message):
         Runner(**config(tmp_path), **start).train()

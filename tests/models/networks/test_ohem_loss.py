@@ -66,5 +66,5 @@ def test_options_out_of_range(options, match):
 
 
 def test_one_channel_has_no_classes_to_compare():
-    with pytest.raises(ValueError, match="the head has one channel; let out_channels be"):
+    with pytest.raises(ValueError, match="the head has one channel; set out_channels to"):
         OHEMCrossEntropyLoss()(torch.zeros(1, 1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.long))
