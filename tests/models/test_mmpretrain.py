@@ -62,7 +62,11 @@ def swin():
     """Swin with UPerNet."""
     arch = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
     backbone = dict(
-        type="mmpretrain.SwinTransformer", arch=arch, window_size=2, out_indices=(0, 1, 2, 3)
+        type="mmpretrain.SwinTransformer",
+        arch=arch,
+        window_size=2,
+        pad_small_map=True,  # the last map is a single pixel
+        out_indices=(0, 1, 2, 3),
     )
     channels = (8, 16, 32, 64)
     head = dict(type="UPerHead", in_channels=channels, in_index=(0, 1, 2, 3), pool_scales=(1,))
