@@ -201,13 +201,13 @@ def plot_scenes(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Fig
     columns: dict[str, list[Any]] = {title: [] for title in titles}
     shape = scenes[chosen[0]].truth.shape
     for scene in (scenes[index] for index in chosen):
-        size = scene.truth.shape[::-1]
+        height, width = scene.truth.shape
         void = scene.truth == ignore_index
         before, after = scene.predictions[0], scene.predictions[-1]
         truth = paint_labels(np.where(void, 0, scene.truth), palette)
         judged = judge(scene.truth, before, after, ignore_index)
         pictures = [
-            np.asarray(open_upright(Path(scene.path)).convert("RGB").resize(size)),
+            np.asarray(open_upright(Path(scene.path)).convert("RGB").resize((width, height))),
             np.where(void[..., None], np.uint8(255), truth),
             paint_labels(before, palette),
             paint_labels(after, palette),
