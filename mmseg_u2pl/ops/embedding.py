@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import pixel_pieces
+from mmseg_u2pl.ops.precision import at_least_float32
 
 
 class EmbeddingMap(NamedTuple):
@@ -41,12 +42,18 @@ class EmbeddingMap(NamedTuple):
         return self._replace(features=self.features[images])
 
     def project(self, rows: Tensor) -> Tensor:
-        """Embeddings (..., D), in the dtype of the layer, of features (..., E) or means of them."""
+        """Embeddings (..., D) of features (..., E) or means of them.
+
+        With a layer they are float32, or float64 if the layer is.
+        """
         if self.weight is None:
             return rows
-        # Half precision would gain nothing at so few pixels and round the mean of many.
+        # Half precision would gain nothing at so few pixels and round the mean of many, and on CPUs
+        # PyTorch before 2.2 has no such product.
+        weight = at_least_float32(self.weight)
+        bias = None if self.bias is None else self.bias.to(weight.dtype)
         with torch.autocast(rows.device.type, enabled=False):
-            return F.linear(rows.to(self.weight.dtype), self.weight, self.bias)
+            return F.linear(rows.to(weight.dtype), weight, bias)
 
     def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Embeddings (..., D) of the pixels with these indices (...) of image, row and column.

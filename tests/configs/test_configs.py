@@ -141,6 +141,7 @@ STEPS = {
     "u2pl_ocrnet_hr18_4xb4-160k_cityscapes-1of8-512x1024": 64,
     "u2pl_bisenetv2_fcn_4xb8-160k_cityscapes-1of8-1024x1024": 64,
     "u2pl_dpt_dinov2-s14_8xb4-160k_ade20k-1of8-512x512": 56,
+    "u2pl_convnext-v2-tiny_upernet_8xb4-160k_ade20k-1of8-512x512": 64,
 }
 
 

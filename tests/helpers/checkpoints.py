@@ -69,7 +69,13 @@ def config(work_dir, *hooks, max_keep_ckpts=1, **options):
     )
 
 
+CAN_ALLOW_TYPES = hasattr(torch.serialization, "safe_globals")
+"""Whether PyTorch can be told types to load with `weights_only=True`: since 2.5, for a while."""
+
+
 def load(path):
+    if not CAN_ALLOW_TYPES:
+        return torch.load(path, weights_only=False)
     # MMEngine of OneDL allows its types at each call; for the originals, mmseg_u2pl has done it.
     allowed = getattr(checkpoint, "get_torch_safe_globals", list)()
     with torch.serialization.safe_globals(allowed):

@@ -30,6 +30,9 @@ class StandInMaskHead(MaskFormerHead):
         self.queries = nn.Parameter(torch.randn(num_layers, NUM_CLASSES, channels))
         self.cls_embed = nn.Linear(channels, NUM_CLASSES + 1)
 
+    def init_weights(self):
+        BaseModule.init_weights(self)  # not MMDetection's, which has other layers to look for
+
     def forward(self, x, batch_data_samples):
         sizes = {sample.metainfo["batch_input_shape"] for sample in batch_data_samples}
         assert sizes == {(SIZE, SIZE)}

@@ -32,6 +32,62 @@ def poolformer():
     return segmentor | dict(backbone=backbone, auxiliary_head=None)
 
 
+def with_decoder(backbone, channels, **head):
+    """Any backbone under any decoder; the head of its last map supervises along with it."""
+    segmentor = tiny_segmentor()
+    shared = {k: v for k, v in segmentor["decode_head"].items() if k in SHARED_OPTIONS}
+    auxiliary = dict(in_channels=channels[-1], in_index=len(channels) - 1)
+    return segmentor | dict(
+        backbone=backbone,
+        decode_head=shared | dict(channels=8, norm_cfg=GROUPS) | head,
+        auxiliary_head=segmentor["auxiliary_head"] | auxiliary,
+    )
+
+
+def resnet():
+    """ResNet with DeepLabv3+, at stride 8."""
+    backbone = dict(
+        type="mmpretrain.ResNet",
+        depth=18,
+        base_channels=8,
+        out_indices=(0, 1, 2, 3),
+        strides=(1, 2, 1, 1),
+        dilations=(1, 1, 2, 4),
+    )
+    head = dict(type="DepthwiseSeparableASPPHead", in_channels=64, in_index=3, dilations=(1, 2))
+    return with_decoder(backbone, (8, 16, 32, 64), c1_in_channels=8, c1_channels=4, **head)
+
+
+def swin():
+    """Swin with UPerNet."""
+    arch = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+    backbone = dict(
+        type="mmpretrain.SwinTransformer",
+        arch=arch,
+        window_size=2,
+        pad_small_map=True,  # the last map is a single pixel
+        out_indices=(0, 1, 2, 3),
+    )
+    channels = (8, 16, 32, 64)
+    head = dict(type="UPerHead", in_channels=channels, in_index=(0, 1, 2, 3), pool_scales=(1,))
+    return with_decoder(backbone, channels, **head)
+
+
+def convnext_v2():
+    """ConvNeXt V2 with SegFormer's head."""
+    channels = (8, 16, 16, 24)
+    backbone = dict(
+        type="mmpretrain.ConvNeXt",
+        arch=dict(depths=[1, 1, 1, 1], channels=list(channels)),
+        use_grn=True,
+        layer_scale_init_value=0.0,
+        out_indices=(0, 1, 2, 3),
+        gap_before_final_norm=False,
+    )
+    head = dict(type="SegformerHead", in_channels=channels, in_index=(0, 1, 2, 3))
+    return with_decoder(backbone, channels, **head)
+
+
 def dinov2(size):
     """The ViT of DINOv2 with a linear head."""
     backbone = dict(
@@ -59,7 +115,7 @@ class WithoutClassToken(BaseModule):
 
 def dinov2_dpt(size):
     segmentor = dinov2(size)
-    head = {k: v for k, v in segmentor["decode_head"].items() if k in DPT_OPTIONS}
+    head = {k: v for k, v in segmentor["decode_head"].items() if k in SHARED_OPTIONS}
     head |= dict(type="DPTHead", embed_dims=384, post_process_channels=[8, 8, 8, 8], channels=8)
     head |= dict(in_channels=(8,) * 4, in_index=(0, 1, 2, 3), input_transform="multiple_select")
     backbone = segmentor["backbone"] | dict(out_indices=[2, 5, 8, 11])
@@ -68,8 +124,12 @@ def dinov2_dpt(size):
     )
 
 
-DPT_OPTIONS = ("num_classes", "align_corners", "dropout_ratio", "loss_decode")
+SHARED_OPTIONS = ("num_classes", "align_corners", "dropout_ratio", "loss_decode")
+GROUPS = dict(type="GN", num_groups=1)
 CASES = {
+    "resnet with DeepLabv3+": (resnet(), 32, 8),
+    "swin with UPerNet": (swin(), 32, 8),
+    "convnext-v2 with SegFormer's head": (convnext_v2(), 32, 8),
     "convnext": (convnext(), 32, 8),
     "poolformer": (poolformer(), 32, 4),
     "dinov2": (dinov2(56), 56, 4),

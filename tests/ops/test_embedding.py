@@ -9,7 +9,7 @@ import oracles
 from mmseg_u2pl.ops import EmbeddingMap, class_sums, normalized_rows
 from strategies import HALF_AND_FULL, LAYOUTS, laid_out, map_shapes, pieces_of_size, rngs
 
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+TOLERANCE = 1e-5  # layers in half precision are run in single precision
 
 
 @st.composite
@@ -46,12 +46,11 @@ def test_rows_are_the_normalised_embeddings_of_the_pixels_in_their_order(embeddi
         rows = normalized_rows(embedding, torch.float32)
 
     assert rows.is_contiguous()
-    tolerance = TOLERANCE[embedding.features.dtype]
     places = oracles.places_of(embedding.features)
     for row, place in zip(rows.double().numpy(), places, strict=True):
         vector = vector_of(embedding, place)
         length = np.sqrt((vector**2).sum())
-        np.testing.assert_allclose(row * length, vector, atol=10 * tolerance)
+        np.testing.assert_allclose(row * length, vector, atol=TOLERANCE)
 
 
 @given(embedding_maps(), rngs(), st.integers(0, 9))
@@ -59,18 +58,17 @@ def test_embeddings_of_some_pixels_and_of_a_mean(embedding, rng, count):
     n, _, h, w = embedding.features.shape
     places = [tuple(int(rng.integers(size)) for size in (n, h, w)) for _ in range(count)]
     vectors = [vector_of(embedding, place) for place in places]
-    tolerance = 10 * TOLERANCE[embedding.features.dtype]
 
     some = embedding.at(*torch.tensor(places).reshape(count, 3).long().T)
 
     assert some.shape == (count, embedding.dims)
-    np.testing.assert_allclose(some.double(), np.reshape(vectors, some.shape), atol=tolerance)
+    np.testing.assert_allclose(some.double(), np.reshape(vectors, some.shape), atol=TOLERANCE)
 
     target = torch.zeros(n, h, w).long()
     sums, counts = class_sums(embedding.features, target, 1)
     mean = oracles.mean_vector([vector_of(embedding, p) for p in oracles.places_of(target)])
     projected = embedding.project(sums / counts[:, None])[0]
-    np.testing.assert_allclose(projected.double(), mean, atol=tolerance)
+    np.testing.assert_allclose(projected.double(), mean, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
