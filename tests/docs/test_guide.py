@@ -69,6 +69,7 @@ def _run(words, folder, output):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
+    mp.set_start_method("fork", force=True)  # of data loaders, as in a program of its own
     python, *sys.argv = words
     assert python == "python"
     runpy.run_path(sys.argv[0], run_name="__main__")
