@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS, LOOPS, MODELS, TRANSFORMS
 
 from mmseg_u2pl.datasets.unlabeled import complete_unlabeled
 from mmseg_u2pl.methods import U2PL
+from other_method import method_names
 from shipped_configs import (
     CONFIGS,
     EVERY,
@@ -182,20 +183,7 @@ def test_readme_shows_the_same_config():
     assert readme.split("```python\n")[1].split("```")[0] == (CONFIGS / path).read_text()
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "mean_teacher",
-        "u2pl_best",
-        "u2pl_reference",
-        "fixmatch",
-        "unimatch",
-        "unimatch_v2",
-        "cps",
-        "ael",
-        "u2pl_ael",
-    ],
-)
+@pytest.mark.parametrize("method", method_names())
 def test_another_method_is_another_base(method, tmp_path):
     source = (CONFIGS / "u2pl/u2pl_segformer_mit-b0_8xb4-160k_ade20k-1of8-512x512.py").read_text()
     source = source.replace("methods/u2pl.py", f"methods/{method}.py")

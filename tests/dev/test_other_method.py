@@ -5,22 +5,9 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from datatrees import load_tool
-from other_method import with_method
+from other_method import method_names, with_method
 from runs import CONFIG
 from tiny import tiny_segmentor
-
-METHODS = (
-    "u2pl",
-    "u2pl_best",
-    "u2pl_reference",
-    "mean_teacher",
-    "fixmatch",
-    "unimatch",
-    "unimatch_v2",
-    "cps",
-    "ael",
-    "u2pl_ael",
-)
 
 
 def test_options_that_both_methods_have_stay():
@@ -58,7 +45,7 @@ def test_nested_options_are_merged_and_those_of_the_method_win():
     assert model["contrastive_head"] == dict(queue_size=5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", method_names())
 def test_a_plain_model_is_wrapped(name):
     model = MODELS.build(with_method(tiny_segmentor(), name))
     assert model.num_classes == tiny_segmentor()["decode_head"]["num_classes"]

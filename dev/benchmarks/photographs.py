@@ -1,0 +1,85 @@
+# All methods on three sets of photographs, on a CPU. Written before the runs; docs/results.md will
+# have what comes out.
+#   python dev/run_benchmark.py dev/benchmarks/photographs.py --out docs/results/photographs
+# A supervised model is trained until its curve is flat ("start"), with the learning rate that is
+# best for it. All arms go on from its last checkpoint for the same number of iterations, with the
+# same labeled images a step, and are compared seed by seed. "twice the labels" has as many images a
+# step as the semi-supervised arms.
+#   VOC animals  data/voc_animals  6 animals and background of VOC 2012, 445 validation images
+#   IDD Lite     data/idd_lite     7 classes of streets in India, 204 validation images
+#   CamVid       data/camvid       11 classes of streets, at half size, 101 validation images
+FOLDER = "dev/benchmarks/photographs"
+CAMVID = "deeplabv3plus_efficientnet-lite0-s5"
+CAMVID_SEMI = f"configs/u2pl/u2pl_{CAMVID}_1xb8-demo_camvid-240x180-1of8-128x128.py"
+CAMVID_SUP = f"configs/suponly/suponly_{CAMVID}_1xb4-demo_camvid-240x180-1of8-128x128.py"
+VOC = [f"{FOLDER}/suponly_voc_animals.py", f"{FOLDER}/semi_voc_animals.py"]
+IDD = [f"{FOLDER}/suponly_idd_lite.py", f"{FOLDER}/semi_idd_lite.py"]
+SETS = {  # configs, split
+    "VOC 104": (*VOC, "splits/104"),
+    "IDD 1of32": (*IDD, "splits/1of32"),
+    "CamVid 1of8": (CAMVID_SUP, CAMVID_SEMI, "splits/1of8"),
+    "VOC 222": (*VOC, "splits/222"),
+    "IDD 1of16": (*IDD, "splits/1of16"),
+}
+SAME_COLOURS = {"model.photometric": None}
+ARMS = {  # method, options
+    "sup-only": (None, {}),
+    "sup-only, twice the labels": (None, {"train_dataloader.batch_size": 8}),
+    "Mean Teacher": ("mean_teacher", {"model.mixing": "none"}),
+    "CutMix + Mean Teacher": ("mean_teacher", {}),
+    "CutMix + Mean Teacher, all pixels": ("mean_teacher", {"model.entropy_filter": False}),
+    "FixMatch": ("fixmatch", {}),
+    "FixMatch, tau=0": ("fixmatch", {"model.tau": 0.0}),
+    "FixMatch, same colours": ("fixmatch", SAME_COLOURS),
+    "FixMatch, tau=0, same colours": ("fixmatch", {"model.tau": 0.0, **SAME_COLOURS}),
+    "UniMatch": ("unimatch", {}),
+    "UniMatch V2": ("unimatch_v2", {}),
+    "CPS": ("cps", {}),
+    "AEL": ("ael", {}),
+    "U2PL paper": ("u2pl", {}),
+    "U2PL reference": ("u2pl_reference", {}),
+    "U2PL best": ("u2pl_best", {}),
+    "FixMatch, unreliable pixels": ("u2pl_fixmatch", {}),
+    "UniMatch V2, unreliable pixels": ("u2pl_unimatch_v2", {}),
+}
+START, ITERS, RATE = 1500, 2000, 0.001
+
+
+def schedule(iters, interval):
+    return {
+        "optim_wrapper.optimizer.lr": RATE,
+        "train_cfg.max_iters": iters,
+        "train_cfg.val_interval": interval,
+        "param_scheduler.0.end": iters,
+        "default_hooks.checkpoint.interval": iters,
+    }
+
+
+def run_of(name, arm):
+    sup_only, semi, split = SETS[name]
+    method, changes = ARMS.get(arm, (None, {}))
+    dataset = "train_dataloader.dataset"
+    if method is None:
+        lists = {f"{dataset}.ann_file": f"{split}/labeled.txt"}
+    else:
+        lists = {
+            f"{dataset}.labeled.ann_file": f"{split}/labeled.txt",
+            f"{dataset}.unlabeled.ann_file": f"{split}/unlabeled.txt",
+            "default_hooks.mean_teacher.sup_only_iters": 0,
+        }
+    if arm == "start":
+        steps = schedule(START, START)
+    else:
+        folder = f"{name} start".replace(" ", "_")
+        start = {"load_from": f"{{root}}/{folder}/seed{{seed}}/iter_{START}.pth"}
+        steps = schedule(ITERS, ITERS // 4) | start
+    return dict(
+        name=f"{name} {arm}",
+        config=sup_only if method is None else semi,
+        seeds=[0, 1, 2],
+        options={**steps, **lists, **changes},
+        **({} if method is None else {"method": method}),
+    )
+
+
+runs = [run_of(name, arm) for name in SETS for arm in ("start", *ARMS)]
