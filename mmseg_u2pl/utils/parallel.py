@@ -23,7 +23,6 @@ def map_parallel(
     console = Console(stderr=True)
     with ThreadPoolExecutor() as pool:
         results = pool.map(function, items)
-        hidden = not console.is_terminal
-        return list(
-            track(results, description, len(items), console=console, transient=True, disable=hidden)
-        )
+        if not console.is_terminal:  # where older Rich prints an empty line for a disabled bar
+            return list(results)
+        return list(track(results, description, len(items), console=console, transient=True))
