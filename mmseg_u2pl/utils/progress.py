@@ -78,7 +78,8 @@ class ProgressBar:
 
     def stop(self) -> None:
         """Give the terminal back."""
-        self._progress.stop()
+        if not self._progress.disable:  # older versions of Rich print a line even then
+            self._progress.stop()
 
 
 def track(

@@ -93,7 +93,7 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_checkpoint_from_before(da
         "default_hooks.checkpoint.interval": 1,
     }
     done = run_tool("train.py", CONFIG, "--work-dir", "run", *as_flags(options), cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     error = done.stderr[done.stderr.rindex("FloatingPointError") :]
     number = int(re.search(r"iteration (\d+): sup.decode.loss_ce", error)[1])
     assert error.count(".jpg") == 4
@@ -112,7 +112,7 @@ def test_faulty_unlabeled_images_are_skipped_counted_and_reported(data, tmp_path
     options = small_options(root, max_iters=6) | {"train_dataloader.num_workers": 1}
     flags = ["--work-dir", "run", *as_flags(options)]
     refused = run_tool("train.py", CONFIG, *flags, cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "unlabeled: 2 of 12 images cannot be read" in refused.stderr
     flags += ["train_dataloader.dataset.max_faulty_share=0.2"]
     done = run_tool("train.py", CONFIG, *flags, cwd=tmp_path)

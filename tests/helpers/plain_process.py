@@ -99,10 +99,11 @@ def process() -> dict[str, Any]:
         for logger in loggers
         for handler in getattr(logger, "handlers", ())
     }
+    safe_globals = getattr(torch.serialization, "get_safe_globals", list)  # since PyTorch 2.4
     return dict(
         registries=registries,
         backends={name: name_of(kind) for name, kind in backends.items()},
-        safe_globals=sorted(name_of(kind) for kind in torch.serialization.get_safe_globals()),
+        safe_globals=sorted(name_of(kind) for kind in safe_globals()),
         packages=dict(MODULE2PACKAGE),
         filters=sorted(map(str, warnings.filters)),
         handlers=sorted(handlers),
