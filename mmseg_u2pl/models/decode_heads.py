@@ -40,7 +40,7 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
         for base in getattr(cls, "__mro__", ()):
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
-                    f"decode_head {kind} cannot be trained with U2PL: "
+                    f"decode_head {kind} cannot be trained semi-supervised: "
                     f"{_UNSUPPORTED[base.__name__]}. Choose a head that scores classes per "
                     "pixel, or masks, from features of the image"
                 )

@@ -259,7 +259,7 @@ def test_tool_writes_the_table_and_compares_it(document, capsys):
     config = "fast_scnn_8xb4-160k_cityscapes-512x1024"
     assert fastscnn == f"| fastscnn | all methods | `{config}` | `decode_head.conv_seg` | 1.5 |"
     assert vpd.startswith(
-        "| vpd | no: decode_head VPDDepthHead cannot be trained with U2PL: it est"
+        "| vpd | no: decode_head VPDDepthHead cannot be trained semi-supervised: it est"
     )
     assert strange == "| strange | needs another package | `of_another_package` |  |  |"
 

@@ -193,7 +193,7 @@ def test_head_without_classifier_needs_an_embedding_source():
         classifier_name(nn.Identity())
 
 
-DEPTH = "FakeDepthHead.* cannot be trained with U2PL: it estimates depth, not classes"
+DEPTH = "FakeDepthHead.* cannot be trained semi-supervised: it estimates depth, not classes"
 
 
 @pytest.mark.parametrize("head_type", ["FakeDepthHead", "mmseg.FakeDepthHead", FakeDepthHead])

@@ -1,4 +1,4 @@
-"""Write the plain MMSegmentation checkpoint of a model that was trained with U2PL."""
+"""Write the plain MMSegmentation checkpoint of a model that was trained semi-supervised."""
 
 from __future__ import annotations
 
