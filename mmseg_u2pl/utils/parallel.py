@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -18,9 +18,16 @@ def map_parallel(
     """Apply a function to all items in threads; images are decoded outside of Python's lock.
 
     MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. Results
-    are in the order of the items. The first error of the function ends the work.
+    are in the order of the items. The first error of the function ends the work; what is running
+    then is waited for, as it may write files that the caller is about to remove.
     """
-    return list(track(_threads().map(function, items), description, len(items)))
+    futures = [_threads().submit(function, item) for item in items]
+    try:
+        return [future.result() for future in track(futures, description)]
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 @cache

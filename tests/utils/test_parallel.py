@@ -1,5 +1,6 @@
 import multiprocessing
 import threading
+import time
 
 import pytest
 
@@ -54,3 +55,18 @@ def test_forked_process_has_threads_of_its_own():
     alive = process.is_alive()
     process.kill()
     assert not alive
+
+
+def test_after_an_error_nothing_runs_any_more():
+    running = []
+
+    def work(number):
+        running.append(number)
+        if number == 0:
+            raise OSError("number 0")
+        time.sleep(0.2)
+        running.remove(number)
+
+    with pytest.raises(OSError, match="number 0"):
+        map_parallel(work, range(200), "Failing")
+    assert running == [0]
