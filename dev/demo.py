@@ -117,7 +117,7 @@ def train(cfg: Config, title: str, args: argparse.Namespace) -> Runner:
     replace_data_root(cfg, str(args.data_root))
     cfg.work_dir = str(args.work_dir / title)
     cfg.randomness.seed = args.seed
-    cfg.visualizer.name = title  # with one name, the second run would log to the first one's folder
+    cfg.visualizer.name = cfg.work_dir  # a second run of one name would log to the first's folder
     cfg.log_level = "ERROR"
     cfg.merge_from_dict(args.cfg_options)
     runner = Runner.from_cfg(cfg)

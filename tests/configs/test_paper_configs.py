@@ -140,7 +140,7 @@ def test_a_row_trains_and_validates(arm, voc, tmp_path, monkeypatch):
     cfg.default_hooks.logger.interval = 1
     cfg.auto_scale_lr.enable = True
     cfg.param_scheduler[0].end = 2
-    cfg.visualizer.name = arm  # there is one of each name in a process
+    cfg.visualizer.name = str(tmp_path)  # there is one of each name in a process
     cfg.work_dir = str(tmp_path / "run")
     runner = Runner.from_cfg(cfg)
     seen = {True: [], False: []}

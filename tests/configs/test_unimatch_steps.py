@@ -176,7 +176,7 @@ def test_a_row_trains_and_validates(path, voc, tmp_path, monkeypatch):
     cfg.param_scheduler[0].end = 2
     cfg.default_hooks.checkpoint.interval = 2
     cfg.auto_scale_lr.enable = True
-    cfg.visualizer.name = path
+    cfg.visualizer.name = str(tmp_path)
     cfg.custom_imports = None
     cfg.work_dir = str(tmp_path / "run")
     runner = Runner.from_cfg(cfg)

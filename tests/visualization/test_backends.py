@@ -21,7 +21,7 @@ def train(tmp_path, monkeypatch):
     def run(backend: str) -> list[dict]:
         backends = [dict(type="LocalVisBackend"), dict(type=backend)]
         cfg = plain_config(tmp_path, work_dir=str(tmp_path / "run"))
-        cfg.visualizer = dict(type="SegLocalVisualizer", vis_backends=backends, name=backend)
+        cfg.visualizer = dict(type="SegLocalVisualizer", vis_backends=backends, name=str(tmp_path))
         cfg.default_hooks.logger = dict(type="LoggerHook", interval=1)
         Runner.from_cfg(cfg).train()
         (scalars,) = tmp_path.glob("run/*/vis_data/scalars.json")
