@@ -1,5 +1,5 @@
-# When semi-supervised training pays on CamVid at half of its size. docs/results.md has the answer;
-# docs/datasets.md says how to get the data.
+# When semi-supervised training pays on CamVid at half of its size. docs/results_camvid.md has the
+# answer; docs/datasets.md says how to get the data.
 #   python dev/run_benchmark.py dev/benchmarks/camvid.py --out docs/results/camvid
 # For each share of labeled frames, a supervised model is trained first ("start"). Arms continue
 # from it ("early"), for four times as long ("long"), or from the end of the long supervised run

@@ -7,7 +7,7 @@ from mmseg_u2pl.models.saved_integer import SavedInteger
 from mmseg_u2pl.ops import ClassTotals
 from mmseg_u2pl.utils.distributed import sum_over_processes
 
-RATE = 0.05  # docs/results.md has what another rate gave
+RATE = 0.05  # docs/results_camvid.md has what another rate gave
 MEMORY = 0.99
 MAX_BIAS = 3.0  # a factor of 20; the bias of a class that the data lack would rise forever
 
