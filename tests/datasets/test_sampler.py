@@ -276,7 +276,7 @@ def test_skipping_batches_of_a_dataloader_continues_where_a_run_stopped():
 
 
 def test_needs_a_semi_dataset():
-    with pytest.raises(TypeError, match="draws from a SemiDataset, got Numbered"):
+    with pytest.raises(TypeError, match="needs a SemiDataset, got Numbered"):
         DualStreamSampler(Numbered(3), seed=0)
 
 

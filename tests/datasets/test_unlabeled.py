@@ -80,7 +80,7 @@ def test_a_pipeline_that_loads_no_masks_has_none_to_hide():
 
 
 def test_nothing_to_derive_from():
-    with pytest.raises(DataError, match=r"Give unlabeled a complete config, with its type"):
+    with pytest.raises(DataError, match=r"Set a complete config for unlabeled, with a type"):
         complete_unlabeled(dict(type="ConcatDataset", datasets=[LABELED]), dict(ann_file="u.txt"))
 
 

@@ -178,7 +178,7 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
     assert run_main(tool, path, "--dry-run") == 0
     comment, command, _ = capsys.readouterr().out.splitlines()
     assert comment.startswith(f"# a, seed 0: {message}")
-    assert comment.endswith("tools/misc/import_splits.py those of papers.")
+    assert comment.endswith("tools/misc/import_splits.py published ones.")
     assert str(ROOT / "tools/train.py") in command
     assert run_main(tool, path, "--dry-run", "--step-seconds", 1) == 1
     assert f"error: a: {message}" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_dry_run_finds_a_misspelt_option(tmp_path, capsys):
     options = {"modle.alpha_0": 0.3}
     path.write_text(f"runs = [dict(name='a', config={str(CONFIG)!r}, options={options!r})]")
     assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 1
-    assert "no key modle in the config; did you mean model?" in capsys.readouterr().err
+    assert "the config has no key modle; did you mean model?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_training_that_never_uses_unlabeled_images_is_warned_of(
     said = []
     monkeypatch.setattr(mean_teacher_hook, "print_log", lambda text, *_: said.append(text))
     run(tmp_path, sup_only_iters=sup_only_iters)
-    expected = f"start has {sup_only_iters} iterations and the training 4, so no unlabeled image"
+    expected = f"start has {sup_only_iters} iterations, the training 4, so no unlabeled image"
     assert [expected in text for text in said] == ([] if sup_only_iters == 3 else [True])
 
 
@@ -177,7 +177,7 @@ def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
 
 
 def test_a_plain_model_is_refused(tmp_path):
-    message = "works on a semi-supervised model such as U2PL, but the model is EncoderDecoder"
+    message = "needs a semi-supervised model, such as U2PL, but the model is EncoderDecoder"
     with pytest.raises(TypeError, match=message):
         run(tmp_path, model=tiny_segmentor())
 
@@ -263,7 +263,7 @@ class Sharded(nn.Module):
 def test_wrappers_that_split_the_weights_are_refused(monkeypatch):
     monkeypatch.setitem(MODEL_WRAPPERS.module_dict, "Sharded", Sharded)
     runner = SimpleNamespace(model=Sharded(tiny_u2pl()), optim_wrapper=None, hooks=[])
-    with pytest.raises(TypeError, match="wrapped in Sharded, which splits its weights"):
+    with pytest.raises(TypeError, match="wrapped in Sharded, which shards its weights"):
         MeanTeacherHook().before_train(runner)
 
 
@@ -271,7 +271,7 @@ def test_several_optimizers_are_refused(tmp_path):
     parts = {
         name: OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)) for name in "ab"
     }
-    with pytest.raises(TypeError, match="OptimWrapperDict has no single optimizer of PyTorch"):
+    with pytest.raises(TypeError, match="OptimWrapperDict has no single PyTorch optimizer"):
         run(tmp_path, optim_wrapper=OptimWrapperDict(**parts))
 
 

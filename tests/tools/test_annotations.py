@@ -167,13 +167,13 @@ def resize(root):
     ("damage", "flags", "words"),
     [
         (add_stray, [], ["z.json", "have no image"]),
-        (break_json, [], ["a.json", "not an annotation of LabelMe"]),
-        (add_line, [], ["a.json", "line of 2 points", "polygons"]),
+        (break_json, [], ["a.json", "not a LabelMe annotation"]),
+        (add_line, [], ["a.json", "line with 2 points", "polygons"]),
         (resize, [], ["a.json", "9x6", "8x6"]),
         (None, ["--classes", "background", "cat"], ["not among --classes", "dog"]),
-        (None, ["--classes", "cat", "dog", "cow"], ["in no annotation", "cow"]),
+        (None, ["--classes", "cat", "dog", "cow"], ["without annotations", "cow"]),
         (None, ["--classes", "cat", "cat"], ["given twice"]),
-        (None, ["--val", "3"], ["--val 3 holds out all of the", "fewer"]),
+        (None, ["--val", "3"], ["--val 3 holds out all 3", "fewer"]),
     ],
 )
 def test_labelme_errors_name_file_and_remedy(labelme, tmp_path, capsys, damage, flags, words):

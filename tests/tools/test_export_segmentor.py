@@ -181,7 +181,7 @@ class TestErrors:
     def test_out_is_a_folder(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):
             export(run, tmp_path)
-        assert f"out is a file to write, and '{tmp_path}' is a folder" in capsys.readouterr().err
+        assert f"out must be a file, but '{tmp_path}' is a folder" in capsys.readouterr().err
 
     def test_role(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):

@@ -209,7 +209,7 @@ def test_names_are_not_compared_with_all_others(monkeypatch: pytest.MonkeyPatch)
     images = tool.list_images([leaf])
     assert CountingName.comparisons < len(names)
     assert [(image.name, image.path) for image in images] == [(n, f"{n}.jpg") for n in names]
-    with pytest.raises(DataError, match="300 names stand for two images, the first is 0: "):
+    with pytest.raises(DataError, match="300 names belong to two images, such as 0, "):
         tool.list_images([leaf, leaf])
 
 

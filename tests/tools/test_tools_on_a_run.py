@@ -49,10 +49,10 @@ def test_browse_names_what_it_cannot_use(tmp_path):
         f"_base_ = {str(CONFIG)!r}\nmodel = dict(_delete_=True, **_base_.model.segmentor)\n"
     )
     for arguments, message in (
-        ((suponly,), "is a BaseSegDataset, which has no unlabeled images; give a config with U2PL"),
+        ((suponly,), "is a BaseSegDataset, which has no unlabeled images"),
         ((CONFIG, "--progress", "2"), r"--progress in \[0, 1\]"),
         ((CONFIG, "--cfg-options", "data_root=nowhere"), "nowhere"),
-        ((plain,), "the model of .* is EncoderDecoder, which sees no unlabeled images"),
+        ((plain,), "the model of .* is EncoderDecoder, which uses no unlabeled images"),
         ((CONFIG, "--cfg-options", "train_dataloader=None"), "has no train_dataloader, which"),
     ):
         done = run_tool("browse_semi_dataset.py", *arguments, cwd=tmp_path)

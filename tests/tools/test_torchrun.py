@@ -65,7 +65,7 @@ def test_both_ranks_end_with_the_same_model_and_one_writes_it(images, tmp_path):
 
     assert result.returncode == 0, result.stderr
     printed = result.stdout.splitlines()
-    assert printed.count("labeled    4 images, 4 a step") == 1  # by one rank, for both
+    assert printed.count("labeled    4 images, 4 per step") == 1  # by one rank, for both
     work = tmp_path / "work"
     states = [json.loads((work / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     assert states[0] == states[1]

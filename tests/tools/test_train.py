@@ -68,7 +68,7 @@ def test_train_argument_errors(
         (
             "train",
             ["CONFIG", "--cfg-options", "modle.type=Other"],
-            "--cfg-options: no key modle in the config; did you mean model?",
+            "--cfg-options: the config has no key modle; did you mean model?",
         ),
     ],
 )

@@ -75,7 +75,7 @@ def test_wrapped_config_builds_and_loads_data(
     # By path: the lookup of mmseg:: reads a hundred files, which takes a second.
     load_tool("wrap_config").main([str(SHIPPED / config), *flags])
     said = capsys.readouterr().out
-    assert "all listed files are there, and a first image of each list loads" in said
+    assert "all listed files exist, and the first image of each list loads" in said
     cfg = Config.fromfile("wrapped.py")
     assert cfg.train_dataloader.dataset.labeled.data_prefix.seg_map_path == files["masks"]
     assert cfg.train_dataloader.dataset.unlabeled == dict(ann_file=str(tmp_path / "u.txt"))

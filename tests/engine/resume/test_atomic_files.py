@@ -87,7 +87,7 @@ def test_full_disk(tmp_path, capfd):
     message = rf"cannot write '{tmp_path}/iter_3.pth' of [\d,]+ bytes: File too large"
     error = capfd.readouterr().err
     assert re.search(message, error)
-    assert "free some space and continue with --resume" in error
+    assert "free some space and resume with --resume" in error
     assert names(tmp_path) == ["iter_2.pth"]
     assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_2.pth")
     interrupted.run(config(tmp_path), resume=True)

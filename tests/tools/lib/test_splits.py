@@ -153,7 +153,7 @@ class TestWrite:
     def test_no_list_is_overwritten_unless_asked(self, tmp_path):
         write_splits({tmp_path / "b": (["a"], ["d"])}, overwrite=False)
         both = {tmp_path / "a": (["x"], ["y"]), tmp_path / "b": (["x"], ["y"])}
-        match = r"2 lists exist already, such as .*b/labeled\.txt\. .* --overwrite"
+        match = r"2 lists already exist, such as .*b/labeled\.txt\. .* --overwrite"
         with pytest.raises(DataError, match=match):
             write_splits(both, overwrite=False)
         assert not (tmp_path / "a").exists()
