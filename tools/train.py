@@ -57,7 +57,7 @@ def enable_amp(cfg: Config) -> None:
         UsageError: If there is no accelerator, or the config has a wrapper of another kind.
     """
     if get_device() == "cpu":
-        raise UsageError("--amp needs a GPU, and PyTorch sees none; leave --amp out")
+        raise UsageError("--amp needs a GPU, but PyTorch finds none; leave --amp out")
     wrapper = cfg.optim_wrapper.get("type", "OptimWrapper")
     if wrapper == "AmpOptimWrapper":
         return
