@@ -81,9 +81,7 @@ class TestMasks:
 
     def test_colour_mask(self, root):
         add(root, "a", np.zeros((4, 6, 3), np.uint8))
-        with pytest.raises(
-            DataError, match=r"a\.png: shape \(4, 6, 3\) .*\nConvert colour"
-        ):
+        with pytest.raises(DataError, match=r"a\.png: shape \(4, 6, 3\) .*\nConvert colour"):
             check([listed(root, ["a"])], 11)
 
     def test_size_of_the_image(self, root):

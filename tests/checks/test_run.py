@@ -62,7 +62,7 @@ class TestFindings:
         fails(run_config(root), match)
 
     def test_number_of_classes(self, root):
-        fails(run_config(root, num_classes=19), "num_classes=19, but the labeled data set has 11 classes")
+        fails(run_config(root, num_classes=19), "num_classes=19, but the labeled data set has 11")
 
     def test_number_of_classes_of_a_wrapped_model(self, root):
         runner = built(run_config(root, num_classes=19))

@@ -1,4 +1,4 @@
-"""Files that are damaged, and images of all kinds."""
+"""Damaged files, and images of all kinds."""
 
 import io
 
@@ -44,7 +44,7 @@ def test_a_file_that_was_cut_off_anywhere_is_found(tmp_path, kind):
     content, path = encoded(kind), tmp_path / "image"
     path.write_bytes(content)
     require_whole(str(path))
-    # The last 16 bytes of a PNG are not of the image.
+    # The last 16 bytes of a PNG do not belong to the image.
     for length in (0, 2, 5, 100, len(content) // 2, len(content) - (1 if kind == "JPEG" else 100)):
         path.write_bytes(content[:length])
         with pytest.raises(OSError, match=r"\w"):
@@ -188,7 +188,7 @@ def test_images_of_all_kinds_become_three_channels_of_bytes(root, kind):
 
 
 def test_images_that_a_transform_cannot_take_are_skipped_with_its_reason(root):
-    # Resized to a width of 64, it has no row left.
+    # Resized to a width of 64, it has no rows left.
     Image.fromarray(noise((1, 900))).save(root / "images/c.png")
     sample = semi_dataset(root, AUGMENT)[2]
     (reason,) = skipped_images(dict(data_samples=[sample["data_samples"]])).values()

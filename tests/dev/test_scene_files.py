@@ -164,7 +164,7 @@ def test_impossible_values(tmp_path, change, message):
 
 @pytest.mark.parametrize("progress", [True, False])
 def test_progress_is_shown_on_request(tmp_path, capsys, monkeypatch, progress):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes Rich treat the output as a terminal
     values = {**SMALL, "num_train": 2, "num_val": 1, "progress": progress}
     write_builtin_dataset(tmp_path / "data", num_workers=1, **values)
     assert ("3/3" in capsys.readouterr().err) is progress

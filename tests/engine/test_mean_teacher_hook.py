@@ -1,4 +1,4 @@
-"""When progress is set and when the teacher moves, in real runs of MMEngine's Runner."""
+"""When progress is set and the teacher is updated, in real runs of MMEngine's Runner."""
 
 from types import SimpleNamespace
 from typing import ClassVar
@@ -22,7 +22,7 @@ from tiny import batch, tiny_segmentor, tiny_u2pl
 
 
 class Recorder(Hook):
-    """Notes, at each iteration, what the model was told and how often its teacher has moved."""
+    """Records the state of the model and the number of teacher updates at each iteration."""
 
     priority = "LOWEST"
 
@@ -123,7 +123,7 @@ def test_gradient_accumulation_counts_steps_of_the_optimizer(tmp_path):
 def test_steps_that_overflow_move_neither_student_nor_teacher(
     tmp_path, monkeypatch, fused, accumulative_counts
 ):
-    # MMEngine has mixed precision for GPUs alone; what it does with a scaler is the same here.
+    # MMEngine only has mixed precision for GPUs; its use of a scaler is the same here.
     monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
     model = tiny_u2pl(unsup_weight=1e6)
     before = state_of(model)
@@ -219,7 +219,7 @@ def test_a_plain_model_needs_no_hook():
 
 
 class WithoutTeacher(SemiSegmentor):
-    """A method whose student learns from the labeled images alone."""
+    """A method whose student only learns from labeled images."""
 
     networks: ClassVar = {"student": "student.segmentor"}
 
@@ -253,7 +253,7 @@ def test_a_method_without_a_teacher_is_told_too(tmp_path):
 
 
 class Sharded(nn.Module):
-    """Stands for FSDP and for DeepSpeed's engine, which MMEngine registers as wrappers too."""
+    """Stands in for FSDP and DeepSpeed's engine, which MMEngine also registers as wrappers."""
 
     def __init__(self, module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The converters of LabelMe's and CVAT's annotations, through their command lines."""
+"""The converters of LabelMe and CVAT annotations, run by their command lines."""
 
 import base64
 import io
@@ -96,7 +96,7 @@ def test_classes_set_the_numbers_and_what_is_left_blank(labelme, tmp_path):
 
 def test_photographs_are_turned_as_annotation_programs_show_them(labelme, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # rotate by 90 degrees
     Image.new("RGB", (SIZE[0], SIZE[1])).save(labelme / "a.jpg", exif=exif)
     assert run_main(LABELME, labelme, tmp_path / "out") == 0
     assert read(tmp_path / "out/images/a.jpg").shape == (*SIZE, 3)

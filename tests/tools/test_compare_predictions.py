@@ -1,4 +1,4 @@
-"""Predictions on two images of 2 x 4 pixels, whose scores are worked out by hand."""
+"""Predictions on two images of 2 x 4 pixels, with scores computed by hand."""
 
 from __future__ import annotations
 

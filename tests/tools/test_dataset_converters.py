@@ -108,7 +108,7 @@ class TestCityscapes:
 
 
 class TestVOC:
-    """Six images in the lists of VOC and five of SBD, of which two are in both."""
+    """Six images in the lists of VOC and five in those of SBD; two are in both."""
 
     TOOL = load_tool("dataset_converters/voc_aug")
     TRAIN, VAL = ["t0", "t1", "t2"], ["v0", "v1", "v2"]
@@ -125,7 +125,7 @@ class TestVOC:
 
     @pytest.fixture(scope="class")
     def converted(self, tmp_path_factory):
-        """VOC after MMSegmentation's own converter, told that there are six images."""
+        """VOC after MMSegmentation's own converter, with six as the expected number of images."""
         root = tmp_path_factory.mktemp("voc")
         voc = make_voc(root, self.TRAIN, self.VAL, [*self.SBD_TRAIN, *self.SBD_VAL])
         sbd = make_sbd(root, self.SBD_TRAIN, self.SBD_VAL)
@@ -159,7 +159,7 @@ class TestVOC:
             assert (augmented / f"SegmentationClassAug/{name}.png").read_bytes() == own
         for name in ("s0", "s1", "s2", "v0"):
             assert (read(augmented / f"SegmentationClassAug/{name}.png") == 1).all()
-        # The lists of MMSegmentation have the right names, in an order of their own.
+        # MMSegmentation's lists have the right names in another order.
         assert before == {name: (lists / f"{name}.txt").read_text() for name in before}
         assert run_main(self.TOOL, augmented) == 0
         assert "\n0 masks to copy" in capsys.readouterr().out

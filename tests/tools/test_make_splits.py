@@ -7,7 +7,7 @@ TOOL = load_tool("make_splits")
 
 @pytest.fixture
 def folder(tmp_path):
-    """32 images in two folders; all show class 0, image 5 alone class 1, 7 and 9 class 2."""
+    """32 images in two folders: all show class 0, only image 5 class 1, and 7 and 9 class 2."""
     for number in range(32):
         name = f"{'ab'[number % 2]}/{number:02}"
         write_image(tmp_path / "images" / f"{name}.jpg")

@@ -1,4 +1,4 @@
-"""The page that tools/analysis_tools/report.py writes about real and hand-written runs."""
+"""The report of tools/analysis_tools/report.py about real and hand-written runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLE = """
 def write_run(
     folder: Path, start: str, records: list[dict], config: str = "", tables: list[dict] = ()
 ) -> Path:
-    """A start of a run as MMEngine leaves it; `tables` are the IoUs of each validation."""
+    """A start of a run as MMEngine writes it; `tables` are the IoUs of each validation."""
     vis_data = folder / start / "vis_data"
     vis_data.mkdir(parents=True)
     lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -71,7 +71,7 @@ def column(table: list[list[str]], name: str) -> dict[str, str]:
 
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
-    """A plain run in which the teacher of `trained` has no part."""
+    """A plain run, without the teacher of `trained`."""
     scores = dict(background=50.0, ball=20.0)
     config = PLAIN.format(duration="by_epoch=False, max_iters=8", load_from=None)
     records = [step(2), dict(mIoU=30.0, time=9.0, step=2), step(4), dict(mIoU=35.0, step=4)]

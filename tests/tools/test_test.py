@@ -1,4 +1,4 @@
-"""tools/test.py: what it makes of config and command line."""
+"""tools/test.py: how it applies the command line to the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/misc/wrap_config.py: what it writes for the configs that people have."""
+"""tools/misc/wrap_config.py: the configs it writes."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def test_written_config_is_formatted_and_short(root):
     command = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", "out/wrapped.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    # Where the checkout lies decides whether the list of base configs takes one line or four.
+    # The path of the checkout determines whether the list of base configs takes one or four lines.
     assert len(Path("out/wrapped.py").read_text().splitlines()) <= 22
 
 
@@ -91,7 +91,7 @@ def test_embedding_source(root, capsys):
 
 
 def test_folder_of_unlabeled_images(root, tmp_path):
-    """It is a place of its own, with no list: the images that no one has labeled."""
+    """A folder of unlabeled images, without a list."""
     write_images(tmp_path, "xyz", images="found")
     plain = plain_config(root)
     plain.train_dataloader.dataset.update(ann_file="val.txt", indices=1)

@@ -1,4 +1,4 @@
-"""tools/misc/wrap_config.py: what it refuses."""
+"""tools/misc/wrap_config.py: configs that it refuses."""
 
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class TestErrors:
     def test_folder_where_a_list_is_needed(self, root, capsys):
         plain = plain_config(root)
         plain.train_dataloader.dataset.update(type="PascalVOCDataset", ann_file="labeled.txt")
-        del plain.train_dataloader.dataset.metainfo  # the class has classes of its own
+        del plain.train_dataloader.dataset.metainfo  # the data set type has its own classes
         write_config("plain.py", plain)
         message = "--unlabeled: PascalVOCDataset needs a list of names, got the folder"
         fails(capsys, message, "plain.py", unlabeled=["data/images"])
@@ -121,4 +121,4 @@ class TestErrors:
         plain = plain_config(root)
         plain.model.decode_head.num_classes = 4
         write_config("plain.py", plain)
-        fails(capsys, "The model has num_classes=4, but the labeled data set has 5 classes", "plain.py")
+        fails(capsys, "The model has num_classes=4, but the labeled data set has 5", "plain.py")

@@ -1,4 +1,4 @@
-"""Configs of MMSegmentation, wrapped on a few images in the places they expect."""
+"""Configs of MMSegmentation, wrapped with a few images in the folders they expect."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CITYSCAPES = dict(
     img_suffix="_leftImg8bit.png",
     seg_map_suffix="_gtFine_labelTrainIds.png",
 )
-# Config, folder of its data, what its files are called, and the names in its lists.
+# Config, folder of its data, names of its files, and names in its lists.
 CONFIGS = [
     (
         "segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py",

@@ -17,7 +17,7 @@ FSYNC = os.fsync
 
 
 class Killer(Hook):
-    """Kills the process before the nth change of the disk that saving makes."""
+    """Kills the process before the nth change that saving makes on the disk."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -39,7 +39,7 @@ class Killer(Hook):
 
 
 class FullDisk(Hook):
-    """Lets no file grow beyond some kilobytes after a number of steps."""
+    """Limits the size of files to some kilobytes after a number of steps."""
 
     priority = "HIGH"
 

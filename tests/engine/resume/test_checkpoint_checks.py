@@ -1,4 +1,4 @@
-"""Checkpoints that do not fit are refused, where MMEngine would go on with something else."""
+"""Checkpoints that do not fit are refused, whereas MMEngine would silently continue."""
 
 import pytest
 import torch

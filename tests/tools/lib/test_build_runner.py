@@ -1,4 +1,4 @@
-"""What the runner of the tools refuses, whichever hooks the config has."""
+"""Mistakes that the tools' runner refuses, whatever hooks the config has."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tiny import tiny_u2pl
 
 @pytest.fixture
 def config(tmp_path):
-    """Make the config of a run with MMEngine's hooks only."""
+    """Make the config of a run with only MMEngine's hooks."""
     write_images(tmp_path, "ab")
     for name in ("train", "val"):
         write_list(tmp_path / f"{name}.txt", "ab")

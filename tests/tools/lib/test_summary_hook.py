@@ -1,4 +1,4 @@
-"""What tools/train.py prints before and after a training."""
+"""Output of tools/train.py before and after a training."""
 
 import shlex
 from pathlib import Path
