@@ -38,8 +38,9 @@ class LossCheckHook(Hook):
     MMEngine's ``CheckInvalidLossHook`` checks the total loss of every 50th step. This hook checks
     each loss of each step. It checks several steps at a time, so that the host need not wait for
     the GPU, and always before a checkpoint is written, so that the last one on disk is good. A bad
-    loss in any process stops all of them. A checkpoint with NaN or infinite weights is not written
-    either: a teacher can become NaN while all losses are finite.
+    loss in any process stops all of them. A checkpoint with NaN in its weights, or with NaN or
+    infinite batch-norm statistics, is not written either: a teacher can become NaN while all losses
+    are finite.
 
     In mixed precision, a gradient scaler skips steps with overflowing gradients and lowers its
     scale. So with a scaler, a few bad steps in a row are logged and tolerated.
@@ -90,7 +91,7 @@ class LossCheckHook(Hook):
         """Check all steps before the checkpoint, and its weights.
 
         Raises:
-            FloatingPointError: A loss or a weight is NaN or infinite.
+            FloatingPointError: A loss or batch-norm statistic is NaN or infinite, or a weight NaN.
         """
         self._check()
         require_finite(checkpoint["state_dict"])
@@ -116,10 +117,10 @@ class LossCheckHook(Hook):
 
 
 def require_finite(state_dict: Mapping[str, Tensor]) -> None:
-    """Refuse NaN or infinite weights and batch-norm statistics.
+    """Refuse NaN in weights and buffers, and infinite batch-norm statistics.
 
     Raises:
-        FloatingPointError: A weight or statistic is NaN or infinite; the message names the first.
+        FloatingPointError: There are any; the message names the first tensor.
     """
     for name, values in state_dict.items():
         if not isinstance(values, Tensor):

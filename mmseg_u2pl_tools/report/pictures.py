@@ -41,7 +41,7 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
         HTML.
 
     Raises:
-        UsageError: A checkpoint is missing, or the runs have different validation images.
+        UsageError: A checkpoint or data are missing, or the validation images differ.
         ValueError: Predictions do not fit the masks.
     """
     with TemporaryDirectory() as scratch:
