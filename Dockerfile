@@ -2,15 +2,15 @@
 # docker run --gpus all --shm-size 8g -v "$PWD/data:/workspace/data" -v "$PWD/work_dirs:/workspace/work_dirs" \
 #     mmseg_u2pl train mmseg_u2pl::u2pl/u2pl_deeplabv3plus_r50-d8_4xb8-80e_voc2012-92-513x513.py
 #
-# The build of torch in the package index brings CUDA; the host needs NVIDIA's driver and container
-# toolkit alone. Another base, such as an image of PyTorch or NVIDIA: --build-arg BASE=...
+# The torch build in the package index includes CUDA; the host only needs NVIDIA's driver and
+# container toolkit. For another base, such as an image of PyTorch or NVIDIA: --build-arg BASE=...
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE}
 
 WORKDIR /workspace/source
 COPY docker/install.sh docker/
 RUN docker/install.sh system
-# First what changes least: the layer with torch is built again only if the requirements change.
+# Requirements come first, so that the layer with torch is only rebuilt if they change.
 COPY requirements.txt ./
 RUN docker/install.sh requirements
 COPY . .

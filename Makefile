@@ -1,16 +1,16 @@
-# Needs Python 3.10, 3.11 or 3.12 (with venv), make and bash; the rest goes into .venv.
+# Needs Python 3.10, 3.11 or 3.12 (with venv), make and bash; all else is installed into .venv.
 SHELL := bash
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
 
-# PYTHON=/path/to/python names the one to make .venv with.
+# PYTHON=/path/to/python selects the Python for .venv.
 PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.12 python3.11 python3.10)
 IN_RANGE := import ensurepip, sys, venv; assert (3, 10) <= sys.version_info < (3, 13)
 GOOD_VENV := $(IN_RANGE) and sys.prefix != sys.base_prefix; import pip
 
-# A stamp is as new as the last install that went through; a newer requirement makes it stale.
+# A stamp has the time of the last successful install; newer requirements make it stale.
 RUNTIME := $(VENV)/installed-runtime
 DEV := $(VENV)/installed-dev
 
@@ -21,7 +21,7 @@ help: ## print this list
 	@echo "usage: make TARGET [ARGS='arguments of the demo or of pytest'] [PYTHON=python3.11]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
-install: $(DEV) ## make .venv if needed, install the project and the developer's tools into it
+install: $(DEV) ## make .venv if needed, install the project and development tools into it
 	@echo "$(VENV) is ready"
 
 demo: $(RUNTIME) ## train on a small built-in data set
@@ -39,7 +39,7 @@ lint: $(DEV) ## check style, formatting and types
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
 
-format: $(DEV) ## repair style and formatting in place
+format: $(DEV) ## fix style and formatting in place
 	@$(VENV_PYTHON) -m ruff check --fix .
 	@$(VENV_PYTHON) -m ruff format .
 
@@ -51,7 +51,7 @@ $(DEV): $(RUNTIME)
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
-# A .venv whose making was interrupted, or whose Python has gone, is made anew.
+# An incomplete .venv, or one whose Python is gone, is made again.
 $(RUNTIME): requirements.txt pyproject.toml $(VENV_PYTHON)
 	@$(VENV_PYTHON) -c '$(GOOD_VENV)' 2>/dev/null || { \
 	  IFS=$$'\n'; \
@@ -62,11 +62,11 @@ $(RUNTIME): requirements.txt pyproject.toml $(VENV_PYTHON)
 	    fi; \
 	  done; \
 	  echo "No Python 3.10, 3.11 or 3.12 with venv and ensurepip among: $(CANDIDATES)." >&2; \
-	  echo "Install one, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+	  echo "Install one, or select one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
 	  exit 1; }
 	@echo "installing into $(VENV)"
 	@$(PIP_INSTALL) --requirement requirements.txt --editable '.[pretrained]'
 	@touch $@
 
-# No recipe: a missing one makes the stamp stale, whose recipe mends it.
+# No recipe: if it is missing, the stamp is stale, and its recipe makes .venv.
 $(VENV_PYTHON): ;

@@ -1,7 +1,7 @@
-"""Environments that the tests run in, beside that of `make test`: `nox -s oldest`, `nox --list`.
+"""Test environments in addition to that of `make test`: `nox -s oldest`, `nox --list`.
 
-Each session makes its environment from the package index, whose PyTorch brings CUDA: gigabytes. An
-interpreter is looked for in the PATH, as `python3.10`. Arguments after `--` go to pytest.
+Each session installs its environment from the package index, with gigabytes for PyTorch and CUDA.
+Interpreters, such as `python3.10`, must be in the PATH. Arguments after `--` go to pytest.
 """
 
 from pathlib import Path
@@ -13,12 +13,12 @@ nox.options.sessions = ["onedl"]
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
 
-# MMCV compiles for half an hour, so a wheel is built once for each session.
+# Compiling MMCV takes half an hour, so its wheel is built once per session.
 WHEELS = Path(".cache/mmcv").resolve()
 
 
 def make_test(session: nox.Session, python: str) -> None:
-    """Run what continuous integration runs, in an environment of its own."""
+    """Run the commands of continuous integration in a separate environment."""
     folder = f"VENV=.nox/{session.name}"
     arguments = " ".join(session.posargs)
     session.run("make", "test", folder, f"PYTHON={python}", f"ARGS={arguments}", external=True)
@@ -26,7 +26,7 @@ def make_test(session: nox.Session, python: str) -> None:
 
 @nox.session(venv_backend="none")
 def onedl(session: nox.Session) -> None:
-    """OneDL's stack and the newest PyTorch on Python 3.11, as `make test`."""
+    """OneDL's stack and the newest PyTorch on Python 3.11, as in `make test`."""
     make_test(session, "python3.11")
 
 
@@ -54,29 +54,29 @@ def torch_2_11(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
-    """OpenMMLab's originals and the lowest versions that the package takes.
+    """OpenMMLab's originals and the lowest supported versions.
 
-    The originals' MMCV is compiled, and MMPretrain and MMDetection are there.
+    MMCV is compiled, and MMPretrain and MMDetection are installed.
     """
     project = nox.project.load_toml("pyproject.toml")["project"]
     lowest = [
         dependency.replace(">=", "==")
         for dependency in project["dependencies"]
-        if not dependency.startswith(("torch", "packaging"))  # a newer one builds the wheel
+        if not dependency.startswith(("torch", "packaging"))  # building needs a newer packaging
     ]
     lowest += ["torch==2.1.2", "torchvision==0.16.2"]
     session.install(*lowest)
     install_compiled_mmcv(session, "mmcv==2.1.0")
     originals = ["mmengine==0.10.7", "mmsegmentation==1.2.2", "mmpretrain==1.2.0", "mmdet==3.3.0"]
-    # Not editable: MMEngine 0.10.7 finds configs of an installed package alone.
+    # Not editable, because MMEngine 0.10.7 only finds configs of installed packages.
     session.install(*lowest, *originals, ".[openmmlab,dev]")
     test_all(session)
 
 
 def install_compiled_mmcv(session: nox.Session, requirement: str) -> None:
-    """Install MMCV with its operators for the CPU compiled against the session's PyTorch.
+    """Install MMCV with CPU operators compiled against the session's PyTorch.
 
-    Pip's cache is left out of it: wheels in it may be without operators, or for another PyTorch.
+    Pip's cache is not used, because its wheels may lack operators or be for another PyTorch.
     """
     folder = WHEELS / session.name
     if not list(folder.glob("*.whl")):
@@ -90,7 +90,7 @@ def install_compiled_mmcv(session: nox.Session, requirement: str) -> None:
 
 
 def test_all(session: nox.Session) -> None:
-    """Run the tests, those of all families of MMSegmentation's configs too."""
+    """Run the tests, including those of all families of MMSegmentation's configs."""
     workers = ("-n", "auto", "--maxprocesses", "4")
     env = {"OMP_NUM_THREADS": "1"}
     session.run("python", "-m", "pytest", *workers, "-m", "", *session.posargs, env=env)

@@ -1,4 +1,4 @@
-"""What the runs of a benchmark have come to: read from their logs, written as tables."""
+"""Reads the results of a benchmark from the logs of its runs, and writes them as tables."""
 
 import csv
 import json
@@ -9,18 +9,17 @@ from typing import Any, NamedTuple
 
 
 class Result(NamedTuple):
-    """Scores of a run in percent, and what the training took.
+    """Scores of a run in percent, and the cost of its training.
 
     Attributes:
-        miou: Of the last validation, of the network that MMSegmentation's keys are of: the
-            teacher, if the method has one.
-        student_miou: Likewise, of the student beside a teacher.
-        best_miou: The highest of all validations.
-        best_student_miou: Likewise.
+        miou: Last validation, for the network of MMSegmentation's keys: the teacher, if any.
+        student_miou: Last validation, for the student of a teacher.
+        best_miou: Highest mIoU of all validations.
+        best_student_miou: Highest mIoU of the student of a teacher.
         step_seconds: Median time of a step.
-        minutes: Of all steps, without validation.
+        minutes: Time of all steps, without validation.
         memory_mib: Peak memory of the GPU, or else of the largest process.
-        commit: Of the project; ``+`` marks changes that were not committed.
+        commit: Commit of the project; ``+`` marks uncommitted changes.
     """
 
     miou: float
@@ -37,9 +36,9 @@ def read_result(work_dir: Path, host_memory_mib: int, commit: str) -> Result:
     """Result of a finished run, from MMEngine's ``scalars.json``.
 
     Args:
-        work_dir: Of the run.
+        work_dir: Work folder of the run.
         host_memory_mib: Peak memory of its largest process.
-        commit: What it was trained with.
+        commit: Commit that it was trained with.
 
     Raises:
         RuntimeError: If there is no validation.
@@ -65,13 +64,13 @@ def read_result(work_dir: Path, host_memory_mib: int, commit: str) -> Result:
 
 def time_steps(records: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
     """Median time of a step in seconds, and the number of steps."""
-    # A resumed run has logged some iterations twice: the last record of each counts.
+    # A resumed run has logged some iterations twice; the last record of each counts.
     steps = {record["step"]: record["time"] for record in records if "loss" in record}
     return statistics.median(steps.values()), max(steps)
 
 
 def read_records(work_dir: Path) -> Iterator[dict[str, Any]]:
-    """What a run has logged, in the order of its starts."""
+    """The log records of a run, in the order of its starts."""
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
             yield json.loads(line)
@@ -106,7 +105,7 @@ def _spread(scores: Sequence[float]) -> str:
 
 
 def write_results(out: Path, results: Mapping[str, Mapping[int, Result]], page: str) -> None:
-    """Write the table, and every run for programs."""
+    """Write the table, and a machine-readable file of all runs."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(page)
     with (out / "runs.csv").open("w", newline="") as file:

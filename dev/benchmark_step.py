@@ -1,9 +1,9 @@
-"""Time and memory of a training step, stage by stage, beside those of the networks alone.
+"""Time and memory of a training step by stage, compared with those of the networks.
 
-The floor is what any code of the same method needs: its passes of the networks, those with a
-gradient with the segmentor's own loss on as many images, all labeled, their backward pass, the
-optimizer, and the moving average. A second pass of a decode head alone, as UniMatch's feature view,
-is not in it.
+The floor is the cost of any implementation of the same method: the forward passes of the networks,
+with the segmentor's own loss on as many labeled images for passes with a gradient, their backward
+pass, the optimizer, and the moving average. It excludes a second pass of only the decode head, such
+as UniMatch's feature view.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CAMVID = "u2pl_deeplabv3plus_efficientnet-lite0-d16_1xb8-1k_camvid-1of8-192x192.
 
 
 class Preset(NamedTuple):
-    """Config and sizes of a step; there are as many unlabeled images as labeled ones."""
+    """Config and sizes of a step, with equal numbers of labeled and unlabeled images."""
 
     config: str
     num_classes: int
@@ -69,48 +69,48 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # EVERY_METHOD is looked for in the arguments
+        allow_abbrev=False,  # EVERY_METHOD is searched for in the arguments
     )
     add = parser.add_argument
     add("--preset", choices=sorted(PRESETS), default="camvid", help="default: %(default)s")
-    add("--config", help="a config in place of the preset's")
+    add("--config", help="config to use instead of the preset's")
     add(
         "--method",
         choices=method_names(),
-        help="in place of the config's (default: that of the config, or u2pl)",
+        help="method to use instead of the config's (default: that of the config, or u2pl)",
     )
     add("--size", type=int, help="image side in pixels (default: the preset's)")
-    add("--images", type=int, help="labeled images, and as many unlabeled (default: the preset's)")
-    add("--classes", type=int, help="of --loss-path-only (default: the preset's)")
+    add("--images", type=int, help="labeled images; as many unlabeled ones (default: the preset's)")
+    add("--classes", type=int, help="classes for --loss-path-only (default: the preset's)")
     add("--queue-size", type=int, help="embeddings per class (default: the preset's)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     add("--amp", action="store_true", help="forward passes in automatic mixed precision")
     add("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
-    add("--repeats", type=int, default=5, help="steps that are timed (default: %(default)s)")
-    add("--warm-up", type=int, default=2, help="steps before them (default: %(default)s)")
+    add("--repeats", type=int, default=5, help="timed steps (default: %(default)s)")
+    add("--warm-up", type=int, default=2, help="untimed steps before them (default: %(default)s)")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--loss-path-only",
         action="store_true",
-        help="the losses alone and their backward pass, on random logits and embeddings at a "
-        "quarter of the image side, D = 256, with full queues",
+        help="time only the losses and their backward pass, on random logits and embeddings at a "
+        "quarter of the image side, with D = 256 and full queues",
     )
     mode.add_argument(
         "--data",
         action="store_true",
-        help="images a second from the config's train_dataloader; its data must be there",
+        help="images per second from the config's train_dataloader, whose data must exist",
     )
     mode.add_argument(
         EVERY_METHOD,
         action="store_true",
-        help="steps of all methods, each in a process of its own, as a markdown table",
+        help="time all methods, each in a separate process, and print a Markdown table",
     )
-    add("--json", metavar="FILE", help="write the figures to FILE, '-' for the standard output")
+    add("--json", metavar="FILE", help="write the figures to FILE; '-' for standard output")
     return parser
 
 
 def workload_of(args: argparse.Namespace) -> Workload:
-    """What the command line asks for, completed by its preset."""
+    """The workload of the command line, completed by its preset."""
     preset = PRESETS[args.preset]
     return Workload(
         config=args.config or preset.config,
@@ -127,7 +127,7 @@ def workload_of(args: argparse.Namespace) -> Workload:
 
 
 def time_data(work: Workload) -> dict[str, Any]:
-    """Images a second of the training dataloader, workers warm."""
+    """Images per second of the training dataloader, with warm workers."""
     loader = Runner.build_dataloader(read_config(work.config).train_dataloader, seed=0)
     batches = iter(loader)
     for _ in islice(batches, work.warm_up + 2 * loader.num_workers):
@@ -138,13 +138,13 @@ def time_data(work: Workload) -> dict[str, Any]:
 
 
 def print_every_method(arguments: Sequence[str]) -> None:
-    """A row for each method, as soon as it is known.
+    """Print a row for each method as soon as it is measured.
 
     Args:
-        arguments: Of the command line, without method and file.
+        arguments: Arguments of the command line, without method and file.
 
     Raises:
-        SystemExit: A process fails; with what it said.
+        SystemExit: A process fails; the message is its output.
     """
     columns = {
         "step (s)": ("step_seconds", ".3f"),
@@ -165,7 +165,7 @@ def print_every_method(arguments: Sequence[str]) -> None:
 
 
 def print_figures(figures: dict[str, Any], console: Console) -> None:
-    """A table for people, and what is not in it."""
+    """Print a table, and the figures that are not in it."""
     for title, value in figures.items():
         if not isinstance(value, dict):
             shown = f"{value:.3f}" if isinstance(value, float) else value
@@ -182,13 +182,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.every_method:
         if args.method or args.json:
-            parser.error(f"{EVERY_METHOD} goes with neither --method nor --json")
+            parser.error(f"{EVERY_METHOD} cannot be combined with --method or --json")
         given = sys.argv[1:] if argv is None else argv
         print_every_method([argument for argument in given if argument != EVERY_METHOD])
         return
     work = workload_of(args)
     if work.device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda needs a GPU, and PyTorch sees none")
+        parser.error("--device cuda needs a GPU, but PyTorch finds none")
     if args.threads:
         torch.set_num_threads(args.threads)
     init_default_scope("mmseg")

@@ -1,4 +1,4 @@
-"""Train a model of each family in MMSegmentation's configs with each method; list the results."""
+"""Train a model of each family in MMSegmentation's configs with each method; tabulate results."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ NUM_STEPS, NUM_LABELED, NUM_UNLABELED = 3, 2, 2
 
 
 class Family(NamedTuple):
-    """One of the folders of MMSegmentation's configs, and what stands for it.
+    """A folder of MMSegmentation's configs, and a config that represents it.
 
     Attributes:
-        config: As ``mmseg::`` names it; a small one.
-        crop: Side of the images in pixels: multiple of the strides, as small as the model takes.
-        size_option: Name of the model's option that is the size of the images, if it has one.
-        needs: What it needs besides the packages in ``requirements.txt``.
+        config: A small config, as in ``mmseg::``.
+        crop: Side of the images in pixels: the smallest multiple of the strides that the model
+            accepts.
+        size_option: Name of the model's option for the size of the images, if it has one.
+        needs: Requirements in addition to ``requirements.txt``.
     """
 
     config: str
@@ -61,7 +62,7 @@ MMDETECTION = f"MMDetection and {OPERATORS}"
 FAMILIES = {
     "ann": Family("ann/ann_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
     "apcnet": Family("apcnet/apcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"),
-    # Its position biases are made for one size of the images.
+    # Its position biases are for a fixed image size.
     "beit": Family(
         "beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py",
         size_option="backbone.img_size",
@@ -140,15 +141,14 @@ def build(family: Family, method: str = "u2pl") -> SemiSegmentor:
     """A method around a config's model, to be trained from scratch on the CPU.
 
     Raises:
-        Exception: Whatever building it raises.
+        Exception: Any error of building it.
     """
     init_default_scope("mmseg")
     cfg = Config.fromfile(CONFIGS / family.config, import_custom_modules=False)
     drop_pretrained(cfg.model)
     for option in filter(None, ("data_preprocessor.size", family.size_option)):
         cfg.merge_from_dict({f"model.{option}": (family.crop, family.crop)})
-    # Small queues; and untrained models are sure of nothing, so any pixel may supervise and be an
-    # anchor.
+    # Small queues. Untrained models are not confident, so any pixel may supervise and be an anchor.
     head = dict(queue_size=200, num_anchors=8, num_negatives=8, min_prob=0.0)
     options = with_head_options(with_method(cfg.model, method), **head)
     if has_option(options, "tau"):
@@ -172,7 +172,7 @@ def drop_pretrained(node: Any) -> None:
 
 
 def random_batch(side: int, num_classes: int, seed: int) -> dict[str, list]:
-    """Raw batch of noise, labeled images first, with blocks of 16 x 16 pixels of one class."""
+    """Raw batch of noise, labeled images first; labels are blocks of 16 x 16 pixels."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(high: int, *shape: int) -> Tensor:
@@ -186,13 +186,13 @@ def random_batch(side: int, num_classes: int, seed: int) -> dict[str, list]:
             blocks = draw(num_classes, 1, -(-side // 16), -(-side // 16))
             label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
             sample.gt_sem_seg = PixelData(data=label[:, :side, :side].contiguous())
-            sample.gt_edge_map = PixelData(data=draw(2, 1, side, side))  # PIDNet wants it
+            sample.gt_edge_map = PixelData(data=draw(2, 1, side, side))  # for PIDNet
         data_samples.append(sample)
     return dict(inputs=inputs, data_samples=data_samples)
 
 
 def train(model: SemiSegmentor, side: int) -> list[dict[str, Tensor]]:
-    """A few steps; what each of them logged."""
+    """Train a few steps; return the log of each."""
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optim_wrapper = OptimWrapper(torch.optim.SGD(trained, lr=1e-3))
@@ -205,7 +205,7 @@ def train(model: SemiSegmentor, side: int) -> list[dict[str, Tensor]]:
 
 
 def predict(model: SemiSegmentor, side: int) -> list[SegDataSample]:
-    """What the trained model, in evaluation mode, says of a batch."""
+    """Predict a batch with the trained model in evaluation mode."""
     return model.eval().test_step(random_batch(side, model.num_classes, NUM_STEPS))
 
 
@@ -223,7 +223,7 @@ def try_method(family: Family, method: str) -> tuple[str, SemiSegmentor | None]:
     bad = sorted({key for log in logs for key, value in log.items() if not value.isfinite()})
     if bad:
         return f"no: not finite: {', '.join(bad)}", model
-    # U2PLReference finds negatives in few images, so a contrastive loss may be 0.
+    # U2PLReference finds negatives in few images, so its contrastive loss may be 0.
     idle = [key for key, value in logs[-1].items() if key.startswith("unsup.loss") and value == 0]
     return f"no: zero: {', '.join(idle)}" if idle else "yes", model
 
@@ -246,7 +246,7 @@ def table_row(name: str) -> str:
 
 
 def try_others(family: Family, with_u2pl: str) -> str:
-    """Outcome of all methods, given that of U2PL: those that do not train are named."""
+    """Outcome of all methods, given that of U2PL; methods that do not train are named."""
     outcomes = {"u2pl": with_u2pl}
     for method in method_names():
         if method not in outcomes:
@@ -262,7 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
         "families",
         nargs="*",
         metavar="FAMILY",
-        help="those to train (default: all); rows of others stay as they are",
+        help="families to train (default: all); rows of the others are kept",
     )
     parser.add_argument(
         "--check",
@@ -277,7 +277,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     if unknown := set(args.families) - FAMILIES.keys():
-        parser.error(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+        parser.error(
+            f"unknown family {', '.join(sorted(unknown))}; choose from {', '.join(FAMILIES)}"
+        )
     before, start, rest = DOCUMENT.read_text().partition(START)
     old, end, after = rest.partition(END)
     if not end:

@@ -47,11 +47,11 @@ SUP_ONLY = CONFIGS / "suponly" / f"suponly_{MODEL}_1xb8-{DATA}.py"
 SEMI = CONFIGS / "u2pl" / f"u2pl_{MODEL}_1xb16-{DATA}.py"
 NUM_SCENES = 6
 UNRELIABLE_SHARE = 0.2
-"""Of the pixels in the picture: those with the highest entropy."""
+"""Share of the pixels in the picture, those with the highest entropy, that is unreliable."""
 
 
 class Score(NamedTuple):
-    """IoU in percent with two decimals; None for a class that occurs nowhere."""
+    """IoU in percent with two decimals; None for a class that does not occur."""
 
     mean: float
     per_class: dict[str, float | None]
@@ -60,17 +60,17 @@ class Score(NamedTuple):
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="The results of an earlier demo in the same work folder are overwritten, at the end "
-        "of the new one: stopped before, it writes none.",
+        epilog="At its end, the demo overwrites the results of an earlier one in the same work "
+        "folder. If you stop it, it writes no results.",
     )
     add = parser.add_argument
     add(
         "--method",
         choices=method_names(),
         default="u2pl",
-        help="what trains with the unlabeled images (default: %(default)s)",
+        help="method for the unlabeled images (default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="of the data and of both runs (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of data and runs (default: %(default)s)")
     add(
         "--work-dir",
         type=Path,
@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--data-root",
         type=Path,
-        help="folder of the data set, which is written if it is not there "
+        help="folder of the data set, which is written if it does not exist "
         "(default: data/builtin-seed<seed>)",
     )
     add("--num-train", type=int, default=480, help="training images (default: %(default)s)")
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def make_data(args: argparse.Namespace) -> None:
-    """Write the data set unless it is there."""
+    """Write the data set unless it exists."""
     try:
         write_builtin_dataset(
             args.data_root,
@@ -113,7 +113,7 @@ def make_data(args: argparse.Namespace) -> None:
 
 
 def train(cfg: Config, title: str, args: argparse.Namespace) -> Runner:
-    """Train one config, with a progress bar in place of the log on the console."""
+    """Train a config, with a progress bar instead of the log on the console."""
     replace_data_root(cfg, str(args.data_root))
     cfg.work_dir = str(args.work_dir / title)
     cfg.randomness.seed = args.seed
@@ -131,7 +131,7 @@ def train(cfg: Config, title: str, args: argparse.Namespace) -> Runner:
 
 @torch.no_grad()
 def evaluate(runner: Runner) -> Score:
-    """Score on the validation images; a validation of the runner reports the mean alone."""
+    """Score each class on the validation images; the runner's validation only reports the mean."""
     metric = IoUMetric()
     metric.dataset_meta = runner.val_dataloader.dataset.metainfo
     runner.model.eval()
@@ -147,7 +147,7 @@ def evaluate(runner: Runner) -> Score:
 
 
 def make_table(scores: dict[str, Score], ascii_only: bool) -> Table:
-    """IoU of each class and their mean; the gain is that of the last model over the first."""
+    """IoU of each class and their mean, with the gain of the last model over the first."""
     table = Table(
         title="IoU in percent on the validation images",
         title_justify="left",
@@ -172,13 +172,13 @@ def make_table(scores: dict[str, Score], ascii_only: bool) -> Table:
 
 @torch.no_grad()
 def predict(runner: Runner, scenes: Sequence[dict]) -> list[SegDataSample]:
-    """What the runner's model says of items of its validation set."""
+    """Predict items of the validation set with the runner's model."""
     runner.model.eval()
     return runner.model.test_step(pseudo_collate(list(scenes)))
 
 
 def plot_scenes(sup_only: Runner, semi: Runner, titles: Sequence[str]) -> Figure:
-    """Evenly spaced validation images, so none is picked by hand, and what the models see."""
+    """Plot evenly spaced validation images, none of them hand-picked, with predictions."""
     dataset = semi.val_dataloader.dataset
     num_scenes = min(NUM_SCENES, len(dataset))
     chosen = np.linspace(0, len(dataset), num_scenes, endpoint=False, dtype=int)
@@ -216,7 +216,7 @@ def write_results(
     seed: int,
     seconds: dict[str, float],
 ) -> None:
-    """Write what the table shows, for programs."""
+    """Write the table as a machine-readable file."""
     *others, predicting = by_role
     semi: dict[str, object] = {}
     for role in (predicting, *others):
@@ -235,7 +235,7 @@ def write_results(
 
 @contextmanager
 def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Note how long the block takes."""
+    """Measure the time of the block."""
     start = time.monotonic()
     yield
     seconds[name] = round(time.monotonic() - start, 1)
@@ -255,7 +255,7 @@ def run(args: argparse.Namespace) -> None:
             cfg = Config.fromfile(SEMI)
             cfg.model = with_method(cfg.model.to_dict(), method)
             semi = train(cfg, method, args)
-            # The network that predicts is the first one; it comes last, beside the gain.
+            # The network that predicts is the first one; it comes last, next to the gain.
             for role in reversed(semi.model.networks):
                 semi.model.predict_with = role
                 by_role[role] = evaluate(semi)
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     args.data_root = args.data_root or Path(f"data/builtin-seed{args.seed}")
-    # Notes of the stack on parts of the configs, which would break up the progress bar.
+    # Messages of the stack about parts of the configs would break up the progress bar.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mm(cv|engine|seg)\.")
     try:
         run(args)

@@ -1,7 +1,7 @@
-"""All that is to be seen on a GPU, most wanted first, for a machine that is there for minutes.
+"""All checks that need a GPU, the most important first, for a machine available for minutes.
 
-Each item has a budget of seconds and writes ITEM.log and ITEM.json. The latter is written anew
-after each figure, so a run that is cut off leaves what it has.
+Each item has a budget of seconds and writes ITEM.log and ITEM.json. The latter is rewritten after
+each figure, so an interrupted run keeps its results.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 BUDGETS = {"tests": 170, "steps": 200, "losses": 40, "training": 150}
-"""Seconds of each item, in the order they run; with the start under ten minutes."""
+"""Seconds of each item, in running order; with the start under ten minutes."""
 
 TINY_TESTS = ["tests/ops/test_resample.py", "tests/ops/test_precision.py", "-k", "gpu-bfloat16"]
 OUTCOME = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED)\b")
 
 
 class Network(NamedTuple):
-    """What a step is timed with: options of dev/benchmark_step.py."""
+    """A network to time: options of dev/benchmark_step.py."""
 
     config: str
     size: int
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def install(wheels: Path, folder: str) -> str:
-    """Unpack wheels into a folder, without looking for what they need."""
+    """Unpack wheels into a folder, without their dependencies."""
     files = sorted(map(str, wheels.glob("*.whl")))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, "--no-compile", "--target", folder, *files], check=True)
@@ -122,7 +122,7 @@ def install(wheels: Path, folder: str) -> str:
 
 
 def run_for(command: list[str], seconds: float, log: Path, environment: dict[str, str]) -> str:
-    """Run a command with all its processes for some time at most; how it ended."""
+    """Run a command with all its processes for a limited time; return how it ended."""
     start = time.monotonic()
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -138,14 +138,14 @@ def run_for(command: list[str], seconds: float, log: Path, environment: dict[str
 
 
 def write(out: Path, item: str, figures: dict[str, Any]) -> None:
-    """Replace what an item has found so far."""
+    """Replace the results of an item so far."""
     part = out / f".{item}.part"
     part.write_text(json.dumps(figures, indent=2) + "\n")
     part.replace(out / f"{item}.json")
 
 
 def measure_tests(args: argparse.Namespace) -> None:
-    """Run the tests of the GPU; counted as they end."""
+    """Run the GPU tests, and count them as they end."""
     command = [sys.executable, "-m", "pytest", "-vv", "-m", "gpu", "--gpu-device", args.device]
     command += ["-W", "ignore", "-p", "no:cacheprovider", "--tb=short", "--color=no"]
     command += [f"--junitxml={args.out / 'tests.xml'}"]
@@ -199,7 +199,7 @@ def measure_steps(args: argparse.Namespace) -> None:
 
 
 def measure_losses(args: argparse.Namespace) -> None:
-    """Time the losses alone, stage by stage."""
+    """Time only the losses, by stage."""
     small = ["--size", "32", "--images", "1", "--repeats", "1", "--warm-up", "0"]
     flags = ["--loss-path-only", *(small if args.tiny else ["--repeats", "20", "--warm-up", "5"])]
     names = LOSS_PATHS[:1] if args.tiny else LOSS_PATHS
@@ -207,8 +207,8 @@ def measure_losses(args: argparse.Namespace) -> None:
 
 
 def benchmark(args: argparse.Namespace, item: str, runs: Iterator[tuple[str, list[str]]]) -> None:
-    """Run dev/benchmark_step.py in this process, for importing takes longer than most runs."""
-    import benchmark_step  # not at the top: the first process is without the wheels
+    """Run dev/benchmark_step.py in this process, because importing takes longer than most runs."""
+    import benchmark_step  # not at the top, because the first process lacks the wheels
 
     figures: dict[str, Any] = {}
     for key, flags in runs:
@@ -223,7 +223,7 @@ def benchmark(args: argparse.Namespace, item: str, runs: Iterator[tuple[str, lis
 
 
 def measure_training(args: argparse.Namespace) -> None:
-    """Train a list until the budget is used up; scores and steps of what has begun."""
+    """Train a list until the budget is used up; record scores and steps of the runs so far."""
     if args.training is None:
         write(args.out, "training", {})
         return
@@ -239,7 +239,7 @@ def measure_training(args: argparse.Namespace) -> None:
 
 
 def scores_in(root: Path) -> dict[str, Any]:
-    """Of each run that has begun: its last step, seconds of a step, and scores by step."""
+    """For each run that has begun: its last step, seconds per step, and scores by step."""
     runs: dict[str, Any] = {}
     for path in sorted(root.glob("*/seed*/*/vis_data/scalars.json")):
         lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]

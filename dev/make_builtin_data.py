@@ -24,19 +24,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("root", help="folder to write; a complete one is used again")
+    parser.add_argument("root", help="folder to write; a complete one is reused")
     parser.add_argument("--num-train", type=int, default=480, help="training images")
     parser.add_argument("--num-val", type=int, default=120, help="validation images")
     parser.add_argument(
         "--labeled-fraction",
         type=fraction,
         default="1/16",
-        help="share of the training images that is labeled",
+        help="labeled share of the training images",
     )
     parser.add_argument("--size", type=int, default=128, help="image side in pixels")
     parser.add_argument("--seed", type=int, default=0, help="seed of all randomness")
-    parser.add_argument("--num-workers", type=int, help="processes; None: one per processor")
-    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    parser.add_argument("--num-workers", type=int, help="processes (default: one per processor)")
+    parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
     return parser
 
 

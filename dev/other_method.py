@@ -1,4 +1,4 @@
-"""The model of a config with another method of ``configs/_base_/methods``."""
+"""Replaces the method of a model config by another one of ``configs/_base_/methods``."""
 
 import inspect
 from pathlib import Path
@@ -11,7 +11,7 @@ METHODS = Path(__file__).resolve().parents[1] / "configs/_base_/methods"
 
 
 def method_names() -> list[str]:
-    """Files in ``configs/_base_/methods`` that train with unlabeled images, without suffix."""
+    """Names of the files in ``configs/_base_/methods`` that use unlabeled images."""
     return sorted({path.stem for path in METHODS.glob("*.py")} - {"supervised"})
 
 
@@ -19,11 +19,11 @@ def with_method(model: dict[str, Any], name: str) -> dict[str, Any]:
     """A model config that trains the same network with another method.
 
     Args:
-        model: Of a plain segmentor, or of a semi-supervised method.
+        model: Config of a plain segmentor or a semi-supervised method.
         name: One of :func:`method_names`.
 
     Returns:
-        The method's options, and those of ``model`` that the method has too.
+        The method's options, and those of ``model`` that the method also has.
 
     Raises:
         ValueError: There is no such method.
@@ -38,13 +38,13 @@ def with_method(model: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def with_head_options(model: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """A model config with options of its contrastive head; as it is if it has no such head.
+    """A model config with options of its contrastive head; unchanged if it has no such head.
 
     Args:
-        model: Of a semi-supervised method.
-        options: Of :class:`UnreliableContrastiveHead`.
+        model: Config of a semi-supervised method.
+        options: Options of :class:`UnreliableContrastiveHead`.
     """
-    # None stands for no head; where nothing is said, there is one.
+    # None means no head; the default is a head.
     if not has_option(model, "contrastive_head") or model.get("contrastive_head", {}) is None:
         return model
     return _updated(model, dict(contrastive_head=options))
@@ -54,14 +54,14 @@ def has_option(model: dict[str, Any], name: str) -> bool:
     """Whether the method of a model config has an option.
 
     Args:
-        model: Its ``type`` is a registered method.
-        name: Of the option.
+        model: Config whose ``type`` is a registered method.
+        name: Name of the option.
     """
     return name in inspect.signature(MODELS.get(model["type"])).parameters
 
 
 def _updated(model: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """With other options; dictionaries that both have are merged."""
+    """The config with other options; dictionaries are merged."""
     merged = dict(model)
     for key, value in options.items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)

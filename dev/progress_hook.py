@@ -1,4 +1,4 @@
-"""Shows how far a training is, for people who watch it."""
+"""Shows the progress of a training."""
 
 import atexit
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from mmseg.registry import HOOKS
 
 from mmseg_u2pl.utils.progress import ProgressBar
 
-_SMOOTHING = 10  # iterations that a shown loss is the mean of
+_SMOOTHING = 10  # iterations over which a shown loss is averaged
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows iteration, losses and remaining time of a training on the standard output.
+    """Shows iteration, losses and remaining time of a training on standard output.
 
-    On a terminal it is a live progress bar, elsewhere (a file, a pipe) a plain line about every
-    tenth of the training. Losses are means over the last 10 iterations. The log of MMEngine stays
-    as it is; ``log_level='WARNING'`` keeps it from the screen.
+    On a terminal it is a live progress bar; in a file or pipe, a plain line after about every tenth
+    of the training. Losses are means over the last 10 iterations. MMEngine's log is unchanged;
+    ``log_level='WARNING'`` keeps it off the screen.
 
     Args:
-        title: What is trained, in a word or two.
+        title: Name of the training, in a word or two.
     """
 
     # After RuntimeInfoHook, which keeps the losses.
@@ -33,8 +33,8 @@ class ProgressHook(Hook):
         self._losses = ""
 
     def before_train(self, runner: Runner) -> None:
-        """Start the bar at the iteration the training starts from."""
-        # The bar hides the cursor; a training that ends by an error or Ctrl-C must give it back.
+        """Start the bar at the first iteration of the training."""
+        # The bar hides the cursor, which must come back after an error or Ctrl-C.
         atexit.register(self._bar.stop)
         self._bar.start(runner.max_iters, runner.iter)
 
@@ -45,12 +45,12 @@ class ProgressHook(Hook):
         data_batch: dict | Sequence | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Advance the bar, or print a line if it is time for one."""
+        """Advance the bar, or print a line at each tenth."""
         self._losses = describe_losses(runner.message_hub, outputs or {})
         self._bar.update(runner.iter + 1, self._losses)
 
     def before_val(self, runner: Runner) -> None:
-        """Say why the bar stands still."""
+        """Show that the bar waits for a validation."""
         self._bar.show("validating")
 
     def after_val(self, runner: Runner) -> None:
@@ -68,11 +68,11 @@ def describe_losses(message_hub: MessageHub, outputs: dict) -> str:
 
     Args:
         message_hub: Holds the history of every output as ``train/<name>``.
-        outputs: What the training step returned; its losses are the names that contain ``loss``.
+        outputs: Result of the training step; its losses are the names that contain ``loss``.
 
     Returns:
-        For example ``'loss 1.250  sup 1.000  unsup 0.200  contra 0.050'``: a part is the sum of the
-        losses whose names are the same up to the first dot.
+        For example ``'loss 1.250  sup 1.000  unsup 0.200  contra 0.050'``, where a part is the sum
+        of the losses whose names are equal up to the first dot.
     """
     parts: dict[str, float] = {}
     for name in outputs:
@@ -80,6 +80,6 @@ def describe_losses(message_hub: MessageHub, outputs: dict) -> str:
             part = name.split(".")[0]
             mean = float(message_hub.get_scalar(f"train/{name}").mean(_SMOOTHING))
             parts[part] = parts.get(part, 0.0) + mean
-    if len(parts) == 2 and "loss" in parts:  # the total and its only part, the same number
+    if len(parts) == 2 and "loss" in parts:  # the total equals its only part
         parts = {"loss": parts["loss"]}
     return "  ".join(f"{part} {value:.3f}" for part, value in parts.items())

@@ -1,4 +1,4 @@
-"""Train a list of configs, one after the other, and gather their scores in one table."""
+"""Train a list of configs one by one, and collect their scores in a table."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ LAUNCHERS = {
 MEASURED_STEPS, LOGGED_STEPS = 30, 10
 HELP = """A benchmark is a config file with
 
-    options = {}  # --cfg-options of all runs; may be left out
+    options = {}  # --cfg-options of all runs; optional
     runs = [
         dict(
             name="U2PL",
             config="configs/u2pl/...py",
-            method="mean_teacher",  # may be left out: that of the config
-            seeds=[0, 1, 2],  # may be left out: [0]
-            options={"model.mixing": "none"},  # may be left out
-            published=79.3,  # may be left out
+            method="mean_teacher",  # default: that of the config
+            seeds=[0, 1, 2],  # default: [0]
+            options={"model.mixing": "none"},  # optional
+            published=79.3,  # optional
         ),
     ]
 
-Values of options may name the folder of the runs as {root} and the seed as {seed}, so that a run
-can start from the checkpoint of an earlier one. Lower seeds come first. Runs that are finished are
-not run again; interrupted ones go on from their last checkpoint.
+Values of options may contain {root}, the folder of the runs, and {seed}, so that a run can start
+from the checkpoint of an earlier one. Lower seeds come first. Finished runs are skipped;
+interrupted ones resume from their last checkpoint.
 """
 
 
@@ -77,35 +77,35 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("benchmark", type=Path, help="file that lists the runs")
-    add("--root", type=Path, help="folder of the runs (default: work_dirs/<name of the file>)")
-    add("--out", type=Path, help="folder of table.md and runs.csv (default: that of the runs)")
+    add("--root", type=Path, help="folder of the runs (default: work_dirs/<file name>)")
+    add("--out", type=Path, help="folder for table.md and runs.csv (default: that of the runs)")
     add("--launcher", choices=sorted(LAUNCHERS), default="none", help="how to start each run")
     add("--gpus", type=int, default=1, help="processes of a launched run (default: %(default)s)")
-    add("--dry-run", action="store_true", help="print commands and their cost, run nothing")
+    add("--dry-run", action="store_true", help="only print commands and their cost")
     step = parser.add_mutually_exclusive_group()
     step.add_argument(
         "--step-seconds",
         type=float,
         metavar="S",
-        help="with --dry-run: count GPU hours with S seconds a training step, such as "
-        "dev/benchmark_step.py or the `time` in the log of a training",
+        help="with --dry-run: estimate GPU hours from S seconds per training step, as measured by "
+        "dev/benchmark_step.py or logged as `time` by a training",
     )
     step.add_argument(
         "--measure",
         action="store_true",
         help=f"with --dry-run: train {MEASURED_STEPS} steps of each run, once for all seeds, and "
-        "count GPU hours with their time; steps of a supervised-only start, which are cheaper, "
-        "count like the others",
+        "estimate GPU hours from their time; the cheaper steps of a supervised-only start count "
+        "like the others",
     )
     return parser
 
 
 def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float | None]]:
-    """Runs of a benchmark, seed by seed in their order, and the published score of each name.
+    """Runs of a benchmark, ordered by seed, and the published score of each name.
 
     Raises:
-        ValueError: If a run lacks its name or config, has an unknown key, a name that another one
-            has, or an option that the command line cannot hold.
+        ValueError: If a run lacks a name or config, or has an unknown key, a duplicate name, or an
+            option that cannot be passed on the command line.
     """
     benchmark = Config.fromfile(path)
     runs, published = [], {}
@@ -114,7 +114,7 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
         known = {"name", "config", "method", "seeds", "options", "published"}
         if not {"name", "config"} <= set(entry) or set(entry) - known:
             raise ValueError(
-                f"{path}: a run has the keys name and config, and may have method, seeds, "
+                f"{path}: a run needs the keys name and config, and may have method, seeds, "
                 f"options and published; got {sorted(entry)}"
             )
         name = entry["name"]
@@ -124,7 +124,7 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
         if folder in folders:
             raise ValueError(
                 f"{path}: the runs {folders[folder]!r} and {name!r} would share the folder "
-                f"{folder!r}; give each a name of its own"
+                f"{folder!r}; give each a distinct name"
             )
         folders[folder] = name
         published[name] = entry.get("published")
@@ -137,13 +137,13 @@ def read_benchmark(path: Path, root: Path) -> tuple[list[Run], dict[str, float |
             method = entry.get("method")
             runs.append(Run(name, entry["config"], method, seed, options, work_dir))
     if not runs:
-        raise ValueError(f"{path}: there are no runs; see --help for what the file holds")
-    # A whole table of one seed tells more, half-way, than all seeds of half the table.
+        raise ValueError(f"{path}: there are no runs; see --help for the format of the file")
+    # Halfway through, a whole table for one seed is more useful than half a table for all seeds.
     return sorted(runs, key=lambda run: run.seed), published
 
 
 def _check_options(run: str, options: Mapping[str, Any]) -> None:
-    """Refuse values that --cfg-options would read as others."""
+    """Refuse values that --cfg-options would misread."""
     for key, value in options.items():
         if isinstance(value, Mapping):
             raise ValueError(f"{run}: {key} is a dictionary; set its keys one by one, {key}.name")
@@ -161,7 +161,7 @@ def _filled(value: Any, root: Path, seed: int) -> Any:
 
 
 def trained_config(run: Run) -> str:
-    """The run's config, written into the folder of its seeds if it is to have another method."""
+    """The run's config; with another method, it is written to the folder of the run's seeds."""
     if run.method is None:
         return run.config
     cfg = read_config(run.config)
@@ -173,7 +173,7 @@ def trained_config(run: Run) -> str:
 
 
 def command_of(run: Run, launcher: str, gpus: int) -> list[str]:
-    """Command that starts a run or, where there is a checkpoint, goes on with it."""
+    """Command that starts a run, or resumes it if there is a checkpoint."""
     command = [part.format(gpus=gpus) for part in LAUNCHERS[launcher]]
     command += [trained_config(run), "--work-dir", str(run.work_dir)]
     options = dict(run.options)
@@ -193,7 +193,7 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
     """Train a run unless it is finished, and read its result.
 
     Raises:
-        RuntimeError: If the training fails, or the finished one had other options.
+        RuntimeError: If the training fails, or a finished one had other options.
     """
     finished = run.work_dir / "finished.json"
     identity = json.loads(json.dumps([run.config, run.method, run.options], default=str))
@@ -207,20 +207,20 @@ def train(run: Run, launcher: str, gpus: int) -> Result:
     made = json.loads(finished.read_text())
     if made.pop("run") != identity:
         raise RuntimeError(
-            f"{run.work_dir} holds a run with another config or options; remove the folder to "
+            f"{run.work_dir} has a run with another config or other options; remove the folder to "
             "train it again"
         )
     return read_result(run.work_dir, **made)
 
 
 def current_commit() -> str:
-    """Commit of the project, with a ``+`` after it if files differ; empty outside Git."""
+    """Commit of the project, followed by ``+`` if files differ; empty outside Git."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--dirty=+"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _start(run: Run, launcher: str, gpus: int) -> int:
-    """Start a training and wait for its end; the peak memory of its largest process in MiB."""
+    """Run a training; return the peak memory of its largest process in MiB."""
     run.work_dir.mkdir(parents=True, exist_ok=True)
     log = run.work_dir / "console.log"
     command = command_of(run, launcher, gpus)
@@ -238,11 +238,11 @@ def _start(run: Run, launcher: str, gpus: int) -> int:
 
 
 def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> None:
-    """Print the commands that are still to run and, as comments, how many GPU hours they take.
+    """Print the commands that are still to run and, as comments, their GPU hours.
 
     Raises:
-        RuntimeError: If GPU hours are asked for and the steps of an epoch cannot be counted, or a
-            training that is to be measured fails.
+        RuntimeError: If GPU hours are requested and the steps of an epoch cannot be counted, or a
+            measured training fails.
         UsageError: If an option misspells a key.
     """
     counted = args.measure or args.step_seconds
@@ -267,13 +267,13 @@ def print_plan(runs: Sequence[Run], root: Path, args: argparse.Namespace) -> Non
         print(title, cost)
         print(shlex.join(command_of(run, args.launcher, args.gpus)), flush=True)
     if counted:
-        print(f"# together {total:.2f} GPU hours, without validation")
+        print(f"# total: {total:.2f} GPU hours, without validation")
     else:
         print("# for GPU hours add --step-seconds S or --measure")
 
 
 def config_of(run: Run) -> Config:
-    """Config of a run as tools/train.py reads it."""
+    """Config of a run, as read by tools/train.py."""
     parser = argparse.ArgumentParser()
     add_config_arguments(parser)
     return load_config(parser.parse_args([trained_config(run), *_cfg_options(run.options)]))
@@ -282,7 +282,7 @@ def config_of(run: Run) -> Config:
 def measure_step(
     run: Run, root: Path, args: argparse.Namespace, measured: dict[str, float]
 ) -> float:
-    """Seconds of a step in a short training, unless it was ``measured`` with another seed."""
+    """Seconds per step in a short training, unless ``measured`` has it from another seed."""
     seed = "randomness.seed"
     options = {k: v for k, v in run.options.items() if k not in ("load_from", seed)}
     key = f"{run.config} {run.method} {options}"
@@ -290,7 +290,7 @@ def measure_step(
         cfg = config_of(run)
         shorten(cfg, MEASURED_STEPS, LOGGED_STEPS)
         folder = root / "measured"
-        shutil.rmtree(folder, ignore_errors=True)  # of a measurement that failed
+        shutil.rmtree(folder, ignore_errors=True)  # from a failed measurement
         folder.mkdir(parents=True)
         config = f"{folder}/config.py"
         cfg.dump(config)
@@ -330,7 +330,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results.setdefault(run.name, {})[run.seed] = result
         seeds = {name: list(by_seed.values()) for name, by_seed in results.items()}
         page = make_table(args.benchmark.stem, seeds, published)
-        # After each run: a benchmark takes days, and people look at it before its end.
+        # After each run, because a benchmark takes days, and people look at it before its end.
         write_results(args.out or root, results, page)
     print(page)
 

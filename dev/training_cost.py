@@ -1,4 +1,4 @@
-"""The number of training steps of a config, and a short training to time its steps."""
+"""Counts the training steps of a config, and shortens a training to time its steps."""
 
 import math
 
@@ -10,10 +10,10 @@ from mmseg_u2pl.datasets.errors import DataError
 
 
 def count_steps(cfg: Config, num_processes: int = 1) -> int:
-    """Steps of a training.
+    """Number of steps of a training.
 
     Args:
-        cfg: The config. If it counts epochs, its data must be there.
+        cfg: The config. If it counts epochs, its data must exist.
         num_processes: Processes that share the data of an epoch.
 
     Raises:
@@ -26,13 +26,13 @@ def count_steps(cfg: Config, num_processes: int = 1) -> int:
         epoch = len(build_dataloader(cfg.train_dataloader, "training"))
     except (DataError, OSError) as error:
         raise RuntimeError(
-            f"the steps of an epoch cannot be counted without the data: {error}"
+            f"cannot count the steps of an epoch without the data: {error}"
         ) from error
     return cfg.train_cfg.max_epochs * math.ceil(epoch / num_processes)
 
 
 def shorten(cfg: Config, steps: int, log_interval: int) -> None:
-    """Make a config train a few of its costliest steps, and keep only the log.
+    """Make a config train a few of its costliest steps and keep only the log.
 
     Args:
         cfg: The config; changed in place. It loads no checkpoint, does not validate and skips
@@ -43,7 +43,7 @@ def shorten(cfg: Config, steps: int, log_interval: int) -> None:
     cfg.load_from = None
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=steps)
     sampler = cfg.train_dataloader.get("sampler") or {}
-    if sampler.get("type") == "DualStreamSampler":  # which ends where the config counts epochs
+    if sampler.get("type") == "DualStreamSampler":  # finite in configs that count epochs
         sampler["infinite"] = True
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None

@@ -1,7 +1,7 @@
 """U2PL semi-supervised training for any MMSegmentation config.
 
 Importing the package registers its components with MMSegmentation. :mod:`mmseg_u2pl.compat` lists
-what else it changes.
+the other changes.
 """
 
 from mmseg_u2pl.compat import (

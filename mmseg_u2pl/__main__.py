@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-# A link to the folder of that name in the source tree, a copy of it where a wheel was installed.
+# A link to the folder of that name in the source tree, or a copy of it in an installed wheel.
 TOOLS = Path(__file__).parent / ".mim" / "tools"
 
 
 def find_tools() -> dict[str, Path]:
     """All tools by name: the file name without folder and suffix."""
-    # Files before folders, so that the tools that everyone needs come first.
+    # Files before folders, so that the most common tools come first.
     paths = sorted(TOOLS.rglob("*.py"), key=lambda path: (path.parent, path.name))
     return {path.stem: path for path in paths}
 
 
 def build_parser(tools: dict[str, Path]) -> argparse.ArgumentParser:
-    """Parser whose help lists the tools, folder by folder."""
+    """Parser whose help lists the tools by folder."""
     width = max(map(len, tools))
     lines = []
     for folder, names in groupby(tools, key=lambda name: tools[name].parent):
@@ -28,7 +28,7 @@ def build_parser(tools: dict[str, Path]) -> argparse.ArgumentParser:
         lines += [f"  {name:{width}}  {_summary(tools[name])}" for name in names]
     parser = argparse.ArgumentParser(
         prog="python -m mmseg_u2pl",
-        description="Run a tool of mmseg_u2pl; TOOL --help explains it.",
+        description="Run a tool of mmseg_u2pl. TOOL --help shows its options.",
         epilog="\n".join(lines[1:]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

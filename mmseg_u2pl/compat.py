@@ -1,26 +1,25 @@
-"""The one place that knows there are two MMSegmentation stacks, and all that importing changes.
+"""Differences between the two MMSegmentation stacks, and all side effects of importing the package.
 
 The OpenMMLab originals (``mmengine``, ``mmcv``, ``mmsegmentation``) and the maintained OneDL
-builds (``onedl-mmengine``, ...) are imported under the same names, so the rest of the package
-need not tell them apart. They differ in the names of their distributions, which matters in two
-places: when versions are checked, and when a config asks for a base as ``mmseg::...``. And they
-differ in what the data preprocessor derives from.
+builds (``onedl-mmengine``, ...) have the same import names, so the rest of the package need not
+tell them apart. Their distribution names differ, which matters when versions are checked and when
+a config inherits ``mmseg::...``. The base class of the data preprocessor differs, too.
 
-After ``import mmseg_u2pl`` a plain MMSegmentation run builds the same hooks, writes the same files
-and loads checkpoints by the same rules as before. What changes for the whole process is this:
+After ``import mmseg_u2pl``, a plain MMSegmentation run builds the same hooks, writes the same files
+and loads checkpoints by the same rules as before. These global changes remain:
 
-- MMEngine's table of config packages, ``MODULE2PACKAGE``: ``mmseg_u2pl::...`` is found, and under
-  OneDL ``mmseg::``, ``mmpretrain::`` and ``mmdet::`` are too (:func:`enable_config_lookup`).
-- PyTorch's list of types that ``weights_only=True`` loads: NumPy's float32, and with the originals
-  the types that MMEngine saves (:func:`allow_checkpoint_types`).
-- MMSegmentation's registries: they have more names, none of which replaces another, and an empty
-  child of the scope ``mmseg_u2pl`` each (:mod:`mmseg_u2pl.registry`).
-- MMEngine's file backends: there is one more, ``"atomic"``
+- MMEngine's table of config packages, ``MODULE2PACKAGE``, finds ``mmseg_u2pl::...``, and under
+  OneDL also ``mmseg::``, ``mmpretrain::`` and ``mmdet::`` (:func:`enable_config_lookup`).
+- PyTorch's list of types that ``weights_only=True`` loads has NumPy's float32, and with the
+  originals the types that MMEngine saves (:func:`allow_checkpoint_types`).
+- MMSegmentation's registries have more names, which replace no others, and an empty child of the
+  scope ``mmseg_u2pl`` each (:mod:`mmseg_u2pl.registry`).
+- MMEngine has the additional file backend ``"atomic"``
   (:mod:`mmseg_u2pl.engine.resume.atomic_files`).
-- Python's filters of warnings: one for the text of a single warning (:func:`quiet_import`).
+- Python's warning filters hide the text of a single warning (:func:`quiet_import`).
 
-Nothing of the stack is imported at the top, because :func:`check_versions` is to speak before an
-unsuitable stack fails in its own words.
+Nothing of the stack is imported at the top, so that :func:`check_versions` runs before an
+unsuitable stack raises its own errors.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class _Package(NamedTuple):
-    """One package of the stack: its distribution in either stack, and the versions supported."""
+    """A package of the stack: its distribution in each stack, and the supported versions."""
 
     openmmlab: str
     onedl: str
@@ -62,8 +61,8 @@ _ONEDL_CONFIG_PACKAGES = {
 _PRINTED_BY_ONEDL = "Could not import OneDL"
 _WARNED_BY_MMCV = "Fail to import ``MultiScaleDeformableAttention``"
 
-# mim finds the build of MMCV for the installed PyTorch, with its operators compiled; with pip alone
-# the originals' MMCV is compiled on the spot, or fails to be.
+# mim finds the MMCV build with compiled operators for the installed PyTorch. pip compiles the
+# originals' MMCV from source, which may fail.
 _INSTALL_ONEDL = 'pip install "mmseg_u2pl[onedl]"'
 _INSTALL_OPENMMLAB = 'mim install "mmseg_u2pl[openmmlab]"'
 _INSTALL_EITHER = f"OneDL's with `{_INSTALL_ONEDL}`, or OpenMMLab's with `{_INSTALL_OPENMMLAB}`"
@@ -77,12 +76,12 @@ def _installed_version(distribution: str) -> str | None:
 
 
 def check_versions() -> None:
-    """Refuse a stack that mmseg_u2pl is not made for.
+    """Refuse an unsupported stack.
 
     Raises:
-        RuntimeError: If both stacks are installed at once, or a package is missing or has an
-            unsupported version. It is no ImportError, because MMEngine's ``custom_imports``
-            replaces the message of one.
+        RuntimeError: If both stacks are installed, or a package is missing or has an unsupported
+            version. It is not an ImportError, whose message MMEngine's ``custom_imports`` would
+            replace.
     """
     openmmlab = [p.openmmlab for p in _PACKAGES.values() if _installed_version(p.openmmlab)]
     onedl = [p.onedl for p in _PACKAGES.values() if _installed_version(p.onedl)]
@@ -117,10 +116,10 @@ def _check_package(module: str, package: _Package, use_openmmlab: bool) -> None:
 def enable_config_lookup() -> None:
     """Let ``_base_ = 'mmseg::...'`` find the configs of an OneDL stack, and ``mmseg_u2pl::`` ours.
 
-    MMEngine looks an external config up in the distribution that its ``MODULE2PACKAGE`` names,
-    and that table knows the OpenMMLab distributions alone. The same is done for ``mmpretrain::``
-    and ``mmdet::``. An entry is changed only if its OneDL distribution is installed, so that the
-    originals stay as they are; calling it again changes nothing.
+    MMEngine looks up an external config in the distribution that its ``MODULE2PACKAGE`` names,
+    which only knows the OpenMMLab distributions. The same is done for ``mmpretrain::`` and
+    ``mmdet::``. An entry is changed only if its OneDL distribution is installed. Calling the
+    function again changes nothing.
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
@@ -133,9 +132,9 @@ def enable_config_lookup() -> None:
 def allow_checkpoint_types() -> None:
     """Let MMEngine load its checkpoints with ``weights_only=True``, which runs no code of the file.
 
-    PyTorch 2.6 made that the default, and the originals' MMEngine cannot load what it saved. That
-    of OneDL lists the types that it saves, but not NumPy's float32, of which the scores of
-    MMSegmentation are. Finding one, it would load again without that safety.
+    This is the default since PyTorch 2.6, with which the originals' MMEngine cannot load its own
+    checkpoints. OneDL's MMEngine lists the types that it saves, but not NumPy's float32, the type
+    of MMSegmentation's scores. If it finds one, it loads the file again without this protection.
     """
     import numpy as np
     import torch
@@ -149,15 +148,15 @@ def allow_checkpoint_types() -> None:
         multiarray = import_module(f"numpy.{core}.multiarray")
         allowed += [type(np.dtype(kind)) for kind in (np.float64, np.int64, np.uint32)]
         allowed += [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
-        allowed += [HistoryBuffer, getattr]  # the log's history names its methods with it
+        allowed += [HistoryBuffer, getattr]  # pickled log histories look up methods with getattr
     torch.serialization.add_safe_globals(allowed)
 
 
 def swaps_red_and_blue(preprocessor: nn.Module) -> bool:
-    """Whether a data preprocessor of MMSegmentation changes BGR to RGB or back.
+    """Whether a data preprocessor of MMSegmentation converts BGR to RGB or back.
 
-    That of OneDL derives from MMEngine's ``ImgDataPreprocessor`` and has its attribute; that of the
-    originals has one of its own.
+    OneDL's derives from MMEngine's ``ImgDataPreprocessor`` and has its attribute; the originals'
+    has an attribute of its own.
     """
     onedl, openmmlab = "_channel_conversion", "channel_conversion"
     return bool(getattr(preprocessor, onedl if hasattr(preprocessor, onedl) else openmmlab))
@@ -165,13 +164,13 @@ def swaps_red_and_blue(preprocessor: nn.Module) -> bool:
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """Import the stack without two messages, on which no user can act.
+    """Import the stack without two messages that users cannot act on.
 
-    MMSegmentation of OneDL prints twice that a client for OneDL's platform is not installed, and
-    MMCV warns without its compiled operators, which the models that need them report themselves.
-    Anything else that is printed goes to standard error: standard output belongs to the caller.
+    OneDL's MMSegmentation prints twice that a client for OneDL's platform is not installed. MMCV
+    warns if it has no compiled operators, which models that need them report themselves. Other
+    output goes to standard error, because standard output belongs to the caller.
     """
-    # The filter stays. To restore the filters would undo those of packages that are imported here.
+    # The filter is kept: restoring the filters would undo those of packages imported here.
     warnings.filterwarnings("ignore", message=_WARNED_BY_MMCV, category=UserWarning)
     with redirect_stdout(io.StringIO()) as printed:
         try:

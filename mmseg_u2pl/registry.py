@@ -8,7 +8,7 @@ registries has an empty child here, and look-ups fall back to the parent.
 import mmseg.registry
 from mmengine.registry import Registry
 
-# A parent does not import its modules when a child asks it for one.
+# A parent registry does not import its modules when a child looks up a name.
 _LOCATIONS = [
     "mmseg.datasets",
     "mmseg.engine",

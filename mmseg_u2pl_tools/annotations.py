@@ -42,7 +42,7 @@ class Photo(NamedTuple):
         path: The image file.
         name: Name in the data set, relative and without suffix.
         paint: Makes the mask, (H, W), from the image's (width, height) and the value of each
-            class, the background's for pixels that nobody annotated; None if the image is not
+            class. Pixels without annotation get the background's value. None if the image is not
             annotated.
     """
 
@@ -63,8 +63,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="+",
         metavar="NAME",
-        help="the classes in the order of their numbers. Pixels without annotation are "
-        f"'{BACKGROUND}' if that is a class, and not labeled otherwise (default: {BACKGROUND}, "
+        help="class names, in the order of their numbers. Pixels without annotation are "
+        f"'{BACKGROUND}' if that is a class, otherwise unlabeled (default: {BACKGROUND}, "
         "then the annotated classes)",
     )
     add(
@@ -72,11 +72,11 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         type=size_argument,
         default="1/5",
         metavar="SIZE",
-        help="annotated images to hold out for validation: a share such as 1/5, or a number such "
-        "as 10 (default: %(default)s)",
+        help="annotated images to hold out for validation: a share, such as 1/5, or a number, "
+        "such as 10 (default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="seed of the draw of these images (default: 0)")
-    add("--dry-run", action="store_true", help="check all annotations, write nothing")
+    add("--seed", type=int, default=0, help="random seed for choosing these images (default: 0)")
+    add("--dry-run", action="store_true", help="only check all annotations")
 
 
 def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> list[str]:
@@ -90,16 +90,17 @@ def choose_classes(given: Sequence[str] | None, annotated: Iterable[str]) -> lis
         The classes, including all annotated ones.
 
     Raises:
-        DataError: A class is given twice, or annotated but not given, or there are too many or few.
+        DataError: A class is given twice, or is annotated but not given, or there are too many or
+            too few classes.
     """
     annotated = list(dict.fromkeys(annotated))
     classes = list(given or [BACKGROUND, *(name for name in annotated if name != BACKGROUND)])
     twice = sorted({name for name in classes if classes.count(name) > 1})
-    raise_if_any("Classes are given twice", twice, ["Give each once to --classes."])
+    raise_if_any("Classes are given twice", twice, ["List each class once in --classes."])
     raise_if_any(
         "Annotated classes are not among --classes",
         sorted(set(annotated) - {*classes, BACKGROUND}),
-        [f"Add them or correct the names; given are {', '.join(classes)}."],
+        [f"Add them or correct the names. --classes has {', '.join(classes)}."],
     )
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise DataError(
@@ -113,7 +114,7 @@ def check_size(what: str, size: tuple[int, int], expected: tuple[int, int], advi
     """Refuse annotations of an image of another size.
 
     Args:
-        what: Name of the annotations, with which the message begins.
+        what: Name of the annotations; the message begins with it.
         size: (width, height) of the annotated image.
         expected: (width, height) of the image on disk.
         advice: What to do.
@@ -150,14 +151,14 @@ def _convert(photo: Photo, out: Path | None, classes: Sequence[str]) -> NDArray[
 def draw_lists(
     names: Sequence[str], shows: NDArray[np.bool_], classes: Sequence[str], val: Fraction, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Split annotated images into training images, which show all classes, and the others.
+    """Split annotated images into labeled images, which show all classes, and validation images.
 
     Args:
         names: (N,), annotated images.
         shows: (N, C), whether an image shows a class.
         classes: (C,), the names of the classes.
         val: Share or number of images to hold out.
-        seed: Seed of the draw.
+        seed: Random seed.
 
     Returns:
         Labeled and validation images, sorted by name.
@@ -167,20 +168,18 @@ def draw_lists(
     """
     if len(names) < 2:
         raise DataError(
-            f"{len(names)} images are annotated. At least 2 are needed, one to train on and one to "
-            "validate on; about ten of each are a start."
+            f"{len(names)} images are annotated. At least 2 are needed, one for training and one "
+            "for validation; start with about ten of each."
         )
     absent = [name for name, count in zip(classes, shows.sum(axis=0), strict=True) if not count]
     if absent == [BACKGROUND]:  # every pixel is annotated
         absent = []
     raise_if_any(
-        "Classes are in no annotation", absent, ["Annotate them, or remove them from --classes."]
+        "Classes without annotations", absent, ["Annotate them, or remove them from --classes."]
     )
     num_labeled = len(names) - count_images(val, len(names))
     if num_labeled < 1:
-        raise DataError(
-            f"--val {val} holds out all of the {len(names)} annotated images; hold out fewer."
-        )
+        raise DataError(f"--val {val} holds out all {len(names)} annotated images; hold out fewer.")
     order = draw_order(shows, num_labeled, seed)
     untrained = missing_classes(shows, order[:num_labeled])
     raise_if_any(
@@ -198,7 +197,7 @@ def _write_all(
     args: argparse.Namespace,
     out: Path | None,
 ) -> None:
-    """Convert all photos and report; nothing is written if ``out`` is None."""
+    """Convert all photos with a progress bar; write nothing if ``out`` is None."""
     convert = partial(_convert, out=out, classes=classes)
     shows = map_parallel(convert, photos, "Converting images")
     lists = _draw_lists_of(photos, shows, classes, args)
@@ -215,7 +214,7 @@ def _draw_lists_of(
     classes: Sequence[str],
     args: argparse.Namespace,
 ) -> dict[str, list[str]]:
-    """Names of labeled, unlabeled and validation images; prints how many masks show each class."""
+    """Draw labeled, unlabeled and validation images; print how many masks show each class."""
     names = [photo.name for photo, shown in zip(photos, shows, strict=True) if shown is not None]
     shown = np.array([row for row in shows if row is not None]).reshape(len(names), len(classes))
     labeled, validation = draw_lists(names, shown, classes, args.val, args.seed)

@@ -23,9 +23,9 @@ def require_free(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to write to, which gets its name at the end of the block.
+    """Yield a folder to write to, and rename it to ``path`` at the end of the block.
 
-    It is created beside ``path``, so that renaming copies nothing, and removed if the block fails.
+    It is created next to ``path``, so that renaming copies nothing, and removed if the block fails.
 
     Args:
         path: Absent, or an empty folder.

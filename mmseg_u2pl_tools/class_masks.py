@@ -25,8 +25,8 @@ def distinct_colours(
 ) -> list[tuple[int, ...]]:
     """A palette of distinct colours in which only the background is black.
 
-    CVAT takes black for the background and each colour for a class, whatever colours a config or
-    MMSegmentation has. Other colours stay as they are.
+    CVAT identifies each class by its colour and reads black as the background, whereas palettes of
+    configs and of MMSegmentation may repeat colours or use black. Other colours are kept.
     """
     random = np.random.default_rng(0)
     colours: list[tuple[int, ...]] = []
@@ -44,8 +44,8 @@ class ClassMeta(NamedTuple):
     Attributes:
         classes: (C,), names.
         palette: (C, 3), RGB.
-        values: (C,), uint8, value of each class in a file. With reduce_zero_label it is one more;
-            with label_map it is the value that is mapped to the class.
+        values: (C,), uint8, value of each class in a file: one more than the class with
+            reduce_zero_label; with label_map, the value that is mapped to the class.
     """
 
     classes: Sequence[str]
@@ -86,7 +86,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def write_cvat_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
-    """Write the other files that CVAT reads: colours of the classes, and names of the images.
+    """Write the other files that CVAT reads: class colours and image names.
 
     Args:
         out: Folder with ``SegmentationClass`` in it.

@@ -1,10 +1,10 @@
-"""The tables with the IoU of each class, which MMSegmentation prints into the log only."""
+"""Tables of per-class IoU, which MMSegmentation writes only to the log."""
 
 import re
 from pathlib import Path
 
 _SCORES = re.compile(r" (?:Iter|Epoch)\((?:val|test)\).* \S*mIoU: ")
-"""The line that ends a validation; those that tell how far it is have no score."""
+"""The last line of a validation; its progress lines have no score."""
 
 
 def read_tables(log: Path) -> list[dict[str, float]]:
@@ -15,14 +15,14 @@ def read_tables(log: Path) -> list[dict[str, float]]:
 
     Returns:
         For each validation that printed a table, class to IoU in percent; NaN for a class that
-        occurs nowhere. Of several networks, the one that is printed last: it predicts.
+        does not occur. If several networks are scored, the last one, which predicts.
     """
     tables = []
     rows: list[list[str]] = []
     for line in log.read_text(errors="replace").splitlines():
         if line.startswith("|"):
             cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if cells[0] == "Class":  # the head of a table
+            if cells[0] == "Class":  # header row
                 rows = []
             rows.append(cells)
         elif rows and (scores := _SCORES.search(line)):

@@ -1,4 +1,4 @@
-"""What tools that read a config share: their flags, and the config."""
+"""Flags and config loading shared by the tools."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 from mmseg_u2pl_tools.errors import UsageError, config_errors
 
 _ALIKE = 0.8
-"""Likeness, as difflib has it, of a misspelt key and the one that is meant. At its default of 0.6
+"""Similarity in difflib above which a key counts as misspelt. With difflib's default of 0.6,
 model_wrapper_cfg, which MMEngine reads, would be taken for optim_wrapper."""
 
 
 class _OptionsAction(DictAction):
-    """MMEngine's action, which fails with a traceback on a value without an equals sign."""
+    """MMEngine's action, with a usage error instead of a traceback for a value without ``=``."""
 
     def __call__(
         self,
@@ -48,16 +48,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument(
         "--work-dir",
-        help="folder of logs and results (default: work_dir of the config, "
-        "else work_dirs/<name of the config>)",
+        help="folder for logs and results (default: work_dir of the config, "
+        "or work_dirs/<config name>)",
     )
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
-        help="what started the processes of a distributed run (default: none)",
+        help="launcher of a distributed run (default: none)",
     )
-    # torch.distributed.launch passes the rank with a hyphen or an underscore, by its version.
+    # torch.distributed.launch passes the rank with a hyphen or an underscore, depending on version.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
@@ -68,7 +68,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The parser to extend; :func:`load_config` reads what it parses.
     """
     parser.add_argument(
-        "config", help="config file, or mmseg_u2pl::u2pl/... for one of the project's"
+        "config", help="config file, or mmseg_u2pl::u2pl/... for a config of this project"
     )
     parser.add_argument(
         "--cfg-options",
@@ -78,23 +78,23 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change config values, e.g. train_cfg.max_iters=100 "
         "model.contrastive_head.queue_size=512; "
-        'a list is written key=a,b or key="[a,b]", without spaces',
+        'write lists as key=a,b or key="[a,b]", without spaces',
     )
     parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Load the config as the flags of :func:`add_common_arguments` change it.
+    """Load the config and apply the flags of :func:`add_common_arguments`.
 
-    The work folder is the one of the command line, else that of the config (``--cfg-options``
-    included), else ``work_dirs/<name of the config>``. ``data_root=...`` among the options moves
-    all data sets that lie in the config's own ``data_root``, or below it. ``LOCAL_RANK`` is set in
-    the environment, where MMEngine reads it, unless the launcher did so. Open MPI sets a variable
-    of its own, from which MMEngine selects the GPU of the process, but not that of the model.
+    The work folder is that of the command line, else that of the config (``--cfg-options``
+    included), else ``work_dirs/<config name>``. The option ``data_root=...`` moves all data sets
+    inside the config's ``data_root``. ``LOCAL_RANK`` is set in the environment, where MMEngine
+    reads it, unless the launcher has set it. Open MPI sets a variable of its own, from which
+    MMEngine selects the GPU of the process, but not that of the model.
 
     Raises:
         UsageError: The config does not exist or cannot be read, or an option misspells one of its
-            keys or moves data that have no common folder.
+            keys or moves data sets without a common folder.
     """
     local_rank = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") if args.launcher == "mpi" else None
     os.environ.setdefault("LOCAL_RANK", local_rank or str(args.local_rank))
@@ -128,56 +128,56 @@ def read_config(path: str) -> Config:
 
 
 def _check_keys(cfg: Config, keys: Iterable[str]) -> None:
-    """Refuse a new key that is nearly one of the config: nothing would read it."""
+    """Refuse a new key that resembles one of the config: it is probably misspelt."""
     known = {*cfg, *inspect.signature(Runner).parameters}
     for name in {key.partition(".")[0] for key in keys} - known:
         close = get_close_matches(name, list(cfg), 1, _ALIKE)
         if close:
             raise UsageError(
-                f"--cfg-options: no key {name} in the config; did you mean {close[0]}?"
+                f"--cfg-options: the config has no key {name}; did you mean {close[0]}?"
             )
 
 
 def require_key(cfg: Config, path: str, key: str) -> None:
-    """Refuse a config that lacks what a tool reads.
+    """Refuse a config that lacks a key.
 
     Args:
         cfg: The config.
-        path: Where it was read, as on the command line.
-        key: What is read.
+        path: Path of the config, as on the command line.
+        key: The key.
 
     Raises:
-        UsageError: It is not there.
+        UsageError: The config lacks it.
     """
     if cfg.get(key) is None:
         raise UsageError(f"the config '{path}' has no {key}, which this tool reads; add one")
 
 
 def require_unlabeled_images(cfg: Config, path: str) -> None:
-    """Refuse a config whose training data are labeled images alone.
+    """Refuse a config without unlabeled images.
 
     Args:
         cfg: The config.
-        path: Where it was read, as on the command line.
+        path: Path of the config, as on the command line.
 
     Raises:
-        UsageError: ``train_dataloader.dataset`` is no :class:`SemiDataset`.
+        UsageError: ``train_dataloader.dataset`` is not a :class:`SemiDataset`.
     """
     require_key(cfg, path, "train_dataloader")
     kind = cfg.train_dataloader.dataset.type
     if DATASETS.get(kind) is not SemiDataset:
         raise UsageError(
             f"train_dataloader.dataset of '{path}' is a {kind}, which has no unlabeled images; "
-            "give a config with U2PL, such as tools/misc/wrap_config.py writes"
+            "give a semi-supervised config, such as tools/misc/wrap_config.py writes"
         )
 
 
 def require_path(argument: str, path: str) -> None:
-    """Refuse a path that leads nowhere; a URL is not looked at.
+    """Refuse a path that does not exist; URLs are not checked.
 
     Args:
-        argument: What the command line calls it.
-        path: Of a file, or of the folder that some checkpoints are.
+        argument: Name of the argument on the command line.
+        path: A file, or a folder, as some checkpoints are.
 
     Raises:
         UsageError: It does not exist.
@@ -187,26 +187,28 @@ def require_path(argument: str, path: str) -> None:
 
 
 def replace_data_root(cfg: Config, new: str) -> None:
-    """Move all data sets below a config's ``data_root``, which reading the config has copied.
+    """Move all data sets inside a config's ``data_root`` to another folder.
+
+    Reading the config has copied ``data_root`` into each of them.
 
     Args:
         cfg: The config; changed in place.
-        new: The folder where the data lie.
+        new: Folder of the data.
 
     Raises:
         UsageError: The config has no ``data_root``.
     """
     if cfg.get("data_root") is None:
         raise UsageError(
-            "--cfg-options: the config has no data_root of its own that its data sets share; give "
-            "that of each, such as train_dataloader.dataset.data_root=..."
+            "--cfg-options: the config has no data_root that its data sets share; set the one of "
+            "each data set, such as train_dataloader.dataset.data_root=..."
         )
-    # Not paths: a root may be a URL.
+    # Compared as strings, because a root may be a URL.
     _move_data(cfg, cfg.data_root.rstrip("/"), new.rstrip("/"))
 
 
 def _move_data(node: object, old: str, new: str) -> None:
-    """Let each ``data_root`` that is ``old``, or below it, lie in ``new``."""
+    """Move each ``data_root`` that is ``old`` or inside it to ``new``."""
     if isinstance(node, (list, tuple)):
         for child in node:
             _move_data(child, old, new)

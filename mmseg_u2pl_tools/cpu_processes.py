@@ -12,12 +12,12 @@ from torch.distributed.constants import default_pg_timeout
 def join_cpu_processes(cfg: Config) -> None:
     """On a machine without an accelerator, join the processes that ``torchrun`` started.
 
-    MMEngine would first select a CUDA device and pass it to the wrapper of the model, but it uses a
+    MMEngine would select a CUDA device first and pass it to the model wrapper, but it uses a
     process group that already exists. The backend is always ``gloo``, the only one for CPUs. On
-    other machines, and with other launchers, nothing happens.
+    other machines and with other launchers, this does nothing.
 
     Args:
-        cfg: Config of the run, with its ``launcher``. The wrapper of the model is added to it.
+        cfg: Config of the run, with its ``launcher``. The model wrapper is added to it.
     """
     if cfg.launcher != "pytorch" or get_device() != "cpu" or "RANK" not in os.environ:
         return

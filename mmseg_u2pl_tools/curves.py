@@ -26,7 +26,7 @@ _LEGEND_ROW = 0.25  # inches
 class Panel(NamedTuple):
     """A quantity of a run, and the scalar that holds it.
 
-    That of another network than the one that predicts has the network in its name, and is dashed.
+    Scalars of networks that do not predict have the network in their name, and are drawn dashed.
     """
 
     title: str
@@ -48,7 +48,7 @@ PANELS = (
 
 
 def name_runs(work_dirs: Sequence[Path]) -> list[str]:
-    """The part of each path in which the runs differ; the folder's name if there is one run.
+    """The part of each path that differs between runs; the folder's name if there is one run.
 
     Raises:
         ValueError: A folder is given twice.
@@ -63,18 +63,18 @@ def name_runs(work_dirs: Sequence[Path]) -> list[str]:
 def read_scalars(work_dir: Path) -> dict[str, Curve]:
     """Read the scalars of a run, resumed or not.
 
-    What a later start of the run logged again replaces what the earlier one had logged from that
+    After a resume, the scalars of the new start replace those that the earlier one logged from that
     iteration on. Scores that MMEngine counts in epochs are put at the last iteration logged before.
-    IoUs of the classes come from the log, in which MMSegmentation prints them.
+    Per-class IoUs come from the log, to which MMSegmentation writes them.
 
     Args:
         work_dir: Folder of one run, with ``<time>/vis_data/scalars.json``.
 
     Returns:
         Name to curve. ``sup-losses`` is the sum of the segmentor's own losses, which a
-        supervised-only run logs without the prefix ``sup.``; ``unsup-losses`` that of the losses of
-        unlabeled images; ``mean-confidence`` the mean of ``confidence/<class>``. ``IoU/<class>`` is
-        that of a class.
+        supervised-only run logs without the prefix ``sup.``; ``unsup-losses`` is the sum of the
+        losses of unlabeled images; ``mean-confidence`` is the mean of ``confidence/<class>``;
+        ``IoU/<class>`` is the IoU of a class.
 
     Raises:
         FileNotFoundError: The folder has no such file.
@@ -110,7 +110,7 @@ def _read_file(file: Path) -> dict[str, Curve]:
             raise ValueError(f"'{file}', line {number} is not a JSON object: {error}") from error
         if "iter" in record:
             last_iter, by_epoch = record["iter"], "epoch" in record
-        else:  # those of a validation would hide the ones of a training step
+        else:  # times of a validation would replace those of a training step
             record = {key: v for key, v in record.items() if key not in ("time", "data_time")}
             if any(key.endswith("mIoU") for key in record):
                 record |= {f"IoU/{name}": iou for name, iou in next(tables, {}).items()}
@@ -124,7 +124,7 @@ def _read_file(file: Path) -> dict[str, Curve]:
 
 
 def _totals(record: Mapping[str, float]) -> dict[str, float]:
-    """What is plotted of quantities that methods or segmentors have under several names."""
+    """Sums and means of quantities that have several names in a log."""
     labeled = [v for key, v in record.items() if _is_segmentor_loss(key)]
     unlabeled = [v for key, v in record.items() if key.startswith("unsup.loss")]
     bank = [v for key, v in record.items() if key.startswith("confidence/")]
@@ -138,7 +138,7 @@ def _is_segmentor_loss(key: str) -> bool:
 
 
 def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Plot a panel a quantity, a colour a run; quantities that no run logged have no panel.
+    """Plot one panel per quantity that some run logged, with one colour per run.
 
     Args:
         runs: Name of each run and its scalars, as :func:`read_scalars` gives them.
@@ -171,7 +171,7 @@ def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
 def draw_panel(axis: Axes, panel: Panel, runs: Mapping[str, Mapping[str, Curve]]) -> None:
     """Draw the curves of all runs that have the quantity."""
     last = max(step for run in runs.values() for curve in run.values() for step in curve)
-    axis.set_xlim(-0.02 * last, 1.02 * last)  # the same in all panels
+    axis.set_xlim(-0.02 * last, 1.02 * last)
     axis.set_xlabel("iteration")
     axis.grid(alpha=0.3, linewidth=0.6)
     for index, run in enumerate(runs.values()):

@@ -1,6 +1,6 @@
-"""How a tool runs and how it ends: an error that its user can mend is a message, not a traceback.
+"""Runs a tool; errors that the user can fix are printed as a message without a traceback.
 
-Exit status: 0, the tool's own, 2 for the command line, the config or the data, 130 for Ctrl-C.
+Exit status: 0 or the tool's own; 2 for an error in command line, config or data; 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmseg_u2pl.datasets.errors import DataError
 
 
 class UsageError(ValueError):
-    """The command line, or the config that it names, does not fit."""
+    """The command line, or the config that it names, is invalid."""
 
 
 def run_tool(
@@ -23,18 +23,19 @@ def run_tool(
     argv: Sequence[str] | None = None,
     user_errors: tuple[type[Exception], ...] = (OSError, ValueError),
 ) -> None:
-    """Parse the command line, run a tool, and tell its errors without a traceback.
+    """Parse the command line, run a tool, and print user errors without a traceback.
 
     Args:
-        parser: That of the tool; gets the flag ``--debug``, which shows the traceback.
-        tool: Takes what was parsed; returns the exit status, None if it is 0.
-        argv: The command line; that of the process by default.
-        user_errors: What the user can mend. Other exceptions are bugs and keep their traceback.
+        parser: The tool's parser; gets the flag ``--debug``, which shows the traceback.
+        tool: Takes the parsed arguments; returns the exit status, or None for 0.
+        argv: The command line; by default that of the process.
+        user_errors: Errors that the user can fix. Other exceptions are bugs and keep their
+            traceback.
 
     Raises:
         SystemExit: The exit status is not 0.
     """
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of errors")
     args = parser.parse_args(argv)
     try:
         status = tool(args)
@@ -52,13 +53,13 @@ def run_tool(
 
 @contextmanager
 def config_errors(config: str) -> Iterator[None]:
-    """Take any error of the block for one of the config: it is a program, and may raise anything.
+    """Turn any exception of the block into a config error: a config is Python and may raise any.
 
     Args:
         config: The file, as on the command line.
 
     Raises:
-        UsageError: The block raised something; the message names the config.
+        UsageError: The block raised an exception; the message names the config.
     """
     try:
         yield
@@ -69,7 +70,7 @@ def config_errors(config: str) -> Iterator[None]:
 
 
 def config_error(config: str, error: Exception) -> UsageError:
-    """The error of the block in :func:`config_errors`, to be raised from ``error``."""
+    """The error that :func:`config_errors` raises from ``error``."""
     # str() of a KeyError is the repr() of its message.
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     kind = "" if isinstance(error, (DataError, UsageError)) else f"{type(error).__name__}: "

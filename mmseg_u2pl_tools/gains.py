@@ -1,4 +1,4 @@
-"""Which pixels and images a model gains over another on the same data set, and which it loses."""
+"""Pixels and images that a model predicts better or worse than another on the same data set."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Scores(NamedTuple):
     """Scores of each folder.
 
     Attributes:
-        iou: (folders, C), percent; NaN for a class that neither masks nor predictions have.
-        right: (images, folders), share of the scored pixels of each image that are right.
+        iou: (folders, C), percent; NaN for a class in neither masks nor predictions.
+        right: (images, folders), share of correct pixels among the scored ones of each image.
     """
 
     iou: NDArray[np.floating]
@@ -45,7 +45,7 @@ class Scores(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A test image, its mask and what each folder predicts."""
+    """A test image, its mask and the prediction of each folder."""
 
     path: str
     truth: Mask
@@ -56,11 +56,11 @@ class Scenes:
     """The test images of a data set, and the predictions in folders.
 
     Args:
-        dataset: Whose masks are the ground truth.
-        folders: With a PNG of label values for each image.
+        dataset: Data set whose masks are the ground truth.
+        folders: Folders with a PNG of label values for each image.
 
     Raises:
-        ValueError: If two images have one name.
+        ValueError: If two images have the same name.
     """
 
     def __init__(self, dataset: BaseSegDataset, folders: Sequence[Path]) -> None:
@@ -73,8 +73,8 @@ class Scenes:
         )
         if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(
-                f"{len(twice)} names stand for several test images, the first is {twice[0]}, and "
-                "tools/test.py --out keeps one prediction a name; compare the folders one at a time"
+                f"{len(twice)} names belong to several test images, such as {twice[0]}, but "
+                "tools/test.py --out keeps one prediction per name; compare one folder at a time"
             )
 
     def __iter__(self) -> Iterator[Scene]:
@@ -92,7 +92,7 @@ class Scenes:
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If its size is not that of the mask, or it has labels that are not classes.
+            ValueError: If its size differs from the mask's, or it has labels that are not classes.
         """
         if not file.is_file():
             raise FileNotFoundError(
@@ -102,20 +102,20 @@ class Scenes:
         label = np.asarray(Image.open(file)).astype(np.int64) - int(self.dataset.reduce_zero_label)
         if label.shape != shape:
             raise ValueError(
-                f"'{file}' has {label.shape} pixels and the mask of its image {shape}; is it of "
-                "another data set?"
+                f"'{file}' has {label.shape} pixels, but the mask of its image has {shape}; does "
+                "it belong to another data set?"
             )
         num_classes = len(self.dataset.metainfo["classes"])
         if not 0 <= label.min() <= label.max() < num_classes:
             raise ValueError(
-                f"'{file}' has labels from {label.min()} to {label.max()}, and the data set "
-                f"{num_classes} classes; is it of another data set?"
+                f"'{file}' has labels from {label.min()} to {label.max()}, but the data set has "
+                f"{num_classes} classes; does it belong to another data set?"
             )
         return label
 
 
 def score(scenes: Scenes, ignore_index: int) -> Scores:
-    """Score every folder; each image is read once."""
+    """Score every folder, reading each image once."""
     num_classes = len(scenes.dataset.metainfo["classes"])
     areas: list[list[Any]] = [[] for _ in scenes.folders]
     right = []
@@ -135,7 +135,7 @@ def score(scenes: Scenes, ignore_index: int) -> Scores:
 
 
 def judge(truth: Mask, before: Mask, after: Mask, ignore_index: int) -> Mask:
-    """Index in PIXELS of each pixel."""
+    """Index of each pixel in PIXELS."""
     was, is_now = before == truth, after == truth
     judged = np.select([was & is_now, is_now, was], [0, 1, 2], default=3)
     return np.where(truth == ignore_index, 4, judged)
@@ -170,7 +170,7 @@ def paint_scene(scene: Scene, palette: Sequence[Any], ignore_index: int) -> list
 
 
 def plot_scenes(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Figure:
-    """Images, and what the first and the last folder say of them."""
+    """Plot images with the predictions of the first and the last folder."""
     titles = ["image", "ground truth", scenes.folders[0].name, scenes.folders[-1].name, "pixels"]
     columns: dict[str, list[Any]] = {title: [] for title in titles}
     palette = scenes.dataset.metainfo["palette"]
@@ -184,7 +184,7 @@ def plot_scenes(scenes: Scenes, chosen: Sequence[int], ignore_index: int) -> Fig
 
 
 def _fit(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The picture in this size, with a white margin if its shape is another."""
+    """The picture at this size, with a white margin if its aspect ratio differs."""
     height, width = shape
     nearest = Image.Resampling.NEAREST
     return np.asarray(

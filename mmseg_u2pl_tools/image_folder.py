@@ -1,4 +1,4 @@
-"""A folder of images, with or without masks, as the command line names it."""
+"""A folder of images, with or without masks, given on the command line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The parser to extend.
     """
     add = parser.add_argument
-    add("--mask-dir", help="folder of the masks, with the same names as the images")
+    add("--mask-dir", help="folder of masks with the same names as the images")
     add(
         "--dataset",
         default="BaseSegDataset",
         metavar="TYPE",
-        help="MMSegmentation data set type with the classes and suffixes, such as "
+        help="MMSegmentation data set type, which sets classes and suffixes, such as "
         "CityscapesDataset (default: %(default)s)",
     )
     add("--img-suffix", help="suffix of the images (default: that of the data set type, or .jpg)")
@@ -48,11 +48,10 @@ def open_folder(
     Args:
         args: Arguments parsed with :func:`add_folder_arguments` and ``img_dir``.
         ann_file: List of the images to use; empty for the whole folder.
-        classes: Names of the classes; None for those of the data set type.
+        classes: Class names; None for those of the data set type.
 
     Returns:
-        The data set, sorted by name, without files that are masks of others. Its pipeline only
-        loads masks.
+        The data set, sorted by name, without files that are masks. Its pipeline only loads masks.
 
     Raises:
         DataError: The data set type is unknown, a suffix has no dot, or images are missing or
@@ -78,14 +77,14 @@ def open_folder(
     dataset = DATASETS.build(config)
     if len(dataset) == 0:
         raise DataError(
-            f"The image directory '{args.img_dir}' holds no file that ends in "
-            f"'{dataset.img_suffix}'. Check it and --img-suffix."
+            f"The image directory '{args.img_dir}' has no file that ends in "
+            f"'{dataset.img_suffix}'. Check the directory and --img-suffix."
         )
     if not ann_file:
-        # Masks may lie beside the images, with the same suffix.
+        # Masks may be in the image folder, with the same suffix.
         masks = {info.get("seg_map_path") for info in dataset.data_list}
         dataset.data_list = [info for info in dataset.data_list if info["img_path"] not in masks]
-    # Draws of images must not depend on the order of a list.
+    # Random draws must not depend on the order of a list.
     dataset.data_list.sort(key=itemgetter("img_path"))
     check_files([dataset], "images", masks=False)
     check_overlap({"images": [dataset]})
@@ -93,7 +92,7 @@ def open_folder(
 
 
 def left_out(dataset: BaseSegDataset) -> str | None:
-    """Warn of images in the folder with another suffix than that of the data set.
+    """Warn of images in the folder whose suffix is not that of the data set.
 
     Args:
         dataset: Result of :func:`open_folder` for the whole folder.
@@ -115,14 +114,14 @@ def left_out(dataset: BaseSegDataset) -> str | None:
         return None
     counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
     return (
-        f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are skipped, with "
-        f"their masks: {counts}. A data set has one suffix: convert them, or make a data set of "
-        "each kind (img_suffix of a config, --img-suffix of tools/misc/make_splits.py)."
+        f"{endings.total()} images of '{folder}' do not end in '{suffix}' and are skipped with "
+        f"their masks: {counts}. A data set has one suffix: convert them, or make one data set per "
+        "suffix (img_suffix of a config, --img-suffix of tools/misc/make_splits.py)."
     )
 
 
 def _check_arguments(args: argparse.Namespace, ann_file: str) -> None:
-    """Refuse invalid suffixes and paths, in terms of the command line."""
+    """Refuse invalid suffixes and paths, naming the command-line argument."""
     for option, suffix in (
         ("--img-suffix", args.img_suffix),
         ("--seg-map-suffix", args.seg_map_suffix),
@@ -153,12 +152,12 @@ def _dataset_class(name: str) -> type[BaseSegDataset]:
         if isinstance(candidate, type) and issubclass(candidate, BaseSegDataset)
     ]
     close = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(known))}."
+    hint = f"Did you mean {close[0]}?" if close else f"Known types: {', '.join(sorted(known))}."
     raise DataError(f"MMSegmentation has no data set type '{name}'. {hint}")
 
 
 def image_names(dataset: BaseSegDataset) -> list[str]:
-    """Names of the images as in an ``ann_file``: relative to their folder and without suffix.
+    """Image names as in an ``ann_file``: relative to their folder and without suffix.
 
     Args:
         dataset: Result of :func:`open_folder`.

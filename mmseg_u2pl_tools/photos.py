@@ -22,7 +22,7 @@ def find_images(folder: Path) -> dict[str, Path]:
         Files by name, relative to the folder and without suffix, sorted by name.
 
     Raises:
-        DataError: The folder has no image, or two that differ only in their suffix.
+        DataError: The folder has no image, or two images whose names differ only in the suffix.
     """
     if not folder.is_dir():
         raise DataError(f"The image folder '{folder}' does not exist.")
@@ -34,14 +34,14 @@ def find_images(folder: Path) -> dict[str, Path]:
             if name in images:
                 twice.append(f"{images[name]} and {path.name}")
             images[name] = path
-    raise_if_any("Images differ by their suffix alone", twice, ["Rename one of each."])
+    raise_if_any("Image names differ only in the suffix", twice, ["Rename one of each pair."])
     if not images:
-        raise DataError(f"'{folder}' holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        raise DataError(f"'{folder}' has no images ({', '.join(IMAGE_SUFFIXES)}).")
     return dict(sorted(images.items()))
 
 
 def open_upright(path: Path) -> Image.Image:
-    """Open an image as annotation programs and MMCV do: rotated as its EXIF data say.
+    """Open an image as annotation programs and MMCV do, rotated according to its EXIF data.
 
     Args:
         path: The image file.
@@ -60,7 +60,7 @@ def open_upright(path: Path) -> Image.Image:
 
 
 def write_upright(source: Path, image: Image.Image, target: Path) -> None:
-    """Write an upright JPEG; copy the file if it is one already."""
+    """Write an upright JPEG, or copy the file if it already is one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(source) as original:
         is_upright = original.getexif().get(Base.Orientation, 1) == 1

@@ -1,13 +1,13 @@
-"""Lists of labeled and unlabeled images as published with methods, matched with a data set.
+"""Matches published lists of labeled and unlabeled images with a data set.
 
-There are three formats, each one image a line:
+There are three formats, each with one image per line:
 
 - U2PL: the path of the image, or its bare name.
-- CPS: the paths of image and mask with a tab between them, or a bare name.
-- ST++, UniMatch and those that followed: the paths of image and mask with a space between them.
+- CPS: the paths of image and mask separated by a tab, or a bare name.
+- ST++, UniMatch and later methods: the paths of image and mask separated by a space.
 
-The folders in them are those of the authors. What counts here is the name of an image and, where
-several images of the data set share it, as much of the path as tells them apart.
+The paths are those of the authors. Images are matched by name and, if several images of the data
+set share it, by as much of the path as tells them apart.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class ListPair(NamedTuple):
     """A published split.
 
     Attributes:
-        folder: Where it lies below the published folder, with what the file names add to it.
+        folder: Its folder relative to the published one, plus any suffix of the file names.
         labeled: The list of labeled images.
         unlabeled: The list of unlabeled images.
-        hints: Names of files and folders that may tell the number of labeled images, nearest
+        hints: Names of files and folders that may state the number of labeled images, nearest
             first.
     """
 
@@ -58,9 +58,9 @@ class ListPair(NamedTuple):
 def find_pairs(source: Path) -> list[ListPair]:
     """Find the lists below a folder, or the pair that a list belongs to.
 
-    Lists are ``.txt`` files with ``labeled`` in their names; the unlabeled one has ``unlabeled``
-    in that place. A folder ``all`` without it, as UniMatch V2 has for training on all labels, is
-    no split and left out.
+    Lists are ``.txt`` files with ``labeled`` in their names; the unlabeled list has ``unlabeled``
+    instead. A folder ``all`` without an unlabeled list is skipped; UniMatch V2 has one for training
+    on all labels.
 
     Args:
         source: A folder, or the labeled list of one split.
@@ -88,7 +88,7 @@ def find_pairs(source: Path) -> list[ListPair]:
 
 
 def read_list(path: Path) -> list[Entry]:
-    """Read a list of any of the formats; blank lines are left out.
+    """Read a list of any of the formats, skipping blank lines.
 
     Raises:
         DataError: The list is missing or empty, or a line has more than two paths.
@@ -101,7 +101,7 @@ def read_list(path: Path) -> list[Entry]:
         if len(fields) > 2:
             raise DataError(
                 f"'{path}', line {number}: {line.strip()!r} has {len(fields)} parts. A line must "
-                "be the path of an image, or of an image and its mask."
+                "hold the path of an image, or of an image and its mask."
             )
         if fields:
             entries.append(Entry(fields[0].strip(), fields[1].strip() if len(fields) > 1 else ""))
@@ -111,12 +111,11 @@ def read_list(path: Path) -> list[Entry]:
 
 
 class ImageIndex:
-    """Finds the images of a data set by the paths that others have for them.
+    """Finds the images of a data set by their paths in published lists.
 
     Args:
-        names: Names of the images, as :func:`~mmseg_u2pl_tools.image_folder.image_names` has
-            them.
-        img_suffix: Ending of the image files.
+        names: Image names, from :func:`~mmseg_u2pl_tools.image_folder.image_names`.
+        img_suffix: Suffix of the image files.
     """
 
     def __init__(self, names: Iterable[str], img_suffix: str) -> None:
@@ -126,11 +125,11 @@ class ImageIndex:
             self._by_base.setdefault(_base(name), []).append(name)
 
     def bare(self, path: str) -> str:
-        """Take the suffix off a path, and what the data set's images have before it."""
+        """Remove a path's suffix, and the ending of the data set's image names before it."""
         return _IMAGE_SUFFIX.sub("", path).removesuffix(self._ending)
 
     def find(self, path: str) -> str | None:
-        """Return the name of an image; None if there is none, or several that might be meant."""
+        """Return the name of an image; None if there is none, or the path is ambiguous."""
         bare = self.bare(path)
         names = self._by_base.get(_base(bare), [])
         if len(names) > 1:
@@ -158,7 +157,7 @@ def import_pair(pair: ListPair, index: ImageIndex, has_mask: Callable[[str], boo
         The names of its images in the data set.
 
     Raises:
-        DataError: Tells all that is wrong with the split.
+        DataError: The split is invalid; the message lists all problems.
     """
     labeled, unlabeled = read_list(pair.labeled), read_list(pair.unlabeled)
     names = {entry.image: index.find(entry.image) for entry in [*labeled, *unlabeled]}
@@ -184,17 +183,17 @@ def _findings(
     index: ImageIndex,
     has_mask: Callable[[str], bool],
 ) -> list[tuple[list[str], str, str]]:
-    """Images, what is wrong with them, and what to do; the images are none where all is well."""
+    """For each check, the images that fail it, the problem, and what to do."""
     return [
         (
             [image for image, name in names.items() if name is None],
-            "{} images are not in the image folder, or several have their name",
+            "{} images are not in the image folder, or their names are ambiguous",
             "Check IMG_DIR and --img-suffix.",
         ),
         (
             sorted({*found[0]} & {*found[1]}),
             "{} images are both labeled and unlabeled",
-            "Take them out of one of the two lists.",
+            "Remove them from one of the two lists.",
         ),
         (
             sorted(name for part in found for name, count in Counter(part).items() if count > 1),
@@ -204,7 +203,7 @@ def _findings(
         (
             [f"{entry.image} {entry.mask}" for entry in labeled if index.has_other_mask(entry)],
             "{} images are listed with the mask of another image",
-            "MMSegmentation finds the mask of an image by the image's name; rename them.",
+            "MMSegmentation finds a mask by the name of its image; rename the masks.",
         ),
         (
             [name for name in found[0] if not has_mask(name)],
@@ -215,7 +214,7 @@ def _findings(
 
 
 def _count_problems(hints: Sequence[str], num_labeled: int, total: int) -> list[str]:
-    """Compare the number of labeled images with the one that the first telling name tells."""
+    """Compare the number of labeled images with the first name that states one."""
     for name in hints:
         share = _SHARE.fullmatch(name)
         if share:

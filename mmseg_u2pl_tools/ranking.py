@@ -1,4 +1,4 @@
-"""A table and a picture of unlabeled images, ranked by what to label next."""
+"""A table and a contact sheet of unlabeled images, ranked by which to label next."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def plot_contact_sheet(
 
     Args:
         ranking: All images, the least reliable first.
-        paths: File of each image, by name.
-        masks: Folder of the masks, named like the images.
+        paths: Image files, by name.
+        masks: Folder of masks with the names of the images.
         meta: Classes of the masks.
 
     Returns:
@@ -74,12 +74,12 @@ def plot_contact_sheet(
 
 
 def _small_image(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image at this size, with a white margin if its shape differs."""
+    """An image at this size, with a white margin if its aspect ratio differs."""
     image = open_upright(Path(path)).convert("RGB")
     return np.asarray(ImageOps.pad(image, size, Image.Resampling.BILINEAR, color="white"))
 
 
 def _small_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask at this size, with an unreliable margin if its shape differs."""
+    """A mask at this size, with an unreliable margin if its aspect ratio differs."""
     mask = Image.fromarray(read_mask(path))
     return np.asarray(ImageOps.pad(mask, size, Image.Resampling.NEAREST, color=UNRELIABLE))

@@ -14,14 +14,14 @@ from mmseg_u2pl.engine.resume.checkpoint_checks import require_same_kind
 from mmseg_u2pl_tools.errors import UsageError, config_error, config_errors
 
 RUN_ERRORS = (UsageError, DataError, FloatingPointError)
-"""What ends a run with a message; the last is that of :class:`LossCheckHook`."""
+"""Errors that end a run with a message; :class:`LossCheckHook` raises the last one."""
 
 
 class _RefusalHook(Hook):
-    """Refuses what MMEngine does without complaint, whichever hooks the config has."""
+    """Refuses mistakes that MMEngine accepts silently; works whatever hooks the config has."""
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a teacher that no hook moves."""
+        """Refuse a teacher that no hook updates."""
         require_mean_teacher_hook(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -30,7 +30,7 @@ class _RefusalHook(Hook):
 
 
 class _FirstStepHook(Hook):
-    """Notes that config and data have proved good: a first batch is loaded, all parts are built."""
+    """Notes that config and data work: all parts are built and a first batch is loaded."""
 
     def __init__(self) -> None:
         self.is_reached = False
@@ -48,10 +48,10 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config.
 
     It refuses to load a checkpoint of a semi-supervised run into a plain model, whose weights would
-    stay random, and to train a teacher that no hook moves.
+    stay random, and to train a teacher that no hook updates.
 
     Args:
-        cfg: The config, as the flags of the tool changed it.
+        cfg: The config with the flags of the tool applied.
 
     Returns:
         The runner, before it loads a checkpoint.
@@ -65,14 +65,14 @@ def run(cfg: Config, config: str, action: str, hooks: Sequence[Hook] = ()) -> No
     """Build the runner of a config, and train or test.
 
     Args:
-        cfg: The config, as the flags of the tool changed it.
+        cfg: The config with the flags of the tool applied.
         config: The file, as on the command line.
         action: ``"train"`` or ``"test"``.
-        hooks: More hooks.
+        hooks: Additional hooks.
 
     Raises:
-        UsageError: Something was raised before the first step, so config or data are at fault.
-        Exception: Whatever is raised later, as it is.
+        UsageError: An exception before the first step, which means that config or data are wrong.
+        Exception: Any later exception, unchanged.
     """
     with config_errors(config):
         runner = build_runner(cfg)

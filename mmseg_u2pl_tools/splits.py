@@ -39,7 +39,7 @@ def parse_size(text: str) -> Fraction:
 
 
 def size_argument(text: str) -> Fraction:
-    """:func:`parse_size` as the type of a command-line flag, whose message argparse then shows."""
+    """:func:`parse_size` as the type of a command-line flag; argparse shows its message."""
     try:
         return parse_size(text)
     except ValueError as error:
@@ -62,7 +62,7 @@ def count_images(size: Fraction, total: int) -> int:
 
 
 def count_labeled(size: Fraction, total: int) -> int:
-    """Number of labeled images, if it leaves unlabeled ones; see :func:`count_images`.
+    """Number of labeled images, which must leave unlabeled ones; see :func:`count_images`.
 
     Raises:
         DataError: No image would be left unlabeled.
@@ -76,15 +76,15 @@ def count_labeled(size: Fraction, total: int) -> int:
 def draw_order(shows: NDArray[np.bool_], num_labeled: int, seed: int) -> NDArray[np.int64]:
     """Order images at random so that the first ``num_labeled`` images show every class.
 
-    A labeled set is the beginning of the order, so larger sets contain smaller ones. For each class
-    not shown yet, starting with the rarest, the first drawn image that shows it comes next. If that
-    takes more than ``num_labeled`` images, the image with most of the missing classes comes next
-    instead. All other images follow in the drawn order.
+    Labeled sets are the first images of the order, so larger sets contain smaller ones. The images
+    are shuffled. For each class not shown yet, starting with the rarest, the first image that shows
+    it comes next. If that takes more than ``num_labeled`` images, the image with the most missing
+    classes comes next instead. All other images follow in shuffled order.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
         num_labeled: Size of the smallest labeled set.
-        seed: Seed of the draw.
+        seed: Random seed.
 
     Returns:
         (number of images,) indices. If ``num_labeled`` images cannot show all classes (see
@@ -98,7 +98,7 @@ def draw_order(shows: NDArray[np.bool_], num_labeled: int, seed: int) -> NDArray
 
 
 def num_enough(shows: NDArray[np.bool_]) -> int:
-    """Sufficient number of labeled images to show every class.
+    """Number of labeled images that suffices to show every class.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
@@ -121,7 +121,7 @@ def _cover(shows: NDArray[np.bool_], drawn: NDArray[np.int64], frugal: bool) -> 
 
 
 def missing_classes(shows: NDArray[np.bool_], labeled: NDArray[np.int64]) -> list[int]:
-    """Classes that some image shows but no labeled one.
+    """Classes that some image shows, but no labeled image.
 
     Args:
         shows: (number of images, number of classes), which image shows which class.
@@ -154,8 +154,8 @@ def write_splits(splits: Mapping[Path, Split], overwrite: bool) -> None:
     present = [str(path) for path in files if path.exists()]
     if present and not overwrite:
         raise DataError(
-            f"{len(present)} lists exist already, such as {present[0]}. "
-            "Choose another folder, or give --overwrite."
+            f"{len(present)} lists already exist, such as {present[0]}. "
+            "Choose another folder, or pass --overwrite."
         )
     for path, names in files.items():
         write_list(path, names)

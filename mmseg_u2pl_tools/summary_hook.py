@@ -1,4 +1,4 @@
-"""What a training will do, told at its start, and what came of it, at its end."""
+"""Summaries of a training, printed at its start and at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 class SummaryHook(Hook):
-    """Prints data, schedule, start and place of a training; then its scores and what comes next."""
+    """Prints data, schedule, weights and folder of a training; at its end, scores and commands."""
 
     priority = "VERY_HIGH"  # before the data are checked, which may take minutes
 
@@ -54,20 +54,20 @@ class SummaryHook(Hook):
 
 
 def _describe_images(runner: Runner) -> dict[str, str]:
-    """Number of images of each kind, and how many of them are in a step."""
+    """Number of images of each kind, in total and per step."""
     loader = runner.train_dataloader
     sampler, size = loader.batch_sampler.sampler, loader.batch_sampler.batch_size
     size *= get_world_size() * getattr(runner.optim_wrapper, "_accumulative_counts", 1)
     dataset = loader.dataset
     if not (isinstance(dataset, SemiDataset) and isinstance(sampler, DualStreamSampler)):
-        return {"images": f"{len(dataset)}, {size} a step"}
+        return {"images": f"{len(dataset)}, {size} per step"}
     labeled = size * sampler.ratio[0] // sum(sampler.ratio)
     lines = {
-        "labeled": f"{dataset.num_labeled} images, {labeled} a step",
-        "unlabeled": f"{dataset.num_unlabeled} images, {size - labeled} a step",
+        "labeled": f"{dataset.num_labeled} images, {labeled} per step",
+        "unlabeled": f"{dataset.num_unlabeled} images, {size - labeled} per step",
     }
     if begin := _sup_only_iters(runner):
-        lines["unlabeled"] += f", after {begin} iterations with labeled images alone"
+        lines["unlabeled"] += f", after {begin} iterations with only labeled images"
     return lines
 
 
@@ -91,7 +91,7 @@ def _describe_schedule(runner: Runner) -> str:
 def _describe_start(runner: Runner) -> str:
     """Where the weights come from."""
     if runner.iter:
-        return f"goes on after iteration {runner.iter}"
+        return f"resumes after iteration {runner.iter}"
     if runner._load_from:
         return f"weights of {_short(runner._load_from)}"
     model = unwrapped(runner.model)
@@ -99,12 +99,12 @@ def _describe_start(runner: Runner) -> str:
         model = model.plain_segmentor
     init = getattr(getattr(model, "backbone", None), "init_cfg", None)
     if isinstance(init, dict) and init.get("checkpoint"):
-        return f"weights of the backbone: {init['checkpoint']}"
-    return "weights as the config initialises them; it has no load_from"
+        return f"backbone weights: {init['checkpoint']}"
+    return "weights as initialized by the config, which has no load_from"
 
 
 def _next_commands(runner: Runner) -> dict[str, str]:
-    """Commands to go on with; without a checkpoint there is only the report."""
+    """Commands to run next; without a checkpoint, only the report."""
     work_dir = _short(runner.work_dir)
     tool = ("python", "-m", "mmseg_u2pl")
     commands = {"report": [*tool, "report", work_dir, "--out", osp.join(work_dir, "report.html")]}
@@ -119,7 +119,7 @@ def _next_commands(runner: Runner) -> dict[str, str]:
 
 
 def _short(path: str) -> str:
-    """A path as one would type it: relative to the current folder if it is in there."""
+    """The path, relative to the current folder if it is inside."""
     relative = path if "://" in path else osp.relpath(path)
     return path if relative.startswith("..") else relative
 

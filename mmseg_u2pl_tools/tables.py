@@ -34,8 +34,8 @@ def class_table(title: str, classes: Sequence[str], sets: Mapping[str, NDArray[n
         sets: Pixel counts of each set, (number of masks, number of classes), by name.
 
     Returns:
-        For each set, the number of masks that show a class and its percentage of labeled pixels, or
-        a dash if there are none.
+        A table with, for each set, the number of masks that show a class and its percentage of
+        labeled pixels, or a dash if there are none.
     """
     headings = [f"{name}\n{what}" for name in sets for what in ("images", "pixels %")]
     table = make_table(title, "class", headings)
@@ -51,7 +51,7 @@ def class_table(title: str, classes: Sequence[str], sets: Mapping[str, NDArray[n
 
 
 def print_table(table: Table) -> None:
-    """Print a table; its width is unlimited in a file or a pipe."""
+    """Print a table, with unlimited width to a file or pipe."""
     console = Console()
     if not console.is_terminal:
         wide = console.options.update(width=10_000)

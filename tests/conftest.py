@@ -1,4 +1,4 @@
-"""What all tests share: repeatable random inputs and one thread."""
+"""Settings of all tests: repeatable random inputs and a single thread."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from processes import Processes
 from runs import CONFIG, as_flags, run_tool, small_options
 from scenes.dataset import write_builtin_dataset
 
-# The same inputs in every run: a failure is found again by running the test again.
+# The same inputs in every run, so that failures are reproducible.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
@@ -30,26 +30,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     params=["cpu", *(pytest.param(f"gpu{dtype}", marks=pytest.mark.gpu) for dtype in DTYPES)],
 )
 def place(request: pytest.FixtureRequest) -> Place:
-    """Each place that operations and parts of models are tested at."""
+    """Each device and dtype on which operations and parts of models are tested."""
     return places(request)
 
 
 @pytest.fixture(scope="module")
 def on_device(request: pytest.FixtureRequest, place: Place) -> Iterator[None]:
-    """Run what the tests of a module call on the CPU and, with ``-m gpu``, on a GPU."""
+    """Run the functions under test on the CPU and, with ``-m gpu``, on a GPU."""
     with place.patched(request.module):
         yield
 
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """The device of a test that is marked ``gpu``."""
+    """The device of a test marked ``gpu``."""
     return gpu(request.config)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what tests and the tools they start read out of the user's cache."""
+    """Keep tests, and tools that they start, away from the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMSEG_U2PL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

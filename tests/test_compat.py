@@ -24,7 +24,7 @@ Install = Callable[[dict[str, str]], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Make the given distributions, in their versions, the only ones that can be found."""
+    """Make the given distributions and versions the only ones that can be found."""
 
     def fake(distributions: dict[str, str]) -> None:
         for name, version in distributions.items():
@@ -132,7 +132,7 @@ def test_two_stacks_at_once_are_refused(install: Install) -> None:
 
 @pytest.fixture
 def lookup(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """MMEngine's table as MMEngine ships it, put back as it was after the test."""
+    """MMEngine's original table; restored after the test."""
     for module, distribution in [
         ("mmseg", "mmsegmentation"),
         ("mmpretrain", "mmpretrain"),
@@ -214,7 +214,7 @@ def test_channels_of_either_preprocessor(name: str, swaps: bool) -> None:
 
 @pytest.fixture
 def allowed() -> Iterator[None]:
-    """Forget what is allowed in checkpoints, until the test is done."""
+    """Clear the types allowed in checkpoints until the end of the test."""
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     yield

@@ -1,4 +1,4 @@
-"""A thousand wrong configs and lists: each is refused by us, with a message that names it."""
+"""A thousand wrong configs and lists, each refused with a message that names the error."""
 
 import inspect
 import random
@@ -21,7 +21,7 @@ from tiny import NUM_CLASSES, tiny_u2pl
 PACKAGE = str(Path(mmseg_u2pl.__file__).parent)
 OWNERS = dict(contrastive_head=UnreliableContrastiveHead, teacher=EMATeacher, projector=Projector)
 GIVEN = {"num_classes", "embed_dims", "unknown", "student", "in_channels"}
-"""Arguments that are no options of a config."""
+"""Arguments that are not config options."""
 NOT_OURS = {"segmentor", "data_preprocessor", "train_cfg", "pretrained", "init_cfg"}
 OPTIONS = [
     *((name,) for name in inspect.signature(U2PL).parameters if name not in NOT_OURS),
@@ -81,7 +81,7 @@ LISTS = dict(labeled=["a", "b"], unlabeled=["c", "d", "e", "f"], val=["g", "h"])
 
 
 def damage(lists, rng):
-    """Make one list wrong; a word that the message must have."""
+    """Break one list; return a word that the message must have."""
     stream = rng.choice(sorted(lists))
     other = rng.choice(sorted(set(lists) - {stream}))
     names = lists[stream]
@@ -129,7 +129,7 @@ def read(root):
 
 
 def build_val(config):
-    """As tools/misc/check_data.py does it."""
+    """Check data like tools/misc/check_data.py."""
     try:
         return DATASETS.build(config)
     except (AssertionError, ValueError, OSError):

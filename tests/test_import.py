@@ -1,4 +1,4 @@
-"""Importing the package changes nothing for plain runs but what `mmseg_u2pl.compat` lists."""
+"""Importing the package changes nothing for plain runs except what `mmseg_u2pl.compat` lists."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def run(*command, **environment):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What runs without and with the package left behind."""
+    """Results of runs without and with the package."""
     root = tmp_path_factory.mktemp("data")
     write_images(root, ["a", "b"])
     for name in ("train", "val"):

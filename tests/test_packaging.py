@@ -1,4 +1,4 @@
-"""What is installed: configs and tools come along, and are found."""
+"""An installed package includes configs and tools, which can be found."""
 
 import json
 import shutil
@@ -41,11 +41,11 @@ model = dict(segmentor=dict(backbone=dict(init_cfg=None)), contrastive_head=dict
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Folder with what a wheel of this source tree holds."""
+    """Folder with the contents of a wheel of this source tree."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    # Of a copy: what an earlier build left behind in the tree would go into the wheel.
+    # From a copy, because remains of earlier builds would go into the wheel.
     for name in ("configs", "dev", "mmseg_u2pl", "mmseg_u2pl_tools", "tests", "tools"):
         shutil.copytree(ROOT / name, source / name, symlinks=True)
     for name in ("LICENSE", "README.md", "model-index.yml", "pyproject.toml"):
@@ -89,12 +89,12 @@ def test_wheel_holds_configs_and_tools_and_nothing_for_developers(installed):
 def test_wheel_changes_nothing_else_where_a_stack_is_installed(installed):
     (wheel,) = installed.parent.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--dry-run"]
-    # Without an index it fails if anything is missing.
+    # Without an index, it fails if anything is missing.
     command = [*pip, "--quiet", "--no-index", "--report", "-", wheel]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     changed = {change["metadata"]["name"] for change in json.loads(done.stdout)["install"]}
-    assert changed <= {"mmseg-u2pl"}  # nothing at all where this very version is installed
+    assert changed <= {"mmseg-u2pl"}  # nothing if this version is installed
 
 
 def test_wheel_depends_on_no_stack_and_its_extras_bring_supported_ones(installed):

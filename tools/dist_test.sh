@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Test on several GPUs: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
-# On several machines, run it on each with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+# With several machines, run it on each of them with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

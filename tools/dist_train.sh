@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train on several GPUs: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
-# On several machines, run it on each with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+# With several machines, run it on each of them with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then

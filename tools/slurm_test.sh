@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test under Slurm:
 #   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]
-# The environment sets GPUS, GPUS_PER_NODE, CPUS_PER_TASK, and SRUN_ARGS (more flags for srun).
+# Environment variables: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, and SRUN_ARGS (more flags for srun).
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
@@ -11,7 +11,7 @@ fi
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-# SRUN_ARGS is unquoted to be split into words.
+# SRUN_ARGS is unquoted so that it is split into words.
 # shellcheck disable=SC2086
 exec srun \
     --partition="$1" \

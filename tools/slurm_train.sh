@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train under Slurm: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
-# The environment sets GPUS, GPUS_PER_NODE, CPUS_PER_TASK, and SRUN_ARGS (more flags for srun).
+# Environment variables: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, and SRUN_ARGS (more flags for srun).
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -10,7 +10,7 @@ fi
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-# SRUN_ARGS is unquoted to be split into words.
+# SRUN_ARGS is unquoted so that it is split into words.
 # shellcheck disable=SC2086
 exec srun \
     --partition="$1" \

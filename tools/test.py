@@ -25,18 +25,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--out", help="folder to write the predicted label maps to")
+    parser.add_argument("--out", help="folder for the predicted label maps")
     parser.add_argument("--show", action="store_true", help="show painted predictions")
     parser.add_argument(
         "--show-dir",
         metavar="DIR",
-        help="folder for painted predictions, which get to be in DIR/vis_data/vis_image",
+        help="folder for painted predictions, written to DIR/vis_data/vis_image",
     )
     parser.add_argument(
         "--wait-time", type=float, default=2, help="seconds that --show shows an image (default: 2)"
     )
     parser.add_argument(
-        "--tta", action="store_true", help="test-time augmentation: tta_model and tta_pipeline"
+        "--tta", action="store_true", help="test-time augmentation by tta_model and tta_pipeline"
     )
     return parser
 
@@ -50,11 +50,11 @@ def enable_visualization(cfg: Config, show: bool, show_dir: str | None, wait_tim
     hook = cfg.get("default_hooks", {}).get("visualization")
     if hook is None:
         raise UsageError(
-            "--show and --show-dir need the hook that paints: add "
+            "--show and --show-dir need a visualization hook: add "
             "visualization=dict(type='SegVisualizationHook') to default_hooks of the config"
         )
     hook.draw = True
-    hook.setdefault("interval", 1)  # the original MMSegmentation paints every fiftieth by default
+    hook.setdefault("interval", 1)  # the original MMSegmentation paints every 50th by default
     if show:
         hook.show = True
         hook.wait_time = wait_time
@@ -70,14 +70,14 @@ def enable_tta(cfg: Config) -> None:
     """
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
-            raise UsageError(f"--tta needs {key} in the config, and it has none")
+            raise UsageError(f"--tta needs {key} in the config; add it or leave --tta out")
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Change the config as the flags of the test tool say."""
+    """Apply the flags of the test tool to the config."""
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         enable_visualization(cfg, args.show, args.show_dir, args.wait_time)

@@ -27,22 +27,22 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from the latest checkpoint in the work folder, or from CHECKPOINT; "
-        "write it after the config file",
+        help="resume from the latest checkpoint in the work folder, or from CHECKPOINT; "
+        "place it after the config file",
     )
-    parser.add_argument("--amp", action="store_true", help="train in automatic mixed precision")
+    parser.add_argument("--amp", action="store_true", help="use automatic mixed precision")
     return parser
 
 
 def set_resume(cfg: Config, resume: str | None, cfg_options: dict[str, object]) -> None:
-    """Set ``resume`` and ``load_from`` so that the runner starts where the user asked."""
+    """Set ``resume`` and ``load_from`` as the user requested."""
     cfg.resume = resume is not None
     if resume not in (None, "auto"):
         cfg.load_from = resume
-    # MMEngine resumes from `load_from` where there is one. In a config that names the weights of
-    # a warm start, that would throw the interrupted run away, or, if it has no checkpoint yet,
-    # take the one of the warm start for its own; given on the command line, it is
-    # MMSegmentation's documented way to name the checkpoint to resume from.
+    # MMEngine resumes from `load_from` if it is set. If the config sets it, it names the weights
+    # of a warm start: resuming from them would discard the interrupted run, or treat them as its
+    # checkpoint. On the command line, it is MMSegmentation's documented way to name the checkpoint
+    # to resume from.
     elif resume and cfg.get("load_from") and "load_from" not in cfg_options:
         if find_latest_checkpoint(cfg.work_dir):
             cfg.load_from = None
@@ -51,19 +51,19 @@ def set_resume(cfg: Config, resume: str | None, cfg_options: dict[str, object]) 
 
 
 def enable_amp(cfg: Config) -> None:
-    """Swap the optimizer wrapper for the mixed-precision one.
+    """Replace the optimizer wrapper by the mixed-precision one.
 
     Raises:
         UsageError: If there is no accelerator, or the config has a wrapper of another kind.
     """
     if get_device() == "cpu":
-        raise UsageError("--amp needs a GPU, and PyTorch sees none; leave --amp out")
+        raise UsageError("--amp needs a GPU, but PyTorch finds none; leave --amp out")
     wrapper = cfg.optim_wrapper.get("type", "OptimWrapper")
     if wrapper == "AmpOptimWrapper":
         return
     if wrapper != "OptimWrapper":
         raise UsageError(
-            f"--amp can replace an optim_wrapper of type 'OptimWrapper' only, and the config has "
+            f"--amp can only replace an optim_wrapper of type 'OptimWrapper', but the config has "
             f"{wrapper!r}; set up mixed precision in the config and leave --amp out"
         )
     cfg.optim_wrapper.type = "AmpOptimWrapper"

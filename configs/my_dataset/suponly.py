@@ -1,5 +1,5 @@
-# The labeled images alone. For another network take its file in _base_/models, or one of
-# MMSegmentation's ("mmseg::_base_/models/..."), and set the number of classes in each of its heads.
+# Only labeled images. For another network, use its file in _base_/models or MMSegmentation
+# ("mmseg::_base_/models/..."), and set the number of classes in each of its heads.
 _base_ = [
     "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
     "../_base_/datasets/custom.py",

@@ -1,5 +1,5 @@
-# The labeled and the unlabeled images; 100 of 1000 iterations use the labeled ones alone. For
-# another method take its file in _base_/methods.
+# Labeled and unlabeled images; the first 100 of 1000 iterations use only labeled images. For
+# another method, use its file in _base_/methods.
 _base_ = [
     "../_base_/models/deeplabv3plus_efficientnet-lite0.py",
     "../_base_/datasets/custom.py",

@@ -1,4 +1,4 @@
-# Imports and hooks are written out, for two bases must not share a key.
+# Imports and hooks are written out, because two bases must not share a key.
 _base_ = [
     "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py",
     "../_base_/splits/ade20k-1of8.py",

@@ -1,6 +1,6 @@
-# Each switch of the method alone, on the built-in data. All runs but the first continue from the
-# same supervised-only model, with the same seed, images and order. With one seed, differences of
-# less than one or two points mean nothing. Write the data first:
+# Each switch of the method on its own, on the built-in data. All runs but the first continue from
+# the same supervised-only model, with the same seed, images and order. With one seed, differences
+# of less than one or two points are not significant. Write the data first:
 #   python dev/make_builtin_data.py data/builtin
 #   python dev/run_benchmark.py dev/benchmarks/builtin_switches.py --out docs/results/switches
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
@@ -18,7 +18,7 @@ options = {"optim_wrapper.optimizer.lr": 0.0005}
 
 
 def variation(name, method="u2pl", **options):
-    """A run with options; double underscores are dots."""
+    """A run with options, whose double underscores stand for dots."""
     changed = {f"model.{key.replace('__', '.')}": value for key, value in options.items()}
     start = {"default_hooks.mean_teacher.sup_only_iters": 0}
     return dict(name=name, config=U2PL, method=method, options={**FROM_START, **start, **changed})

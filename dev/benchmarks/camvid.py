@@ -1,11 +1,11 @@
-# When semi-supervised training pays on CamVid at half of its size. docs/results_camvid.md has the
+# When semi-supervised training helps on CamVid at half its size. docs/results_camvid.md has the
 # answer; docs/datasets.md says how to get the data.
 #   python dev/run_benchmark.py dev/benchmarks/camvid.py --out docs/results/camvid
 # For each share of labeled frames, a supervised model is trained first ("start"). Arms continue
 # from it ("early"), for four times as long ("long"), or from the end of the long supervised run
 # ("late").
-# The shares are frames of all drives, evenly spaced, or those of one drive, 0006R0; "all" has a
-# label for every frame, the upper bound of any gain.
+# The shares are evenly spaced frames of all drives, or those of one drive, 0006R0. "all" labels
+# every frame and is the upper bound of any gain.
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
 SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
 U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"
@@ -23,7 +23,7 @@ ARMS = {  # method, options
     "U2PL paper": ("u2pl", {}),
     "U2PL reference": ("u2pl_reference", {}),
     "U2PL best": ("u2pl_best", {}),
-    # The parts of best one at a time, and other trials.
+    # The parts of "best" one at a time, and other trials.
     "U2PL distribution_alignment": ("u2pl", {"model.distribution_alignment": True}),
     "CutMix + Mean Teacher, entropy_filter=False": (
         "mean_teacher",

@@ -1,6 +1,6 @@
-# Which switches gain on CamVid at half of its size: each run changes one of U2PL's, or two that
-# belong together. They are arms like the "late" ones of camvid.py, which runs first, and compare
-# with its "1/8 late U2PL paper".
+# Which switches help on CamVid at half its size. Each run changes one of U2PL's switches, or two
+# that belong together. The runs are arms like the "late" ones of camvid.py, which runs first, and
+# compare with its "1/8 late U2PL paper".
 #   python dev/run_benchmark.py dev/benchmarks/camvid_switches.py
 SWITCHES = {
     "mixing=classmix": {"model.mixing": "classmix"},

@@ -15,7 +15,7 @@ runs = []
 for _size, (_sup_only, _full) in PUBLISHED.items():
     _plain = f"configs/suponly/suponly_{NET}_8xb2-200e_cityscapes-{_size}-769x769.py"
     _u2pl = f"configs/u2pl/u2pl_{NET}_8xb4-200e_cityscapes-{_size}-769x769.py"
-    # Passes over the labeled list in an epoch of U2PL, rounded up.
+    # Passes over the labeled list per epoch of U2PL, rounded up.
     _times = -(-(NUM_IMAGES - _size) // _size)
     runs.append(dict(name=f"{_size} sup-only", config=_plain, published=_sup_only))
     if _times > 1:

@@ -8,7 +8,7 @@ ARMS = {  # method, options
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "U2PL": ("u2pl", {}),
 }
-# Labeled images: published mIoU of sup-only, and of the arms in their order.
+# Labeled images: published mIoU of sup-only, and of the arms in order.
 PUBLISHED = {
     92: (45.77, 51.72, 52.16, 67.98),
     183: (54.92, 58.93, 63.47, 69.15),
@@ -21,7 +21,7 @@ runs = []
 for _size, (_sup_only, *_arms) in PUBLISHED.items():
     _plain = f"configs/suponly/suponly_{NET}_4xb4-80e_voc2012-{_size}-513x513.py"
     _u2pl = f"configs/u2pl/u2pl_{NET}_4xb8-80e_voc2012-{_size}-513x513.py"
-    # Passes over the labeled list in an epoch of U2PL, rounded up.
+    # Passes over the labeled list per epoch of U2PL, rounded up.
     _times = -(-(NUM_IMAGES - _size) // _size)
     runs.append(dict(name=f"{_size} sup-only", config=_plain, published=_sup_only))
     if _times > 1:

@@ -5,9 +5,9 @@ ball) and have overlapping colour ranges, so that only texture and inner structu
 These vary from object to object. The eighth class, the book, is similar to plain rectangular
 cards, which belong to the background.
 
-Everything is drawn at twice the resolution in linear light, one object at a time from the bottom of
-the pile to its top. A camera model adds exposure, colour temperature, vignetting, defocus and
-noise. Only numpy and OpenCV are used.
+Everything is drawn at twice the resolution in linear light, one object at a time, from the bottom
+of the pile to the top. A camera model adds exposure, colour temperature, vignetting, defocus and
+noise. Only NumPy and OpenCV are used.
 """
 
 from scenes.scene import CLASSES, MIN_SIZE, PALETTE, render_scene

@@ -26,9 +26,9 @@ SPLIT_DIR = "ImageSets/Segmentation"
 _INFO_FILE = "builtin.json"
 _JPEG_QUALITY = 92
 _SPLITS = ("train", "val")
-# Raise it whenever the same seed gives other pictures, so that an old folder is not taken for new.
+# Increase it whenever the same seed gives other pictures, so that old folders are not reused.
 _FORMAT = 1
-_LABELED_STREAM = len(_SPLITS)  # apart from the streams of the images, (seed, split, index)
+_LABELED_STREAM = len(_SPLITS)  # distinct from the streams of the images, (seed, split, index)
 _LABELED_DRAWS = 100
 
 
@@ -43,25 +43,25 @@ def write_builtin_dataset(
     num_workers: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Render the built-in data set into a folder laid out as PASCAL VOC.
+    """Render the built-in data set into a folder with the layout of PASCAL VOC.
 
     ``JPEGImages/NAME.jpg``, ``SegmentationClass/NAME.png`` (palette images whose index is the
-    class) and ``ImageSets/Segmentation/{train,labeled,unlabeled,val}.txt``. The labeled and the
-    unlabeled list share no name and together are the training list; masks exist for all images.
-    Every class occurs in the labeled images, as long as they are enough to show all classes.
+    class) and ``ImageSets/Segmentation/{train,labeled,unlabeled,val}.txt``. The training list is
+    split into the labeled and the unlabeled list; masks exist for all images. Every class occurs in
+    the labeled images, if there are enough of them.
 
-    An image depends on ``(seed, split, index, size)`` alone, so its bytes do not change with the
-    number of images or workers. They may change with the versions of numpy and OpenCV. The folder
-    appears under its name only when it is complete, and a complete folder is used again.
+    An image only depends on ``(seed, split, index, size)``, so its bytes do not change with the
+    number of images or workers. They may change with the versions of NumPy and OpenCV. The folder
+    gets its name once it is complete, and a complete folder is reused.
 
     Args:
-        root: Folder to write, absent or empty, or written before with the same parameters.
+        root: Folder to write: absent, empty, or already written with the same parameters.
         num_train: Number of training images, at least 2.
         num_val: Number of validation images, at least 1.
-        labeled_fraction: Share of the training images that is labeled, in (0, 1).
+        labeled_fraction: Labeled share of the training images, in (0, 1).
         size: Image side in pixels, at least 64.
         seed: Seed of all randomness, not negative.
-        num_workers: Number of processes; None for as many as there are processors.
+        num_workers: Number of processes; None for one per processor.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -69,7 +69,7 @@ def write_builtin_dataset(
 
     Raises:
         ValueError: If a parameter has an impossible value.
-        FileExistsError: If the folder holds something else or was made with other parameters.
+        FileExistsError: If the folder has other contents or was made with other parameters.
     """
     root = Path(root)
     num_workers = os.cpu_count() or 1 if num_workers is None else num_workers
@@ -100,27 +100,27 @@ def write_builtin_dataset(
 
 
 def _count_labeled(num_train: int, labeled_fraction: float) -> int:
-    """Number of labeled images; both kinds must be left at least one."""
+    """Number of labeled images; at least one image of each kind must be left."""
     if num_train < 2:
         raise ValueError(f"num_train={num_train} is too small; use at least 2")
     num_labeled = round(num_train * labeled_fraction)
     if not 1 <= num_labeled < num_train:
         raise ValueError(
-            f"labeled_fraction={labeled_fraction:g} makes {num_labeled} of num_train={num_train} "
-            f"images labeled; choose it so that 1 to {num_train - 1} are"
+            f"labeled_fraction={labeled_fraction:g} labels {num_labeled} of num_train={num_train} "
+            f"images; choose it so that 1 to {num_train - 1} are labeled"
         )
     return num_labeled
 
 
 def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
-    """Whether ``root`` holds the data set with these parameters; False if absent or empty."""
+    """Whether ``root`` has the data set with these parameters; False if absent or empty."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     info = root / _INFO_FILE
     if not info.is_file():
         raise FileExistsError(
-            f"{root} holds something other than a built-in data set ({_INFO_FILE} is missing); "
-            "choose another folder or remove this one"
+            f"{root} is not a built-in data set ({_INFO_FILE} is missing); choose another folder "
+            "or remove this one"
         )
     found = json.loads(info.read_text())
     differing = [
@@ -162,7 +162,7 @@ def _write_images(
 
 
 def _run(function: Callable, tasks: list, num_workers: int, progress: bool) -> list:
-    """Apply ``function`` to all tasks, in order, behind a progress bar."""
+    """Apply ``function`` to all tasks, in order, with a progress bar."""
     threads = cv2.getNumThreads()
     # Before the fork: a worker waits forever for OpenCV threads that it inherited only by name.
     cv2.setNumThreads(1)
@@ -181,7 +181,7 @@ def _name(split: int, index: int) -> str:
 
 
 def _write_image(folder: Path, size: int, seed: int, task: tuple[int, int]) -> NDArray[np.bool_]:
-    """Write one image and its mask; which classes it shows, (number of classes,)."""
+    """Write an image and its mask; return which classes it shows, (number of classes,)."""
     image, mask = render_scene(np.random.default_rng([seed, *task]), size)
     name = _name(*task)
     Image.fromarray(image).save(folder / IMAGE_DIR / f"{name}.jpg", quality=_JPEG_QUALITY)
@@ -197,7 +197,7 @@ def _choose_labeled(shown: NDArray[np.bool_], num_labeled: int, seed: int) -> ND
     Args:
         shown: (number of images, number of classes), which image shows which class.
         num_labeled: Number of images to draw.
-        seed: Seed of the draw.
+        seed: Random seed.
 
     Returns:
         (number of images,), whether an image is labeled.

@@ -1,4 +1,4 @@
-"""Noise, colours and the surfaces that are made of them."""
+"""Noise, colours and surfaces made of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Array = NDArray[Any]  # of floats; the types of OpenCV say only that it holds numbers
+Array = NDArray[Any]  # of floats; OpenCV's type hints only promise numbers
 
 
 def fractal_noise(
     rng: Generator, shape: tuple[int, ...], cells: float, octaves: int = 4, gain: float = 0.55
 ) -> Array:
-    """Smooth noise of ``shape`` in [0, 1] whose coarsest octave has ``cells`` cells a side."""
+    """Smooth noise of ``shape`` in [0, 1] whose coarsest octave has ``cells`` cells per side."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         side = max(2, round(cells * 2**octave) + 1)
@@ -62,7 +62,7 @@ def usual_colour(
     saturation: tuple[float, float],
     usual: float = 0.7,
 ) -> Array:
-    """A colour from the usual range of a class, or else any: colour hints at a class at best."""
+    """A colour from the usual range of a class, or any colour, so that it is only a hint."""
     return draw_colour(rng, hue, saturation) if rng.random() < usual else draw_colour(rng)
 
 
@@ -73,7 +73,7 @@ def related_colour(rng: Generator, colour: Array, strength: float = 0.5) -> Arra
 
 
 def turn(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
-    """Coordinates after a turn by ``angle``, in radians."""
+    """Coordinates rotated by ``angle``, in radians."""
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return cos * x + sin * y, cos * y - sin * x
 

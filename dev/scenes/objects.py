@@ -88,7 +88,7 @@ def _metal(rng: Generator, patch: Patch) -> Array:
 
 
 def _disc_surface(rng: Generator, patch: Patch, metal_share: float) -> tuple[Array, float]:
-    """Albedo and gloss of a coin or button; both may be of metal or of coloured stuff."""
+    """Albedo and gloss of a coin or button; both may be metal or coloured material."""
     if rng.random() < metal_share:
         return _metal(rng, patch), rng.uniform(0.3, 1.0)
     colour = draw_colour(rng)
@@ -117,7 +117,7 @@ def _coin(rng: Generator, patch: Patch) -> Sprite:
 
 
 def _button(rng: Generator, patch: Patch) -> Sprite:
-    """A disc with two to four holes in a dish, sometimes with grooves or with its thread."""
+    """A dished disc with two to four holes, sometimes with grooves or thread."""
     radius = patch.radius
     albedo, gloss = _disc_surface(rng, patch, metal_share=0.2)
     dish = rng.uniform(0.5, 0.85)
@@ -143,14 +143,14 @@ def _button(rng: Generator, patch: Patch) -> Sprite:
 
 
 def _bent(rng: Generator, patch: Patch) -> tuple[Array, Array, Array]:
-    """Coordinates along and across a bent blade, and the place along it, 0 at the stalk to 1."""
+    """Coordinates along and across a bent blade, and the position along it, 0 at the stalk to 1."""
     across = patch.y - np.float32(rng.uniform(-0.3, 0.3)) * (patch.x**2 - 0.3)
     start = rng.uniform(-0.8, -0.5)
     return patch.x, across, np.clip((patch.x - start) / (1 - start), 0, 1)
 
 
 def _blade_width(rng: Generator, along: Array) -> Array:
-    """Half width of a leaf or a feather without its teeth or splits."""
+    """Half width of a leaf or feather, without teeth or splits."""
     low, high = rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.9)
     peak = (low / (low + high)) ** low * (high / (low + high)) ** high
     return rng.uniform(0.28, 0.44) * along**low * (1 - along) ** high / peak
@@ -290,13 +290,13 @@ def _card(rng: Generator, patch: Patch) -> Sprite:
 
 @dataclass(frozen=True)
 class Kind:
-    """How an object is drawn and placed.
+    """A kind of object: how to draw and place it.
 
     Attributes:
         draw: Makes the sprite.
         radius: Range of the radius in units of the image side.
-        tilt: Smallest ratio of foreshortening; 1 for what looks the same from everywhere.
-        lift: How far its shadow falls, in units of its radius.
+        tilt: Smallest ratio of foreshortening; 1 if it looks the same from all sides.
+        lift: Length of its shadow in units of its radius.
     """
 
     draw: Callable[[Generator, Patch], Sprite]

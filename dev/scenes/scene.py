@@ -25,7 +25,7 @@ PALETTE = (
     (160, 110, 80),
 )
 MIN_SIZE = 64
-"""Smallest sensible image side in pixels; holes of buttons vanish below it."""
+"""Minimum image side in pixels; smaller images lose the holes of buttons."""
 MIN_OBJECTS, MAX_OBJECTS = 3, 6
 
 _SUPERSAMPLING = 2
@@ -38,8 +38,8 @@ class Light:
 
     Attributes:
         direction: (3,), unit vector towards the light; x to the right, y down, z to the camera.
-        ambient: Share of the light that comes from everywhere, in [0, 1].
-        softness: Blur of a cast shadow in units of the radius of the object that casts it.
+        ambient: Share of ambient light, in [0, 1].
+        softness: Blur of a cast shadow in units of its object's radius.
     """
 
     direction: Array
@@ -55,7 +55,7 @@ def _draw_light(rng: Generator) -> Light:
 
 
 def _shade(sprite: Sprite, pitch: float, light: Light) -> Array:
-    """Light a sprite by the slopes of its height: diffuse, ambient and highlight, (n, n, 3)."""
+    """Shade a sprite by its slopes: diffuse and ambient light and highlights, (n, n, 3)."""
     slope_y, slope_x = np.gradient(sprite.height.astype(np.float32), pitch)
     x, y, z = light.direction
     norm = 1 / np.sqrt(1 + slope_x**2 + slope_y**2)
@@ -68,7 +68,7 @@ def _shade(sprite: Sprite, pitch: float, light: Light) -> Array:
 
 
 def _pose(rng: Generator, pixels: float, tilt: float) -> Patch:
-    """A patch for an object of radius ``pixels``, turned at random and foreshortened."""
+    """A patch for an object of radius ``pixels``, randomly rotated and foreshortened."""
     n = 2 * int(np.ceil(_REACH * pixels)) + 1
     line = (np.arange(n, dtype=np.float32) - n // 2) / np.float32(pixels)
     x, y = np.meshgrid(line, line)
@@ -79,7 +79,7 @@ def _pose(rng: Generator, pixels: float, tilt: float) -> Patch:
 
 
 def _overlap(canvas: NDArray, top: int, left: int, n: int) -> tuple[tuple[slice, slice], ...]:
-    """Slices of a canvas and of an n x n patch at (top, left) where the two overlap."""
+    """Slices of the overlap in a canvas and in an n x n patch at (top, left)."""
     rows, columns = canvas.shape[:2]
     y0, y1 = max(top, 0), min(top + n, rows)
     x0, x1 = max(left, 0), min(left + n, columns)
@@ -91,7 +91,7 @@ def _overlap(canvas: NDArray, top: int, left: int, n: int) -> tuple[tuple[slice,
 def _cast_shadow(
     image: Array, alpha: Array, corner: tuple[int, int], pixels: float, lift: float, light: Light
 ) -> None:
-    """Darken ``image`` where an object keeps the light away, in place."""
+    """Darken ``image`` in place where an object blocks the light."""
     margin = int(pixels * 0.6)
     shadow = np.pad(alpha, margin)
     shadow = cv2.GaussianBlur(shadow, (0, 0), max(light.softness * pixels, 1.0))
@@ -105,7 +105,7 @@ def _cast_shadow(
 def _place(
     rng: Generator, image: Array, kind: Kind, centre: Array, radius: float, light: Light
 ) -> tuple[tuple[slice, slice], Array]:
-    """Draw an object at ``centre`` (x, y) in pixels; where it lies and what it covers there."""
+    """Draw an object at ``centre`` (x, y) in pixels; return its place and coverage."""
     patch = _pose(rng, radius, kind.tilt)
     sprite = kind.draw(rng, patch)
     n = patch.x.shape[0]
@@ -119,7 +119,7 @@ def _place(
 
 
 def _centre(rng: Generator, taken: list[tuple[Array, float]], radius: float, side: int) -> Array:
-    """The one of a few random places that overlaps least with the circles already taken."""
+    """The random place out of a few that overlaps least with the circles already taken."""
     low = min(0.6 * radius, 0.4 * side)
     best, best_gap = np.zeros(2, np.float32), -1.0
     for candidate in rng.uniform(low, side - low, (12, 2)).astype(np.float32):
@@ -127,13 +127,13 @@ def _centre(rng: Generator, taken: list[tuple[Array, float]], radius: float, sid
         gap = min(gaps, default=np.inf)
         if gap > best_gap:
             best, best_gap = candidate, gap
-        if gap > 0.8:  # objects may overlap; the best place of all would be a tidy grid
+        if gap > 0.8:  # objects may overlap; always the best place would give a regular grid
             break
     return best
 
 
 def _photograph(rng: Generator, image: Array, size: int) -> NDArray[np.uint8]:
-    """Turn linear light at the rendering resolution into a picture of ``size`` pixels a side."""
+    """Turn linear light at the rendering resolution into a picture of side ``size``."""
     side = image.shape[0]
     line = np.linspace(-1, 1, side, dtype=np.float32)
     x, y = np.meshgrid(line, line)
@@ -148,7 +148,7 @@ def _photograph(rng: Generator, image: Array, size: int) -> NDArray[np.uint8]:
     image = np.clip(image, 0, None)
     grain = rng.standard_normal(image.shape, dtype=np.float32)
     image = image + grain * np.sqrt(rng.uniform(1e-5, 1e-3) * image + 1e-5)
-    # a soft shoulder in place of clipped highlights
+    # a soft shoulder instead of clipped highlights
     image = np.clip(image, 0, None)
     image = image * (1 + 0.15 * image) / (1 + 0.5 * image) * 1.15
     return (np.clip(image, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
@@ -192,7 +192,7 @@ def render_scene(rng: Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[
     count = rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1)
     classes = rng.permutation(np.arange(1, len(CLASSES)))[:count]
     clutter = rng.integers(len(CLUTTER), size=rng.integers(1, 5))
-    # clutter lies below and between the objects, never on top of all of them
+    # clutter lies below and between the objects, never on top of all
     below = [(0, CLUTTER[i]) for i in clutter[1:]]
     above = [(int(c), OBJECTS[c - 1]) for c in classes]
     above.insert(int(rng.integers(count)), (0, CLUTTER[clutter[0]]))

@@ -14,8 +14,8 @@ class Patch:
     """Object coordinates of every pixel of a square patch.
 
     Attributes:
-        x: (n, n), turned with the object; the object's outline lies within [-1, 1].
-        y: (n, n), as ``x``.
+        x: (n, n), rotated with the object, whose outline lies within [-1, 1].
+        y: (n, n), like ``x``.
         pitch: Size of a pixel in units of the object's radius.
     """
 

@@ -1,4 +1,4 @@
-"""Time and memory of the losses alone and of their backward pass."""
+"""Time and memory of only the losses and their backward pass."""
 
 import statistics
 from typing import Any, NamedTuple
@@ -31,9 +31,9 @@ class Tensors(NamedTuple):
         label: (N, H, W), int64, of the labeled images.
         teacher_logits: (2 N, C, h, w).
         unlabeled_logits: (N, C, H, W), the teacher's.
-        logits: (N, C, H, W), the student's of the unlabeled images, with gradient.
+        logits: (N, C, H, W), the student's for the unlabeled images, with gradient.
         student: (2 N, D, h, w), embedding, with gradient.
-        teacher: Likewise, without.
+        teacher: (2 N, D, h, w), embedding, without gradient.
     """
 
     label: Tensor
@@ -45,7 +45,7 @@ class Tensors(NamedTuple):
 
 
 def make_tensors(work: Workload) -> Tensors:
-    """Random embeddings, and smooth logits, so that entropies differ from place to place."""
+    """Random embeddings, and smooth logits, so that entropies vary over the image."""
     torch.manual_seed(0)
     n, c, size, grid = work.images, work.num_classes, work.size, work.size // 4 + 1
     coarse = resize_logits(3 * torch.randn(2 * n, c, grid // 4, grid // 4), (grid, grid))
@@ -65,10 +65,10 @@ def time_loss_path(work: Workload) -> dict[str, Any]:
     """Losses on random tensors, at a quarter of the image side, with full queues.
 
     Args:
-        work: What to measure; its config is not read.
+        work: The workload; its config is not read.
 
     Returns:
-        Median seconds, the peak of memory in MiB, and the same stage by stage.
+        Median seconds and peak memory in MiB, in total and by stage.
     """
     given = make_tensors(work)
     head = UnreliableContrastiveHead(work.num_classes, EMBED_DIMS, **work.queues).to(work.device)
@@ -101,7 +101,7 @@ def time_loss_path(work: Workload) -> dict[str, Any]:
 def contrast(
     head: UnreliableContrastiveHead, given: Tensors, pseudo: PixelPrediction, split: Partition
 ) -> Tensor:
-    """The contrastive loss, as :class:`U2PL` computes it."""
+    """The contrastive loss, computed as in :class:`U2PL`."""
     grid = given.student.shape[-2:]
     return head(
         EmbeddingMap(given.student),

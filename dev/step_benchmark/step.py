@@ -1,4 +1,4 @@
-"""Time and memory of a training step, stage by stage, beside those of the networks alone."""
+"""Time and memory of a training step by stage, compared with those of the networks."""
 
 import statistics
 from collections.abc import Callable
@@ -48,8 +48,8 @@ class Step:
     """A training step in parts that can be timed.
 
     Args:
-        model: What is trained.
-        wrapper: Its optimizer.
+        model: The model to train.
+        wrapper: Its optimizer wrapper.
         work: Sizes, device and precision.
     """
 
@@ -72,7 +72,7 @@ class Step:
         self.model.after_optimizer_step()
 
     def floor(self) -> None:
-        """The passes of the networks alone, with the segmentor's own loss, and what moves them."""
+        """Only the passes of the networks, the segmentor's own loss, and the updates."""
         with self.autocast:
             data = self.model.data_preprocessor(self.labeled_batch, True)
             losses: dict[str, Tensor] = {}
@@ -91,7 +91,7 @@ class Step:
         self.model.after_optimizer_step()
 
     def _record_passes(self) -> dict[str, list[tuple[int, bool]]]:
-        """Images in each pass of each network, of one step, and whether it has a gradient."""
+        """For each network, number of images of each pass of a step, and if it has a gradient."""
         passes: dict[str, list[tuple[int, bool]]] = {role: [] for role in self.model.networks}
         handles = [
             self.model.get_submodule(f"{path}.backbone").register_forward_pre_hook(
@@ -112,12 +112,12 @@ class Step:
         self.wrapper.backward(self.model.parse_losses(losses)[0])
 
     def optimize(self) -> None:
-        """Move the student."""
+        """Update the student."""
         self.wrapper.step()
         self.wrapper.zero_grad()
 
     def require_work(self) -> None:
-        """Refuse figures of a last step that was cheaper than those of a training.
+        """Refuse figures if the last step was cheaper than the steps of a training.
 
         Raises:
             RuntimeError: A loss is NaN or infinite, or a contrastive loss had no anchor.
@@ -127,10 +127,10 @@ class Step:
         if broken:
             raise RuntimeError(f"NaN or infinite in the last step: {', '.join(broken)}")
         if self.losses.get("contra.anchors", torch.ones(())).item() == 0:
-            raise RuntimeError("the last step had no anchor, so nothing was contrasted")
+            raise RuntimeError("the last step had no anchors, so there was no contrastive loss")
 
     def timed_by_stages(self, watch: Stopwatch) -> Callable[[], None]:
-        """The method's step; from now on its parts count for their stages."""
+        """The method's step; from now on, the stopwatch counts its parts as stages."""
         for path, attribute, name in PARTS_OF_THE_STEP:
             owner: Any = self
             for part in filter(None, path.split(".")):
@@ -150,10 +150,10 @@ def make_batch(num_classes: int, size: int, labeled: int, unlabeled: int) -> dic
         num_classes: C.
         size: Side of the images in pixels.
         labeled: Number of labeled images.
-        unlabeled: Number of unlabeled ones.
+        unlabeled: Number of unlabeled images.
 
     Returns:
-        What a dataloader gives.
+        A batch, as from a dataloader.
     """
     generator = torch.Generator().manual_seed(0)
     inputs, samples = [], []
@@ -171,7 +171,7 @@ def load_step(work: Workload) -> Step:
     """Step of the config's model, without pretrained weights; a plain model is wrapped.
 
     Args:
-        work: Names the config.
+        work: Workload that names the config.
 
     Raises:
         UsageError: There is no such config.
@@ -179,7 +179,7 @@ def load_step(work: Workload) -> Step:
     cfg = read_config(work.config)
     if work.method or "segmentor" not in cfg.model:
         cfg.model = with_method(cfg.model, work.method or "u2pl")
-    # A network that has learned nothing finds no class likely, and would have no anchors.
+    # An untrained network finds no class likely, and would have no anchors.
     cfg.model = with_head_options(cfg.model, **work.queues, min_prob=0.0)
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
@@ -188,20 +188,20 @@ def load_step(work: Workload) -> Step:
     segmentor.data_preprocessor.size = (work.size, work.size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(work.device).train()
     model.progress = 0.5
-    if work.amp and work.device.type == "cuda":  # elsewhere autocast is in bfloat16, without scaler
+    if work.amp and work.device.type == "cuda":  # other devices use bfloat16 without a scaler
         cfg.optim_wrapper.type = "AmpOptimWrapper"
     return Step(model, build_optim_wrapper(model, cfg.optim_wrapper), work)
 
 
 def time_step(work: Workload) -> dict[str, Any]:
-    """The whole step and, in turn with it, :meth:`Step.floor`; then the stages of the step.
+    """Time the whole step in turn with :meth:`Step.floor`, then the stages of the step.
 
     Args:
-        work: What to measure.
+        work: The workload.
 
     Returns:
-        Median seconds, their ratio, what is held between steps in MiB, peaks beyond that, and the
-        same stage by stage.
+        Median seconds, their ratio, memory in MiB that is held between steps, peaks beyond it, and
+        the same by stage.
     """
     step = load_step(work)
     mine, theirs, watch = (Stopwatch(work.device) for _ in range(3))

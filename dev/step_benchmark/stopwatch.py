@@ -13,17 +13,17 @@ import torch
 class Stopwatch:
     """Seconds and peak memory of named stages.
 
-    What runs in a stage within another one counts for the inner one alone.
+    Nested stages only count for the inner stage.
 
     Args:
-        device: That the stages run on; a GPU is waited for at the borders of stages.
+        device: Device of the stages; a GPU is synchronized at the borders of stages.
 
     Attributes:
-        seconds: Name to seconds, added up since the last :meth:`reset`.
-        peak_bytes: Name to the most memory that the stage, with those within it, took beyond what
-            was taken when it began: of the GPU's by tensors, or by the process. Memory that a
-            process keeps for reuse does not count a second time, so on a CPU the first call shows
-            the most; and only Linux tells, elsewhere it is 0.
+        seconds: Seconds by stage, added up since the last :meth:`reset`.
+        peak_bytes: Peak memory by stage, including nested stages, beyond the memory in use when it
+            began: of tensors on the GPU, or of the process. Memory that a process keeps for reuse
+            does not count again, so on a CPU the first call shows the most. It is 0 on systems
+            other than Linux.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -36,19 +36,19 @@ class Stopwatch:
         self._peaks = [0]
 
     def reset(self) -> None:
-        """Forget the seconds; peaks stay."""
+        """Clear the seconds; keep the peaks."""
         self.seconds.clear()
 
     def taken(self) -> int:
-        """Bytes that the tensors on the GPU, or the process, have now."""
+        """Bytes now in use by tensors on the GPU, or by the process."""
         return self._memory.taken()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what happens within for a stage.
+        """Count the block as a stage.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
         """
         self._peaks[-1] = max(self._peaks[-1], self._memory.peak())
         self._memory.reset_peak()
@@ -65,12 +65,12 @@ class Stopwatch:
         self.peak_bytes[name] = max(self.peak_bytes[name], peak - before)
 
     def wrap(self, owner: Any, attribute: str, name: str) -> None:
-        """Count every call of a function for a stage.
+        """Count every call of a function as a stage.
 
         Args:
             owner: Object or module that has the function; its attribute is replaced.
             attribute: Name of the function.
-            name: Of the stage.
+            name: Name of the stage.
         """
         function = getattr(owner, attribute)
 
@@ -87,7 +87,7 @@ class Stopwatch:
 
 
 class _GpuMemory:
-    """What the tensors on a GPU take."""
+    """Memory of the tensors on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -103,7 +103,7 @@ class _GpuMemory:
 
 
 class _ProcessMemory:
-    """What the process has of the main memory, as Linux counts it; elsewhere 0."""
+    """Main memory of the process, as reported by Linux; 0 on other systems."""
 
     def taken(self) -> int:
         return self._kib("VmRSS") * 1024

@@ -1,4 +1,4 @@
-"""What is measured, how often, and the medians."""
+"""The measured workload, its repetitions, and medians."""
 
 import statistics
 from collections.abc import Callable
@@ -9,26 +9,26 @@ import torch
 from step_benchmark.stopwatch import Stopwatch
 
 Seconds = list[dict[str, float]]
-"""For each repetition, stage to seconds."""
+"""Seconds by stage, for each repetition."""
 
 WHOLE = "whole"
 """The stage of everything outside other stages."""
 
 
 class Workload(NamedTuple):
-    """A step and how it is measured; there are as many unlabeled images as labeled ones.
+    """A step and how to measure it, with equal numbers of labeled and unlabeled images.
 
     Attributes:
         config: Any training config: a file, or ``mmseg::name``.
-        method: Name in ``configs/_base_/methods``; None for that of the config.
+        method: Name in ``configs/_base_/methods``; None for the config's method.
         num_classes: C.
         size: Side of the images in pixels.
         images: Number of labeled images.
         queues: Options of the queues.
-        device: Where to compute.
-        amp: Whether forward passes are in automatic mixed precision.
-        warm_up: Repetitions before those that count.
-        repeats: Repetitions that count.
+        device: Device to run on.
+        amp: Whether forward passes use automatic mixed precision.
+        warm_up: Untimed repetitions before the timed ones.
+        repeats: Timed repetitions.
     """
 
     config: str
@@ -43,7 +43,7 @@ class Workload(NamedTuple):
     repeats: int
 
     def repeat(self, *timed: tuple[Stopwatch, Callable[[], None]]) -> list[Seconds]:
-        """Run functions in turn, so that a slower machine slows all of them alike.
+        """Run functions in turn, so that a slower machine affects all of them alike.
 
         Args:
             timed: Functions, each with its stopwatch.
@@ -63,7 +63,7 @@ class Workload(NamedTuple):
 
 
 def median_stages(seconds: Seconds, watch: Stopwatch) -> dict[str, dict[str, float]]:
-    """Median seconds of each stage within the whole, and the peak of its memory in MiB."""
+    """Median seconds and peak memory in MiB of each stage."""
     return {
         name: dict(
             seconds=statistics.median(repetition[name] for repetition in seconds),

@@ -1,4 +1,4 @@
-"""Whether sampler, batch size and loop fit a training with unlabeled images."""
+"""Checks that sampler, batch size and loop suit training with unlabeled images."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 
 def check_batches(dataloader: DataLoader, loop: type) -> None:
-    """Check the training dataloader, and that it fits the class of the training loop.
+    """Check the training dataloader and whether it fits the class of the training loop.
 
     Raises:
         DataError: They do not fit; the message says what to set.
@@ -21,38 +21,38 @@ def check_batches(dataloader: DataLoader, loop: type) -> None:
     sampler, batch_size = batch_sampler.sampler, batch_sampler.batch_size
     if not isinstance(dataloader.dataset, SemiDataset):
         raise DataError(
-            f"train_dataloader.dataset is a {type(dataloader.dataset).__name__}, and the model "
+            f"train_dataloader.dataset is a {type(dataloader.dataset).__name__}, but the model "
             "trains on labeled and unlabeled images. "
             "Set dict(type='SemiDataset', labeled=..., unlabeled=...)."
         )
     if not isinstance(sampler, DualStreamSampler):
         raise DataError(
-            f"train_dataloader.sampler is a {type(sampler).__name__}, which draws labeled and "
-            "unlabeled images in no fixed proportion. Set sampler=dict(type='DualStreamSampler')."
+            f"train_dataloader.sampler is a {type(sampler).__name__}, which does not draw labeled "
+            "and unlabeled images in a fixed ratio. Set sampler=dict(type='DualStreamSampler')."
         )
     period = sum(sampler.ratio)
     periods, rest = divmod(batch_size, period)
     if rest:
         raise DataError(
             f"batch_size={batch_size} is not a multiple of {period}, the sum of the sampler's "
-            f"ratio={sampler.ratio}, so batches would not hold labeled and unlabeled images in "
-            f"that proportion. Set train_dataloader.batch_size to {(periods + 1) * period}, or "
-            "change the ratio."
+            f"ratio={sampler.ratio}, so batches would not have this ratio of labeled to unlabeled "
+            f"images. Set train_dataloader.batch_size to {(periods + 1) * period}, or change the "
+            "ratio."
         )
     if not (sampler.infinite or len(dataloader)):
         raise DataError(
-            f"An epoch is {len(sampler)} images of each process, and with drop_last=True and "
-            f"batch_size={batch_size} it has no step. Leave drop_last out of train_dataloader, or "
+            f"An epoch has {len(sampler)} images per process, so with drop_last=True and "
+            f"batch_size={batch_size} it has no steps. Remove drop_last from train_dataloader, or "
             "set a smaller batch_size."
         )
     if issubclass(loop, EpochBasedTrainLoop) and sampler.infinite:
         raise DataError(
-            "With EpochBasedTrainLoop an epoch of this sampler never ends. "
+            "With EpochBasedTrainLoop, an epoch of this sampler never ends. "
             "Set sampler=dict(type='DualStreamSampler', infinite=False)."
         )
     if issubclass(loop, IterBasedTrainLoop) and not sampler.infinite:
         raise DataError(
-            "With IterBasedTrainLoop a sampler that ends restarts the workers each time, and a "
-            "resumed run draws other images. "
+            "With IterBasedTrainLoop, a finite sampler restarts the workers each time it ends, and "
+            "a resumed run draws other images. "
             "Set sampler=dict(type='DualStreamSampler', infinite=True)."
         )

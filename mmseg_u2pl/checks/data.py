@@ -1,4 +1,4 @@
-"""One report on the data sets of a training."""
+"""Checks the data sets of a training and collects the findings in one report."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class DataReport:
     Attributes:
         classes: Names of the classes.
         streams: The findings of each stream; the first one has the masks to train on.
-        problems: A training cannot start before these are solved.
-        warnings: A training can start with these, but probably should not.
+        problems: Findings that prevent a training.
+        warnings: Findings that do not prevent a training, but probably should be fixed.
     """
 
     classes: Sequence[str]
@@ -80,11 +80,11 @@ def check_data(
     ignore_index: int | None = None,
     read_files: bool = True,
 ) -> DataReport:
-    """Check lists, files, masks and class counts of built data sets, and report all that is found.
+    """Check lists, files, masks and class counts of built data sets, and report all findings.
 
     A training data set that is not a :class:`SemiDataset` has only labeled images. Data sets
     without a list, such as the slice that ``num_batch_per_epoch`` makes, are skipped.
-    ``num_classes`` and ``ignore_index`` belong to the model's loss; None means unknown. Without
+    ``num_classes`` and ``ignore_index`` are those of the model's loss; None means unknown. Without
     ``read_files``, masks and unlabeled images are not read.
     """
     streams = _streams(train, val)
@@ -111,7 +111,7 @@ def check_data(
 
 
 def _streams(train: Any, val: Any | None) -> dict[str, list[BaseDataset]]:
-    """The data sets with lists, by their use."""
+    """The data sets with lists, by stream."""
     if isinstance(train, SemiDataset):
         streams = {"labeled": train.labeled_datasets, "unlabeled": train.unlabeled_datasets}
     else:
@@ -138,9 +138,9 @@ def _check_num_classes(classes: Sequence[str], of_model: int | None, stream: str
         )
     if of_model not in (None, len(classes)):
         raise DataError(
-            f"The model has num_classes={of_model}, the {stream} data set {len(classes)} classes "
-            f"({', '.join(classes)}). Set num_classes={len(classes)} in every head of the model, "
-            "or other classes in the data set's metainfo."
+            f"The model has num_classes={of_model}, but the {stream} data set has {len(classes)} "
+            f"classes ({', '.join(classes)}). Set num_classes={len(classes)} in every head of the "
+            "model, or change the classes in the data set's metainfo."
         )
 
 
@@ -154,7 +154,7 @@ def _read_images(report: DataReport, max_faulty: int) -> None:
 def _read_masks(report: DataReport, name: str, ignore_index: int | None) -> None:
     stream = report.streams[name]
     datasets = stream.datasets
-    if name == "validation":  # metrics other than IoU may do without masks, and no loss sees them
+    if name == "validation":  # metrics other than IoU may not need masks, and no loss sees them
         datasets = [dataset for dataset in datasets if masks.loads_masks(dataset)]
         ignore_index = None
     files = report.note(masks.read_masks, datasets, name)

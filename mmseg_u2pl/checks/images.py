@@ -1,4 +1,4 @@
-"""Whether unlabeled images can be read, and how large they are."""
+"""Checks whether unlabeled images can be read, and reads their sizes."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -52,24 +52,24 @@ def _read_image(loader: Any, info: dict[str, Any]) -> dict[str, Any]:
         try:
             with Image.open(path) as image:
                 size = image.size[::-1]
-        except Exception:  # whatever Pillow says: it is not what reads the image in training
-            size = loader(dict(info))["ori_shape"]  # a copy: the loader puts the image into it
-    except Exception as error:  # whatever a reader raises is a finding about this file
+        except Exception:  # Pillow's verdict does not count: training uses the loader
+            size = loader(dict(info))["ori_shape"]  # a copy: the loader adds the image to it
+    except Exception as error:  # any error of a reader is a finding about this file
         return {"size": None, "error": f"{type(error).__name__}: {error}"}
     return {"size": size, "error": ""}
 
 
 def check_images(images: Sequence[ImageFile], stream: str, max_faulty: int = 0) -> str | None:
-    """Return a warning that names the images that cannot be read, None if all can be.
+    """Return a warning that names the unreadable images; None if there are none.
 
     Raises:
-        DataError: More than ``max_faulty`` cannot be read.
+        DataError: More than ``max_faulty`` images cannot be read.
     """
     unreadable = [f"{image.path} ({image.error})" for image in images if image.error]
     if not unreadable:
         return None
     problem = f"{stream}: {len(unreadable)} of {len(images)} images cannot be read"
-    remedy = "Replace them, or take them out of the list."
+    remedy = "Replace them, or remove them from the list."
     if len(unreadable) > max_faulty:
         raise DataError(describe(problem, unreadable, [remedy]))
     return describe(problem, unreadable, [f"They will be skipped. {remedy}"])

@@ -30,10 +30,10 @@ def present(dataset: BaseDataset, *keys: str) -> list[dict[str, Any]]:
 
 
 def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) -> None:
-    """Check that the listed images are on disk, and with ``masks`` their masks too.
+    """Check that the listed images, and with ``masks`` their masks, are on disk.
 
     Raises:
-        DataError: Some files are missing, or ``masks`` and a data set has no mask directory.
+        DataError: Files are missing, or ``masks`` is true and a data set has no mask directory.
     """
     missing = []
     for dataset in datasets:
@@ -46,13 +46,13 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
             paths = [info["img_path"], *([info["seg_map_path"]] if masks else [])]
             missing += [path for path in paths if is_missing(path, dataset)]
     advice = [
-        "Check data_root, data_prefix, img_suffix and seg_map_suffix of the config, or the folders "
-        "and suffixes on the command line, against what is on disk."
+        "Compare data_root, data_prefix, img_suffix and seg_map_suffix of the config, or folders "
+        "and suffixes of the command line, with the files on disk."
     ]
     if any(_SUFFIX_TWICE.search(path) for path in missing):
         advice.append(
-            "The names in the list seem to end in a file suffix; the data set appends img_suffix "
-            "and seg_map_suffix itself, so write the names without one."
+            "The names in the list seem to end in a file suffix. The data set appends img_suffix "
+            "and seg_map_suffix itself, so write the names without suffix."
         )
     raise_if_any(f"{stream}: {len(missing)} listed files are not on disk", missing, advice)
 
@@ -60,10 +60,10 @@ def check_files(datasets: Iterable[BaseDataset], stream: str, *, masks: bool) ->
 def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
     """Check that no image is listed twice, in one stream (labeled, unlabeled, ...) or in two.
 
-    Two paths are the same image if they lead to the same file after links are resolved.
+    Two paths are the same image if they resolve to the same file.
 
     Raises:
-        DataError: Some are; the message names them for all streams and pairs of streams.
+        DataError: An image is listed twice; the message names all such images.
     """
     listed = {
         name: Counter(
@@ -82,8 +82,8 @@ def check_overlap(streams: Mapping[str, Sequence[BaseDataset]]) -> None:
         if both := sorted(listed[first].keys() & listed[second].keys()):
             problem = f"{len(both)} images are both in {first} and in {second}"
             advice = (
-                "Remove them from one of the two lists; they must not share images. Instead of "
-                "a folder that holds them, give a list, such as tools/misc/make_splits.py writes."
+                "Remove them from one of the two lists. Replace a folder that contains them by a "
+                "list, such as tools/misc/make_splits.py writes."
             )
             findings.append(describe(problem, both, [advice]))
     if findings:

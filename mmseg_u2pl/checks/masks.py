@@ -28,7 +28,7 @@ class MaskFile(NamedTuple):
         shape: Shape of the mask; two numbers unless it has channels.
         pixels: Number of pixels of each value, after ``reduce_zero_label`` and ``label_map``;
             empty if the mask has channels.
-        error: Why the mask or its image cannot be read; empty if both can.
+        error: Why the mask or its image cannot be read; empty if both can be read.
     """
 
     path: str
@@ -48,8 +48,8 @@ def loads_masks(dataset: BaseDataset) -> bool:
 def read_masks(datasets: Iterable[BaseDataset], stream: str) -> list[MaskFile]:
     """Read the masks of a stream; masks whose file or image is missing are skipped.
 
-    The pipeline runs up to its ``LoadAnnotations``. So ``reduce_zero_label``, ``label_map`` and the
-    file backends apply, and the counts are those of what training sees.
+    The pipeline runs up to its ``LoadAnnotations``, so ``reduce_zero_label``, ``label_map`` and
+    file backends apply, and the counts match the masks that training sees.
 
     Raises:
         DataError: A pipeline has no ``LoadAnnotations``.
@@ -80,7 +80,7 @@ def _loading_steps(dataset: BaseDataset, stream: str) -> list[Any]:
     """Return copies of the pipeline's transforms up to and including ``LoadAnnotations``."""
     steps = dataset.pipeline.transforms
     for number, step in enumerate(steps, 1):
-        if isinstance(step, LoadAnnotations):  # which notes in itself what the first image says
+        if isinstance(step, LoadAnnotations):  # it keeps reduce_zero_label of its first image
             return deepcopy(steps[:number])
     raise DataError(
         f"{stream}: the pipeline has no LoadAnnotations, so its samples would have no ground "
@@ -90,9 +90,9 @@ def _loading_steps(dataset: BaseDataset, stream: str) -> list[Any]:
 
 
 def _read_mask(steps: Iterable[Any], info: dict[str, Any]) -> dict[str, Any]:
-    """Load a mask and count its values; the result has only types of JSON."""
+    """Load a mask and count its values; the result can be stored as JSON."""
     content: dict[str, Any] = dict(size=None, shape=(), values=(), counts=(), error="")
-    results = deepcopy(info)  # loading puts image and mask into it
+    results = deepcopy(info)  # loading adds image and mask to it
     try:
         require_whole(info["img_path"])
         require_whole(info["seg_map_path"])
@@ -102,7 +102,7 @@ def _read_mask(steps: Iterable[Any], info: dict[str, Any]) -> dict[str, Any]:
         mask = results["gt_seg_map"]
         if mask.ndim == 2:
             content["values"], content["counts"] = _count_values(mask)
-    except Exception as error:  # whatever a reader raises is a finding about this file
+    except Exception as error:  # any error of a reader is a finding about this file
         return content | {"error": f"{type(error).__name__}: {error}"}
     # A pipeline for validation may have resized the image before it loads the mask.
     return content | {"size": results.get("ori_shape"), "shape": mask.shape}
@@ -115,10 +115,10 @@ def _require_small_values(path: str) -> None:
             if not (image.mode in ("I", "F") or image.mode.startswith("I;")):
                 return
             largest = np.asarray(image).max()
-    except OSError:  # not one of Pillow's formats; the pipeline has the last word on it
+    except OSError:  # not a format of Pillow; the pipeline decides
         return
     if largest > 255:
-        raise ValueError(f"values up to {largest}, of which MMSegmentation reads the lower 8 bits")
+        raise ValueError(f"values up to {largest}, but MMSegmentation reads only the lower 8 bits")
 
 
 def _count_values(mask: NDArray) -> tuple[list[int], list[int]]:
@@ -137,11 +137,11 @@ def check_masks(
     """Check values, channels and sizes of masks.
 
     Args:
-        masks: What :func:`read_masks` returned.
+        masks: Result of :func:`read_masks`.
         num_classes: Values 0 to ``num_classes - 1`` and the data set's ``ignore_index`` are valid.
         stream: Name of the stream in messages.
         model_ignore_index: Value that the model's loss ignores. If the data set ignores another
-            value, masks must not hold it: training would stop, or take it for a class. None if
+            value, masks must not contain it: training would stop, or take it for a class. None if
             no loss sees these masks, or if the value is unknown.
 
     Raises:
@@ -163,7 +163,7 @@ def check_masks(
 def _mask_problems(
     mask: MaskFile, num_classes: int, model_ignore_index: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield each problem of a mask, with what to do about it."""
+    """Yield each problem of a mask, with a remedy."""
     if mask.error:
         yield (
             f"it or its image {mask.image_path} cannot be read ({mask.error})",
@@ -171,28 +171,28 @@ def _mask_problems(
         )
     elif len(mask.shape) != 2:
         yield (
-            f"shape {mask.shape}, not one channel",
+            f"shape {mask.shape} instead of one channel",
             "Convert colour masks to PNG files with one channel that holds the class index.",
         )
     elif mask.image_size not in (None, mask.shape):
         yield (
-            f"{mask.shape[0]}x{mask.shape[1]} pixels (height x width), "
-            f"its image {mask.image_size[0]}x{mask.image_size[1]}",
-            "Give masks the size of their images as loaded, that is, rotated as EXIF data say.",
+            f"{mask.shape[0]}x{mask.shape[1]} pixels (height x width), but "
+            f"its image has {mask.image_size[0]}x{mask.image_size[1]}",
+            "Give masks the size of their images as loaded, that is, rotated by their EXIF data.",
         )
     ignored = mask.ignore_index
     bad = [value for value in mask.pixels if not (0 <= value < num_classes or value == ignored)]
     if bad:
         yield (
             f"values {bad}",
-            f"Values must be 0 to {num_classes - 1}, or {ignored} to be ignored (as loaded, so "
+            f"Values must be 0 to {num_classes - 1}, or {ignored} to be ignored (as loaded, "
             "after reduce_zero_label and label_map). Correct the masks, the classes, or "
             "reduce_zero_label.",
         )
     if ignored in mask.pixels and model_ignore_index not in (None, ignored):
         yield (
-            f"value {ignored}, which the data set ignores and the model does not",
-            f"Set ignore_index={ignored}, that of the data set, in every head of the model; it is "
+            f"value {ignored}, which the data set ignores but the model does not",
+            f"Set the data set's ignore_index={ignored} in every head of the model; it is "
             f"{model_ignore_index} there.",
         )
 
@@ -203,7 +203,7 @@ def ignored_foreground(masks: Sequence[MaskFile], stream: str) -> str | None:
     for ignored in {mask.ignore_index for mask in masks}:
         if values == {0, ignored}:
             return (
-                f"{stream}: all masks hold only 0 and {ignored}, and {ignored} is ignored, so "
+                f"{stream}: all masks contain only 0 and {ignored}, and {ignored} is ignored, so "
                 f"only one class is left. If {ignored} is the foreground, write 1 instead "
                 "(docs/datasets.md shows how)."
             )

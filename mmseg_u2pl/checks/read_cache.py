@@ -1,4 +1,4 @@
-"""Keeps what was read from files between runs, and reads a file again only if it changed."""
+"""Caches results of reading files between runs, and reads a file again only if it changed."""
 
 import json
 import os
@@ -12,23 +12,23 @@ from typing import Any
 
 from mmseg_u2pl.utils.parallel import map_parallel
 
-# A file that changes twice within the resolution of its time stamp looks unchanged, so files that
+# A file that changes twice within the resolution of its timestamp looks unchanged, so files that
 # were just written are not cached.
 _SETTLED = 2.0  # seconds
-# Increase it whenever the form of what readers return changes.
+# Increase it whenever the format of the results changes.
 _FORMAT = 3
-# The repr of these packages' transforms describes all that they do.
+# The repr of these packages' transforms describes them completely.
 _KNOWN_PACKAGES = {"mmcv", "mmseg", "mmseg_u2pl"}
 
 
 def cache_dir() -> Path:
-    """Folder of the cache: the environment variable ``MMSEG_U2PL_CACHE``, or one in the home."""
+    """Cache folder: that of the environment variable ``MMSEG_U2PL_CACHE``, or one in the home."""
     return Path(os.environ.get("MMSEG_U2PL_CACHE") or Path.home() / ".cache" / "mmseg_u2pl")
 
 
 def cache_key(kind: str, steps: Sequence[Any], *more: Any) -> str | None:
     """Describe how transforms read files; None if one is the user's own, whose code may change."""
-    # A class that derives from MMSegmentation's describes itself as its base does.
+    # A class derived from MMSegmentation's may have the repr of its base.
     packages = {type(step).__module__.partition(".")[0] for step in steps if step is not None}
     return repr((kind, steps, *more)) if packages <= _KNOWN_PACKAGES else None
 
@@ -42,19 +42,18 @@ def read_cached(
 ) -> list[dict[str, Any]]:
     """Read items in parallel, except those whose files are unchanged since they were last read.
 
-    A file is unchanged if its size and its modification time are. Remote files are always read, and
-    so are items whose ``"error"`` is not empty.
+    A file counts as unchanged if its size and modification time are unchanged. Remote files, and
+    items whose ``"error"`` is not empty, are always read.
 
     Args:
         read: Reads an item; the result must survive JSON.
-        items: What to read.
+        items: The items to read.
         files: Keys of an item's paths.
-        key: How the files are read; each key has its own cache. None reads everything and keeps
-            nothing.
+        key: Describes how the files are read; each key has its own cache. None disables the cache.
         description: Text of the progress bar.
 
     Returns:
-        What ``read`` returned for each item, now or earlier.
+        Result of ``read`` for each item, new or cached.
     """
     if key is None:
         return map_parallel(read, items, description)
@@ -93,7 +92,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _save(path: Path, entries: dict[str, Any]) -> None:
     """Write a file atomically, even if two processes write it at once."""
-    with suppress(OSError):  # a full or read-only disk: the next run reads again
+    with suppress(OSError):  # on a full or read-only disk, the next run reads again
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             json.dump(entries, file)

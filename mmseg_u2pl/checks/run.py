@@ -1,4 +1,4 @@
-"""The one entry of the checks: what a training must not, or should not, start with."""
+"""Entry point of the checks of a training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,22 +19,22 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 
 def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
-    """Check the data of a training, and that model, sampler and loop fit them.
+    """Check the data of a training, and whether model, sampler and loop fit them.
 
-    Lists, files on disk, images listed twice or in two streams, the number of classes, the sampler;
-    what masks hold, and whether unlabeled images can be read.
+    It checks lists, files on disk, images listed twice or in two streams, the number of classes,
+    the sampler, the contents of masks, and whether unlabeled images can be read.
 
     Args:
-        run: A runner with built loops, or a config, whose data sets are built, but not its model.
-        read_files: Whether to read all masks and unlabeled images. What was read is kept between
+        run: A runner with built loops, or a config. Of a config, only the data sets are built.
+        read_files: Whether to read all masks and unlabeled images. Results are cached between
             runs (:mod:`mmseg_u2pl.checks.read_cache`).
 
     Returns:
-        All that was found.
+        All findings.
 
     Raises:
-        DataError: A data set of a config does not build because of its list or directory.
-        Exception: Whatever else the config gives rise to.
+        DataError: A data set of a config cannot be built because of its list or directory.
+        Exception: Any other error of the config.
     """
     if isinstance(run, Config):
         init_default_scope(run.get("default_scope", "mmseg"))
@@ -61,21 +61,21 @@ def check_run(run: Runner | Config, *, read_files: bool = True) -> DataReport:
 
 
 def build_dataloader(config: Mapping[str, Any], stream: str) -> DataLoader:
-    """Build a dataloader as the runner does; explain why, if its data set does not build.
+    """Build a dataloader as the runner does, and explain failures of its data set.
 
     Raises:
         DataError: A list or a directory is missing or empty.
-        Exception: Whatever else the config gives rise to.
+        Exception: Any other error of the config.
     """
     try:
         return Runner.build_dataloader(config)
-    except (AssertionError, ValueError, OSError):  # what MMSegmentation raises for missing data
+    except (AssertionError, ValueError, OSError):  # MMSegmentation's errors for missing data
         explain_failed_build(config["dataset"], stream)
         raise
 
 
 def last_head(model: Any) -> Any:
-    """Last decode head of a model or of a model's config; None or an empty dict if it has none."""
+    """Last decode head of a model or a model config; None or an empty dict if it has none."""
     if isinstance(model, Mapping):
         head = model.get("segmentor", model).get("decode_head", {})
     else:

@@ -24,9 +24,9 @@ _COLOURS = {
 class CamVidDataset(BaseSegDataset):
     """CamVid (Brostow et al., 2009) with the customary 11 classes.
 
-    Masks hold the class index and 255 for void. Images end in ``.jpg`` and masks in ``.png``; give
-    ``img_suffix='.png'`` for the original frames. With lists of names such as
-    ``train/0001TP_006690``, ``data_prefix=dict(img_path='images', seg_map_path='labels')``.
+    Masks hold the class index, or 255 for void. Images end in ``.jpg`` and masks in ``.png``; set
+    ``img_suffix='.png'`` for the original frames. For lists of names such as
+    ``train/0001TP_006690``, set ``data_prefix=dict(img_path='images', seg_map_path='labels')``.
     """
 
     METAINFO: ClassVar[dict] = {

@@ -1,4 +1,4 @@
-"""Draws of images, and the random numbers that belong to a draw."""
+"""Draws of images, and the random numbers of a draw."""
 
 import random
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 
 
 class Draw(int):
-    """Index into a data set that also knows the number and the stream of its draw.
+    """Index into a data set, with the stream and the number of its draw.
 
     Args:
         index: The index.
@@ -23,7 +23,7 @@ class Draw(int):
     number: int
 
     def __new__(cls, index: int, seed: int = 0, stream: int = 0, number: int = 0) -> "Draw":
-        """Make a draw; unpickling passes the index alone and sets the other attributes later."""
+        """Make a draw; unpickling passes only the index and sets the other attributes later."""
         draw = super().__new__(cls, index)
         draw.seed, draw.stream, draw.number = seed, stream, number
         return draw
@@ -31,9 +31,9 @@ class Draw(int):
 
 @contextmanager
 def random_numbers_of(index: int) -> Iterator[None]:
-    """Make the global generators of a block depend on a :class:`Draw` alone.
+    """Make the global generators in a block depend only on a :class:`Draw`.
 
-    Transforms use :mod:`random`, ``numpy.random`` and PyTorch's CPU generator. In the block these
+    Transforms use :mod:`random`, ``numpy.random`` and PyTorch's CPU generator. In the block, these
     are seeded with the draw, so a sample is the same in any process and after any other sample.
     Their states are restored afterwards.
 

@@ -1,6 +1,6 @@
-"""The error for data that cannot be trained on, and the wording of its message.
+"""The error for unusable data, and the format of its message.
 
-Functions that raise it take the name of the ``stream``, with which the message begins.
+Functions that raise it take the name of the ``stream``, which begins the message.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ _SHOWN = 10
 
 
 class DataError(ValueError):
-    """The data or its config cannot be trained on; the message says why and what to do."""
+    """The data or their config cannot be used; the message says why and what to do."""
 
 
 def describe(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> str:
@@ -27,6 +27,6 @@ def describe(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> s
 
 
 def raise_if_any(problem: str, offenders: Sequence[str], advice: Iterable[str]) -> None:
-    """Raise a :class:`DataError` worded by :func:`describe` if there are offenders."""
+    """Raise a :class:`DataError` with the text of :func:`describe` if there are offenders."""
     if offenders:
         raise DataError(describe(problem, offenders, advice))

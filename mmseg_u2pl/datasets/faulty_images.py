@@ -1,4 +1,4 @@
-"""Truncated files, and samples that replace images that cannot be used."""
+"""Detects truncated files, and records replaced images."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 SKIPPED = "skipped_images"
-"""Key of a data sample's ``metainfo``: the image files that it replaces, with the reasons."""
+"""Key in a data sample's ``metainfo`` for the image files that it replaces, with reasons."""
 
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"\xaeB`\x82"}
 """First bytes of JPEG and PNG files, and the last ones of a complete file."""
@@ -16,9 +16,8 @@ _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"\xaeB`\x82"}
 def require_whole(path: str) -> None:
     """Raise an error if an image file is truncated.
 
-    OpenCV fills the missing part of a JPEG with grey and says nothing. Only the ends of the file
-    are read, unless something follows the image in it. A file that is not on a local disk is not
-    looked at.
+    OpenCV silently fills the missing part of a JPEG with grey. Only both ends of the file are read,
+    unless other data follow the image. Files that are not on a local disk are not checked.
 
     Raises:
         OSError: The file is empty or truncated, or it cannot be read.
@@ -40,7 +39,7 @@ def require_whole(path: str) -> None:
 
 
 def skipped_images(batch: dict[str, Any]) -> dict[str, str]:
-    """The image files that a batch of the dataloader lacks, and why."""
+    """The image files that were replaced in a batch, with reasons."""
     skipped: dict[str, str] = {}
     for sample in batch["data_samples"]:
         skipped |= sample.get(SKIPPED, {})

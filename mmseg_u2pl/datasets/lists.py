@@ -1,4 +1,4 @@
-"""Lists of images, and errors that say what is wrong with a list."""
+"""Lists of images, and checks that explain what is wrong with a list."""
 
 import inspect
 import os.path as osp
@@ -41,7 +41,7 @@ def check_split_file(path: str, stream: str) -> None:
     if not osp.isfile(path):
         raise DataError(
             f"{what} does not exist. Give ann_file relative to data_root, or as an absolute path. "
-            "tools/misc/make_splits.py writes lists, tools/misc/import_splits.py those of papers."
+            "tools/misc/make_splits.py writes lists, tools/misc/import_splits.py published ones."
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -72,15 +72,15 @@ def check_split(dataset: BaseDataset, stream: str) -> None:
         check_split_file(dataset.ann_file, stream)
     if len(dataset) == 0:
         source = dataset.ann_file or dataset.data_prefix.get("img_path")
-        raise DataError(f"{stream}: the data set is empty; '{source}' lists no image.")
+        raise DataError(f"{stream}: the data set is empty; '{source}' lists no images.")
 
 
 def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
-    """Explain why a data set's config did not build, if a bad list or directory is the reason.
+    """Explain why a data set could not be built, if a bad list or directory is the reason.
 
-    For a missing list MMSegmentation raises an assertion that may have no message, and for an empty
-    one an error about arrays. Only local directories are looked at, also those of the data sets in
-    a ``ConcatDataset`` or ``RepeatDataset``.
+    For a missing list, MMSegmentation raises an assertion that may have no message, and for an
+    empty one an error about arrays. Only local directories are checked, including those of data
+    sets inside a ``ConcatDataset`` or ``RepeatDataset``.
 
     Raises:
         DataError: The list or the image directory is missing or empty.
@@ -103,7 +103,7 @@ def explain_failed_build(config: Mapping[str, Any], stream: str) -> None:
         fileio.list_dir_or_file(image_dir, list_dir=False, suffix=suffix, recursive=True)
     ):
         raise DataError(
-            f"{what} holds no file that ends in '{suffix}'. "
+            f"{what} has no file that ends in '{suffix}'. "
             "Check data_prefix['img_path'] and img_suffix."
         )
 

@@ -15,11 +15,11 @@ from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 @DATA_SAMPLERS.register_module()
 class DualStreamSampler(Sampler[int]):
-    """Draws from the labeled and the unlabeled stream in a fixed proportion.
+    """Draws from the labeled and the unlabeled stream in a fixed ratio.
 
     The indices repeat a period of ``ratio[0]`` labeled and then ``ratio[1]`` unlabeled images. So
-    every batch whose size is a multiple of ``sum(ratio)`` has both kinds in that proportion. The
-    batch size is set only in the dataloader.
+    every batch whose size is a multiple of ``sum(ratio)`` has this ratio. The batch size is only
+    set in the dataloader.
 
     Each stream is drawn in passes. A pass is a permutation of the stream's images, so each image
     is drawn once per pass. The two streams may have different sizes. All ranks share the draws:
@@ -54,7 +54,7 @@ class DualStreamSampler(Sampler[int]):
     ) -> None:
         if not isinstance(dataset, SemiDataset):
             raise TypeError(
-                "DualStreamSampler draws from a SemiDataset, got "
+                "DualStreamSampler needs a SemiDataset, got "
                 f"{type(dataset).__name__}. Set train_dataloader.dataset=dict(type='SemiDataset', "
                 "labeled=..., unlabeled=...), without num_batch_per_epoch."
             )
@@ -89,7 +89,7 @@ class DualStreamSampler(Sampler[int]):
             yield Draw(index, self.seed, stream, draw)
 
     def __len__(self) -> int:
-        """Return the number of indices of a rank in an epoch, even if drawing never ends."""
+        """Return the number of indices of a rank per epoch, even if drawing never ends."""
         periods = (
             -(-size // (part * self._world_size))  # rounded up
             for size, part in zip(self._sizes, self.ratio, strict=True)

@@ -14,7 +14,7 @@ from mmseg_u2pl.datasets.unlabeled import check_unlabeled_pipeline, complete_unl
 from mmseg_u2pl.utils.options import require_share
 
 MAX_TRIES = 10
-"""More faulty unlabeled images in a row than this are no accident."""
+"""Number of faulty unlabeled images in a row that indicates an error."""
 
 
 @DATASETS.register_module()
@@ -24,30 +24,30 @@ class SemiDataset(ConcatDataset):
     Samples 0 to ``num_labeled - 1`` are labeled and have ``gt_sem_seg``. The other
     ``num_unlabeled`` samples have none and need no masks on disk: an unlabeled data set has
     ``data_prefix=dict(img_path=...)`` and a pipeline without ``LoadAnnotations``. Either stream may
-    be the longer one. ``metainfo`` is that of the labeled stream; that of the unlabeled stream is
-    not used, so it may differ.
+    be longer. ``metainfo`` is that of the labeled stream; the unlabeled stream's is not used and
+    may differ.
 
-    A stream from several places is ``dict(type='ConcatDataset', datasets=[...])``. There is no need
-    for ``RepeatDataset``: :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler` restarts each
-    stream.
+    For a stream from several folders, use ``dict(type='ConcatDataset', datasets=[...])``.
+    ``RepeatDataset`` is not needed: :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler`
+    restarts each stream.
 
-    A labeled image or mask that cannot be used raises an error. An unlabeled image that cannot be
-    used is replaced by the next usable one of the list. The data sample says so
+    An unusable labeled image or mask raises an error. An unusable unlabeled image is replaced by
+    the next usable one of the list. The data sample records it
     (:func:`~mmseg_u2pl.datasets.faulty_images.skipped_images`), and
     :class:`~mmseg_u2pl.engine.DataCheckHook` counts it.
 
     For an index of :class:`~mmseg_u2pl.datasets.sampler.DualStreamSampler`, the random numbers of
-    the transforms depend on the draw alone
+    the transforms depend only on the draw
     (:func:`~mmseg_u2pl.datasets.draws.random_numbers_of`). For a plain index they are as usual.
 
     Args:
         labeled: Config of the labeled data set, or the data set.
         unlabeled: Config of the unlabeled data set, or the data set. A config without ``type``
-            gives only what differs from the labeled one, for example
+            only gives keys that differ from the labeled one, such as
             ``dict(ann_file='unlabeled.txt')``; see
             :func:`~mmseg_u2pl.datasets.unlabeled.complete_unlabeled`.
         max_faulty_share: Share of the unlabeled images that a training may skip because they are
-            faulty, in [0, 1]. It stops if there are more.
+            faulty, in [0, 1]. It stops if there are more of them.
 
     Attributes:
         labeled_datasets: The data sets of the labeled stream.
@@ -58,7 +58,7 @@ class SemiDataset(ConcatDataset):
     Raises:
         DataError: A stream has no images, a split list is missing or has blank lines, or the
             unlabeled pipeline has a transform that needs ground truth or pads.
-        TypeError: A stream is neither a ``BaseDataset`` nor a ``ConcatDataset`` of such.
+        TypeError: A stream is neither a ``BaseDataset`` nor a ``ConcatDataset`` of them.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class SemiDataset(ConcatDataset):
         for dataset in self.unlabeled_datasets:
             check_unlabeled_pipeline(dataset)
         datasets = [*self.labeled_datasets, *self.unlabeled_datasets]
-        # Only ground truth depends on the metainfo, so the streams need not agree on it; a
-        # ConcatDataset within one stream has compared its own members.
+        # Only ground truth depends on the metainfo, so that of the streams may differ; a
+        # ConcatDataset inside a stream has compared its own members.
         keys = [key for dataset in datasets for key in dataset.metainfo]
         super().__init__(datasets, ignore_keys=keys)
         self.num_labeled = sum(len(dataset) for dataset in self.labeled_datasets)
@@ -92,7 +92,7 @@ class SemiDataset(ConcatDataset):
         """Load the sample of an index, or another unlabeled sample if that image is faulty.
 
         Raises:
-            DataError: A labeled image or mask cannot be used, or several unlabeled images in a row.
+            DataError: A labeled image or mask, or several unlabeled images in a row, are unusable.
         """
         with random_numbers_of(index):
             if index < self.num_labeled:
@@ -105,7 +105,7 @@ class SemiDataset(ConcatDataset):
             other = self.num_labeled + (index - self.num_labeled + attempt) % self.num_unlabeled
             try:
                 sample = self._load(other, "img_path")
-            except Exception as error:  # whatever a reader raises is about this file
+            except Exception as error:  # any error of a reader is about this file
                 errors[self.get_data_info(other)["img_path"]] = error
                 continue
             reasons = {path: f"{type(error).__name__}: {error}" for path, error in errors.items()}
@@ -114,7 +114,7 @@ class SemiDataset(ConcatDataset):
             return sample
         path, first = next(iter(errors.items()))
         raise DataError(
-            f"unlabeled: {MAX_TRIES} images in a row cannot be used; the first is '{path}' "
+            f"unlabeled: {MAX_TRIES} images in a row are unusable; the first is '{path}' "
             f"({type(first).__name__}: {first}). Run tools/misc/check_data.py; if it finds no "
             "faulty files, check the pipeline."
         ) from first
@@ -144,7 +144,7 @@ def _open_stream(
     """Build and check one stream, and return its member data sets."""
     try:
         dataset = DATASETS.build(source) if isinstance(source, Mapping) else source
-    except (AssertionError, ValueError, OSError):  # what MMSegmentation raises for missing data
+    except (AssertionError, ValueError, OSError):  # MMSegmentation's errors for missing data
         explain_failed_build(source, stream)
         raise
     leaves = leaf_datasets(dataset)
@@ -152,7 +152,7 @@ def _open_stream(
         if not isinstance(leaf, BaseDataset):
             raise TypeError(
                 f"SemiDataset: {stream} must be a data set config, a BaseDataset or a "
-                f"ConcatDataset of them, got {type(leaf).__name__}. Give the data set inside it: "
+                f"ConcatDataset of them, got {type(leaf).__name__}. Give the data set inside it; "
                 "wrappers that repeat or mix images are not supported."
             )
         check_split(leaf, stream)

@@ -9,7 +9,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS
 
 IGNORED = 255
-"""Mask value without a class, with which most transforms pad."""
+"""Mask value for no class, which most transforms pad with."""
 
 UNKNOWN = 254
 """Mask value of image pixels of unknown class, between the two transforms."""
@@ -19,14 +19,14 @@ UNKNOWN = 254
 class MarkImagePixels(BaseTransform):
     """Gives an unlabeled image a mask that marks which pixels belong to the image.
 
-    It takes the place that ``LoadAnnotations`` has for labeled images, before any transform that
-    pads. In the mask, 254 is a pixel of the image; 0 and 255 are padding. A mask that was loaded to
-    score pseudo-labels keeps its classes, increased by one; classes above 252 cannot be scored.
+    Place it where ``LoadAnnotations`` is for labeled images, before any transform that pads. In the
+    mask, 254 is a pixel of the image; 0 and 255 are padding. A mask that was loaded to score
+    pseudo-labels keeps its classes, increased by one; classes above 252 cannot be scored.
     :class:`HideGroundTruth` reverts this.
     """
 
     def transform(self, results: dict) -> dict:
-        """Add ``gt_seg_map``, (H, W), uint8, to ``img``, or change the one that is there."""
+        """Add ``gt_seg_map``, (H, W), uint8, or change the existing one."""
         truth = results.get("gt_seg_map")
         if truth is None:
             marks = np.full(results["img"].shape[:2], UNKNOWN, np.uint8)
@@ -41,7 +41,7 @@ class MarkImagePixels(BaseTransform):
 class HideGroundTruth(BaseTransform):
     """Turns a sample with the mask of :class:`MarkImagePixels` into an unlabeled one.
 
-    It comes after ``PackSegInputs`` and moves ``gt_sem_seg`` of the data sample to fields that no
+    Place it after ``PackSegInputs``. It moves ``gt_sem_seg`` of the data sample to fields that no
     supervised loss reads. Pixels outside the image get no pseudo-labels. Where a mask was loaded
     and the class is known, :class:`U2PL` logs ``pseudo_label_accuracy``.
     """
@@ -54,7 +54,7 @@ class HideGroundTruth(BaseTransform):
         own = (marks != 0) & (marks != IGNORED)
         known = own & (marks != UNKNOWN)
         setattr(sample, IMAGE_PIXELS, PixelData(data=own))
-        # RandomRotFlip interpolates masks, so without a file there may be values that look known.
+        # RandomRotFlip interpolates masks, so unloaded masks may have values that look known.
         if "seg_map_path" in sample.metainfo and known.any():
             truth = torch.where(known, marks - 1, IGNORED)
             setattr(sample, HIDDEN_TRUTH, PixelData(data=truth))

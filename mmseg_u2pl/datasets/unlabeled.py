@@ -1,4 +1,4 @@
-"""The config of unlabeled images: derived from that of the labeled images, or checked."""
+"""Derives the config of unlabeled images from that of the labeled images, or checks it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -24,30 +24,30 @@ GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEd
 
 
 def complete_unlabeled(labeled: Mapping[str, Any], unlabeled: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what an unlabeled data set's config leaves out.
+    """Complete the config of an unlabeled data set.
 
-    A config with a ``type`` is complete. A config without one takes missing keys from the labeled
-    config, except those that select images: ``indices``, and the list if the images are elsewhere.
-    Masks are removed from ``data_prefix`` and from the pipeline. With ``score_pseudo_labels=True``
-    masks are read and hidden. Either way, pixels that transforms add to the image are marked; see
+    A config with a ``type`` is complete. Otherwise, missing keys are taken from the labeled config,
+    except those that select images: ``indices``, and the list if the images are elsewhere. Masks
+    are removed from ``data_prefix`` and from the pipeline. With ``score_pseudo_labels=True`` they
+    are read and hidden instead. Either way, pixels that transforms add to the image are marked; see
     :class:`MarkImagePixels`.
 
     Args:
         labeled: Config of the labeled data set.
-        unlabeled: Config of the unlabeled data set, or only what differs.
+        unlabeled: Config of the unlabeled data set, or only the keys that differ.
 
     Returns:
         The complete config.
 
     Raises:
-        DataError: The labeled config wraps other data sets, so no keys can be derived from it.
+        DataError: The labeled config wraps other data sets, so no keys can be taken from it.
     """
     if "type" in unlabeled:
         return dict(unlabeled)
     if "pipeline" not in labeled or "datasets" in labeled:
         raise DataError(
             f"unlabeled: the config has no type, and the labeled config ({labeled.get('type')}) "
-            "has no pipeline to derive one from. Give unlabeled a complete config, with its type."
+            "has no pipeline to derive one from. Set a complete config for unlabeled, with a type."
         )
     config = deepcopy(dict(labeled))
     config.pop("indices", None)
@@ -101,7 +101,7 @@ def _without(
 
 
 def _without_nested(dropped: tuple[type, ...], transforms: Any) -> Any:
-    """The same for the transforms of a wrapper: one, a list of them, or a list of lists."""
+    """:func:`_without` for the transforms of a wrapper: one, a list of them, or a list of lists."""
     if isinstance(transforms, Mapping):
         return _without(dropped, [transforms])
     if transforms and isinstance(transforms[0], (list, tuple)):
@@ -118,12 +118,12 @@ def _kind_of(step: Mapping[str, Any]) -> type:
 def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") -> None:
     """Check that no transform of a pipeline, even inside a wrapper, needs ground truth or pads.
 
-    Annotations may be loaded if :class:`HideGroundTruth` hides them. A padded pixel of a labeled
-    image has no label. A padded pixel of an unlabeled image would get a pseudo-label, unless
+    Annotations may be loaded if :class:`HideGroundTruth` hides them. Padding of a labeled image has
+    no label, but padding of an unlabeled image would get a pseudo-label, unless
     :class:`MarkImagePixels` marks the pixels of the image.
 
     Raises:
-        DataError: One does; the message names it and says what to do.
+        DataError: A transform does; the message names it and says what to do.
     """
     steps = list(_walk(dataset.pipeline.transforms))
     hides = any(isinstance(step, HideGroundTruth) for step in steps)
@@ -143,9 +143,9 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
             )
         if _adds_pixels(step) and not marked:
             raise DataError(
-                f"{stream}: the pipeline has {name}, whose pixels would get pseudo-labels. Put "
-                "MarkImagePixels before it, in the place of LoadAnnotations, and "
-                "HideGroundTruth after PackSegInputs. A config without a type gets both."
+                f"{stream}: the pipeline has {name}, whose padding would get pseudo-labels. Put "
+                "MarkImagePixels before it, in place of LoadAnnotations, and HideGroundTruth "
+                "after PackSegInputs. A config without a type gets both."
             )
 
 

@@ -1,4 +1,4 @@
-"""Runs the checks of the data once, before the first training step."""
+"""Runs the data checks once, before the first training step."""
 
 import logging
 from collections.abc import Mapping
@@ -18,30 +18,29 @@ from mmseg_u2pl.datasets.faulty_images import SKIPPED, skipped_images
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
 PATIENCE = timedelta(days=1)
-"""How long the other processes wait for the one that reads the files."""
+"""Time for which the other processes wait for the one that reads the files."""
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Stops a run whose data, sampler or class counts do not fit, before it costs time.
+    """Stops a run with unsuitable data, sampler or class counts before the training starts.
 
     It runs :func:`~mmseg_u2pl.checks.check_run` on the runner, with or without unlabeled images.
-    ``tools/misc/check_data.py`` does the same without a training. Without the hook nothing is
-    checked. One process reads the files; what it finds stops all processes.
+    ``tools/misc/check_data.py`` does the same without a training. Nothing is checked without the
+    hook. One process reads the files; problems stop all processes.
 
-    While the training runs, it counts unlabeled images that :class:`SemiDataset` skips because they
-    cannot be used, names each once in the log and all at the end, and stops the run if they are
-    more than the data set's ``max_faulty_share`` (of each process on its own). The count is in the
-    checkpoint.
+    During the training, it counts the unusable unlabeled images that :class:`SemiDataset` skips,
+    logs each once and all of them at the end, and stops the run if they exceed the data set's
+    ``max_faulty_share`` (in each process on its own). The checkpoint stores the count.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Run all checks.
 
         Raises:
-            DataError: Something does not fit (in the main process also any error of the checks).
+            DataError: The checks found a problem. The main process also raises their other errors.
         """
-        # A group of its own, for the wait may be longer than the timeout of the default one.
+        # A separate group, because the wait may exceed the timeout of the default one.
         group = dist.new_group(backend="gloo", timeout=PATIENCE) if is_distributed() else None
         error: Exception | None = None
         if is_main_process():
@@ -50,7 +49,7 @@ class DataCheckHook(Hook):
                 for warning in report.warnings:
                     print_log(warning, "current", logging.WARNING)
                 report.raise_problems()
-            except Exception as caught:  # any: the other processes wait for the broadcast below
+            except Exception as caught:  # of any type: the other processes wait for the broadcast
                 error = caught
         message = [None if error is None else str(error)]
         broadcast_object_list(message, group=group)
@@ -64,7 +63,7 @@ class DataCheckHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Count the images that the batch lacks.
+        """Count the images that were replaced in the batch.
 
         Raises:
             DataError: Too many have been skipped.
@@ -82,10 +81,10 @@ class DataCheckHook(Hook):
         runner.message_hub.update_info(SKIPPED, counted)
         if len(counted) > dataset.max_faulty:
             limit = f"max_faulty_share={dataset.max_faulty_share} of the data set"
-            raise DataError(f"{_describe_skipped(counted, dataset)}\nThey are more than {limit}.")
+            raise DataError(f"{_describe_skipped(counted, dataset)}\nThis exceeds {limit}.")
 
     def after_train(self, runner: Runner) -> None:
-        """Report what was skipped."""
+        """Report the skipped images."""
         counted = runner.message_hub.get_info(SKIPPED, {})
         if counted:
             report = _describe_skipped(counted, runner.train_dataloader.dataset)
@@ -96,5 +95,5 @@ def _describe_skipped(skipped: Mapping[str, str], dataset: SemiDataset) -> str:
     return describe(
         f"{len(skipped)} of {dataset.num_unlabeled} unlabeled images were skipped",
         [f"{path} ({reason})" for path, reason in sorted(skipped.items())],
-        ["Replace them, or take them out of the list."],
+        ["Replace them, or remove them from the list."],
     )

@@ -1,4 +1,4 @@
-"""Stops a training whose loss or weights have become NaN or infinite."""
+"""Stops a training when losses or weights become NaN or infinite."""
 
 import logging
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """What is kept of a step until its losses are checked.
+    """Record of a step, kept until its losses are checked.
 
     Attributes:
         iteration: Counted from 1.
         losses: Names of the losses.
-        is_finite: (number of losses,), bool, on the device of the model.
+        is_finite: (number of losses,), bool, on the model's device.
         is_good: (), uint8, 1 if the losses of all processes are finite.
-        images: Files of the batch.
+        images: Image files of the batch.
     """
 
     iteration: int
@@ -35,21 +35,22 @@ class Step(NamedTuple):
 class LossCheckHook(Hook):
     """Stops a run when a loss is NaN or infinite, and names the loss, the step and the images.
 
-    MMEngine's ``CheckInvalidLossHook`` checks the total loss of every fiftieth step. This hook
-    checks each loss of each step, several steps at a time so that the host need not wait for the
-    GPU, and always before a checkpoint is written: the last one on disk is from before. A bad loss
-    of any process stops all of them. A checkpoint with NaN or infinite weights is not written
-    either: what only the teacher sees may spoil it and leave all losses finite.
+    MMEngine's ``CheckInvalidLossHook`` checks the total loss of every 50th step. This hook checks
+    each loss of each step. It checks several steps at a time, so that the host need not wait for
+    the GPU, and always before a checkpoint is written, so that the last one on disk is good. A bad
+    loss in any process stops all of them. A checkpoint with NaN in its weights, or with NaN or
+    infinite batch-norm statistics, is not written either: a teacher can become NaN while all losses
+    are finite.
 
-    A gradient scaler of mixed precision skips the steps whose gradients overflow, and lowers its
-    scale. So with a scaler a few bad steps in a row are logged and tolerated.
+    In mixed precision, a gradient scaler skips steps with overflowing gradients and lowers its
+    scale. So with a scaler, a few bad steps in a row are logged and tolerated.
 
     Args:
         interval: Iterations between checks.
-        max_skipped_steps: Bad steps in a row that are tolerated with a gradient scaler.
+        max_skipped_steps: Number of bad steps in a row to tolerate with a gradient scaler.
 
     Raises:
-        ValueError: If ``interval`` is less than 1 or ``max_skipped_steps`` negative.
+        ValueError: If ``interval`` is less than 1 or ``max_skipped_steps`` is negative.
     """
 
     priority = "LOW"
@@ -67,18 +68,18 @@ class LossCheckHook(Hook):
         self._num_skipped = 0
 
     def before_train(self, runner: Runner) -> None:
-        """See whether a gradient scaler skips bad steps."""
+        """Find out whether a gradient scaler skips bad steps."""
         scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
         self._has_scaler = scaler is not None and scaler.is_enabled()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Keep what is needed to judge the step; check the last ones if it is time."""
+        """Record the step; check the recorded steps at each interval."""
         losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
         if losses:
             finite = torch.stack([torch.as_tensor(value).isfinite() for value in losses.values()])
-            # Now, because checkpoints are written by one process alone.
+            # Now, because only one process writes checkpoints.
             is_good = finite.all().byte()
             all_reduce(is_good, "min")
             images = _images(data_batch)
@@ -87,10 +88,10 @@ class LossCheckHook(Hook):
             self._check()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check all steps that led to the checkpoint, and its weights.
+        """Check all steps before the checkpoint, and its weights.
 
         Raises:
-            FloatingPointError: A loss or a weight is NaN or infinite.
+            FloatingPointError: A loss or batch-norm statistic is NaN or infinite, or a weight NaN.
         """
         self._check()
         require_finite(checkpoint["state_dict"])
@@ -103,7 +104,7 @@ class LossCheckHook(Hook):
         steps, self.steps = self.steps, []
         if not steps:
             return
-        # One copy, because each makes the host wait.
+        # A single copy, because each copy makes the host wait.
         all_good = torch.stack([step.is_good for step in steps]).tolist()
         for step, is_good in zip(steps, all_good, strict=True):
             self._num_skipped = 0 if is_good else self._num_skipped + 1
@@ -116,29 +117,28 @@ class LossCheckHook(Hook):
 
 
 def require_finite(state_dict: Mapping[str, Tensor]) -> None:
-    """Refuse weights and statistics of a model that are NaN or infinite.
+    """Refuse NaN in weights and buffers, and infinite batch-norm statistics.
 
     Raises:
-        FloatingPointError: Names the first tensor that holds NaN or, among the statistics of batch
-            norm, infinity.
+        FloatingPointError: There are any; the message names the first tensor.
     """
     for name, values in state_dict.items():
         if not isinstance(values, Tensor):
             continue
-        # Other buffers may be infinite on purpose: masks of attention.
+        # Other buffers, such as attention masks, may be infinite on purpose.
         infinite = "running_" in name and not values.isfinite().all()
         if infinite or values.isnan().any():
             raise FloatingPointError(
                 f"{name} is NaN or infinite, so no checkpoint is written. An image with such "
-                "values, or an overflow in the teacher, causes that even if the losses stay "
-                "finite; check the images, or train without --amp, then continue from the last "
-                "checkpoint with --resume."
+                "values or an overflow in the teacher can cause this while the losses are finite. "
+                "Check the images, or train without --amp, and resume from the last checkpoint "
+                "with --resume."
             )
 
 
 _ADVICE = (
-    "Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or, with --amp, train "
-    "without; then continue from the last checkpoint, which is from before, with --resume."
+    "Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or train without --amp. "
+    "Then resume from the last checkpoint, which is not affected, with --resume."
 )
 
 
@@ -150,7 +150,7 @@ def _images(data_batch: Any) -> list[str]:
 def _describe(step: Step) -> str:
     finite = zip(step.losses, step.is_finite.tolist(), strict=True)
     bad = [name for name, is_finite in finite if not is_finite]
-    what = "a loss of another process is NaN or infinite; its own message names it."
+    what = "a loss of another process is NaN or infinite; the message of that process names it."
     if bad:
         parts = [name for name in bad if name != "loss"] or bad
         images = ", ".join(step.images)

@@ -17,15 +17,15 @@ class StudentOptimWrapperConstructor:
     """Builds the optimizer of a semi-supervised model like that of its plain segmentor.
 
     Constructors group parameters by name: layer decay needs names that start with ``backbone.``,
-    and ``custom_keys`` match any part of a name. So the constructor of the plain config is given
-    the segmentor of each trained network, whose parameters have their plain names. The projector
-    is added to it as ``decode_head_projector``, which keys such as ``decode_head`` or ``head``
-    match. Networks without trainable parameters are skipped.
+    and ``custom_keys`` match any part of a name. So the plain config's constructor gets the
+    segmentor of each trained network, whose parameters have their plain names. The projector is
+    added to it as ``decode_head_projector``, which keys such as ``decode_head`` or ``head`` match.
+    Networks without trainable parameters are skipped.
 
     Args:
         optim_wrapper_cfg: Config of the optimizer wrapper, with ``optimizer``.
-        paramwise_cfg: That of the plain config. Its ``constructor`` is the plain config's
-            ``optim_wrapper.constructor``; the default is MMEngine's.
+        paramwise_cfg: The plain config's ``paramwise_cfg``. Its ``constructor`` is the plain
+            config's ``optim_wrapper.constructor``; the default is MMEngine's.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -39,7 +39,7 @@ class StudentOptimWrapperConstructor:
         """Build the optimizer wrapper for the parameters of all trained networks.
 
         Raises:
-            TypeError: The model is not a :class:`SemiSegmentor`, with or without the wrapper of
+            TypeError: The model is not a :class:`SemiSegmentor`, with or without a wrapper for
                 distributed training.
         """
         model = unwrapped(model)
@@ -56,7 +56,7 @@ class StudentOptimWrapperConstructor:
         return wrapper
 
     def _wrap(self, network: TappedSegmentor) -> OptimWrapper:
-        # A new one for each network, because some constructors change their config.
+        # One constructor per network, because some of them change their config.
         constructor: Any = OPTIM_WRAPPER_CONSTRUCTORS.build(deepcopy(self.plain_cfg))
         return constructor(_with_projector(network))
 

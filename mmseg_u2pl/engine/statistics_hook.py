@@ -1,4 +1,4 @@
-"""Logs the statistics of a method, class by class."""
+"""Logs the per-class statistics of a method."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 
 @HOOKS.register_module()
 class SemiStatisticsHook(Hook):
-    """Writes scalars to the visualizer, which are too many for a line of the log.
+    """Writes scalars that are too many for a line of the log to the visualizer.
 
     They come from the method's ``class_statistics``. U2PL has ``queue_fill/<class>``, the filled
-    share of the class's queue, in [0, 1]; ``anchors/<class>``, the anchor candidates of the class
-    in the last step; ``bias/<class>``, the logit bias of distribution alignment; and
+    share of the class's queue, in [0, 1]; ``anchors/<class>``, the number of anchor candidates of
+    the class in the last step; ``bias/<class>``, the logit bias of distribution alignment; and
     ``teacher_distance``, ``|theta_t - theta_s| / |theta_s|``. MMEngine writes them to
     ``vis_data/scalars.json`` and to the other backends of the visualizer (TensorBoard, WandB, ...).
 
@@ -33,7 +33,7 @@ class SemiStatisticsHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Write a record if it is time for one."""
+        """Write a record at each interval."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = unwrapped(runner.model)

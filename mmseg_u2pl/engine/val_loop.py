@@ -10,9 +10,9 @@ from mmseg_u2pl.utils.unwrap import unwrapped
 class SemiValLoop(ValLoop):
     """Validates each network of a :class:`SemiSegmentor` on the same data.
 
-    The metrics of the first role, such as the teacher, have MMSegmentation's own names
-    (``mIoU``), so ``save_best='mIoU'`` refers to that network. The others have their role as a
-    prefix (``student/mIoU``).
+    The metrics of the first role, such as the teacher, keep MMSegmentation's names (``mIoU``), so
+    ``save_best='mIoU'`` refers to that network. The others have their role as a prefix
+    (``student/mIoU``).
     """
 
     def run(self) -> dict[str, float]:
@@ -21,7 +21,7 @@ class SemiValLoop(ValLoop):
         self.runner.call_hook("before_val_epoch")
         self.runner.model.eval()
         first, *others = unwrapped(self.runner.model).networks
-        # The first role comes last: all pictures have the same names, and its pictures stay.
+        # The first role comes last, because all roles write pictures of the same names.
         prefixed = {
             f"{role}/{key}": value for role in others for key, value in self._evaluate(role).items()
         }

@@ -18,9 +18,8 @@ class SemiVisualizationHook(Hook):
     """Shows the inputs and predictions of student and teacher in some training steps.
 
     The pictures ``train_labeled`` and ``train_unlabeled`` go to MMEngine's visualizer: to
-    ``vis_data/vis_image`` and to its other backends (TensorBoard, WandB, MLflow). Nothing is
-    computed twice, and the training is the same with and without them. The supervised-only start
-    has no pictures.
+    ``vis_data/vis_image`` and to its other backends (TensorBoard, WandB, MLflow). They need no
+    extra forward pass and do not change the training. The supervised-only start has no pictures.
 
     Args:
         interval: Iterations between pictures.
@@ -40,7 +39,7 @@ class SemiVisualizationHook(Hook):
         self.num_images = num_images
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Observe the step if it is time for a picture."""
+        """Observe the step at each interval."""
         if is_main_process() and self.every_n_train_iters(runner, self.interval):
             unwrapped(runner.model).observer = partial(self._draw, runner)
 

@@ -1,4 +1,4 @@
-"""Methods of semi-supervised training, one a file."""
+"""Methods of semi-supervised training, one per file."""
 
 from mmseg_u2pl.methods.ael import AEL
 from mmseg_u2pl.methods.base import SemiSegmentor, StepResult, StepView

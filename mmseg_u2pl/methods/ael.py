@@ -1,4 +1,4 @@
-"""AEL, adaptive equalization learning (Hu et al., NeurIPS 2021), alone or with U2PL's contrast."""
+"""AEL, adaptive equalization learning (Hu et al., NeurIPS 2021), with or without U2PL's loss."""
 
 import torch
 from mmseg.registry import MODELS
@@ -24,25 +24,26 @@ from mmseg_u2pl.utils.options import require_weight
 
 @MODELS.register_module()
 class AEL(TeacherStudent):
-    """What the student is unsure of is pasted, mixed and trained more often.
+    """Pastes, mixes and trains classes more often if the student is unsure of them.
 
-    The loss of a step is ``L_s + lambda_u (L_u + L_r) + lambda_c L_c``: the teacher's labels of the
-    unlabeled and of the labeled images, and U2PL's contrast. Defaults are those for Cityscapes.
+    The loss of a step is ``L_s + lambda_u (L_u + L_r) + lambda_c L_c``, where ``L_u`` and ``L_r``
+    use the teacher's labels of unlabeled and labeled images, and ``L_c`` is U2PL's contrastive
+    loss. Defaults are those for Cityscapes.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        tau: Confidence that the teacher must have in a label, in [0, 1].
+        tau: Minimum confidence of the teacher in a label, in [0, 1].
         unsup_weight: ``lambda_u``.
         copy_paste: Options of :class:`AdaptiveCopyPaste`, for the labeled images.
         cutmix: Options of :class:`AdaptiveCutMix`, for the unlabeled images.
-        contrastive_head: Options of :class:`UnreliableContrastiveHead`; None for no contrast.
+        contrastive_head: Options of :class:`UnreliableContrastiveHead`; None for no such loss.
         contra_weight: ``lambda_c``.
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
-        dynamic_partition: Whether that share falls linearly to 0 or stays.
+        dynamic_partition: Whether that share falls linearly to 0 or stays constant.
         projector: Options of :class:`Projector`.
         embedding_source: See :class:`TappedSegmentor`.
         teacher: Options of :class:`EMATeacher`.
-        data_preprocessor: See :class:`SemiSegmentor`, as the other options.
+        data_preprocessor: See :class:`SemiSegmentor`.
         train_cfg: See :class:`SemiSegmentor`.
         pretrained: See :class:`SemiSegmentor`.
         init_cfg: See :class:`SemiSegmentor`.
@@ -95,11 +96,11 @@ class AEL(TeacherStudent):
     ) -> StepResult:
         """See :meth:`SemiSegmentor.semi_step`."""
         own, corners, bank = generators.own, self.align_corners, self.bank.confidence
-        # Classes that the student is unsure of are pasted from labeled image to labeled image,
+        # Paste classes that the student is unsure of between labeled images
         labeled = self.copy_paste(labeled, bank, own)
         known, first = labeled.label != self.ignore_index, len(labeled.label)
 
-        # and, where the teacher sees them, from unlabeled image to unlabeled image.
+        # and, where the teacher predicts them, between unlabeled images.
         output = self.teacher(torch.cat([labeled.images, unlabeled.images]))
         of_labeled, clean = (
             predict_with_confidence(resize_logits(logits, known.shape[-2:], corners))
@@ -108,14 +109,14 @@ class AEL(TeacherStudent):
         plan = self.cutmix(clean.label.masked_fill(~unlabeled.valid, IGNORE), bank, own)
         of_mixed, mixed = clean.mixed(plan), unlabeled.mixed(plan)
 
-        # One pass of the student; what it says of the labeled images moves the bank.
+        # One pass of the student; its predictions for the labeled images update the bank.
         images = torch.cat([labeled.images, mixed.images])
         student = self.student(images)
         supervised = self.student.supervised_loss(images, student, labeled.data_samples)
         logits = student.logits.tensor_split([first])
         confidence = self.bank.update(logits[0], labeled.label.masked_fill(~known, IGNORE), corners)
 
-        # Of both, pixels of classes that it is sure of are thinned out.
+        # In both losses, skip some pixels of classes that the student is sure of.
         with_truth = self.rule(of_labeled.confidence, known, self.progress)
         split = self.rule(of_mixed.confidence, mixed.valid, self.progress)
         rest = self.unsup_weight, confidence, corners, own
@@ -136,5 +137,5 @@ class AEL(TeacherStudent):
         return StepResult(supervised, losses, statistics, StepView(*shown))
 
     def class_statistics(self) -> dict[str, Tensor]:
-        """The bank too."""
+        """Also the confidence bank."""
         return {**super().class_statistics(), "confidence": self.bank.confidence}

@@ -1,4 +1,4 @@
-"""The frame of a semi-supervised method: everything about a training step but the method itself."""
+"""Base class of semi-supervised methods: the parts of a training step that methods share."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -20,14 +20,14 @@ from mmseg_u2pl.utils.distributed import show_global_losses
 
 
 class StepView(NamedTuple):
-    """What a training step saw and predicted, for pictures of it; nothing has a gradient.
+    """Inputs and predictions of a training step, for pictures; nothing has a gradient.
 
     Attributes:
         labeled: The labeled images.
-        unlabeled: The unlabeled images as whatever labels them sees them.
-        strong: The unlabeled images as a student sees them.
-        pseudo: Label of the strong view's pixels with its entropy, and its confidence if that is
-            what decides, (N_u, H, W) each.
+        unlabeled: The unlabeled images as the labeler sees them.
+        strong: The unlabeled images as the learner sees them.
+        pseudo: Label and entropy of the strong view's pixels, and their confidence if the method
+            uses it, (N_u, H, W) each.
         split: Which of these pixels are reliable.
         logits: (N_l + N_u, C, h, w), the learner's, labeled images first.
         labeler: Role of the network that labels the unlabeled images.
@@ -45,14 +45,14 @@ class StepView(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What a method makes of a batch.
+    """Losses and statistics that a method computes for a batch.
 
     Attributes:
         supervised: Losses of the labeled images under the segmentor's own names.
-        unlabeled: Name to (), weighted losses of the unlabeled images. As everywhere in
-            distributed training, the mean over the processes is the loss of the batch.
-        statistics: Name to (), for the log. No name contains ``loss``: MMEngine would add it to
-            the total.
+        unlabeled: Weighted losses of the unlabeled images, () each, by name. Their mean over the
+            processes is the loss of the batch.
+        statistics: Scalars for the log, () each, by name. No name may contain ``loss``, because
+            MMEngine would add it to the total.
         view: For pictures; None if there is nothing to show.
     """
 
@@ -63,10 +63,10 @@ class StepResult(NamedTuple):
 
 
 class SemiSegmentor(BaseSegmentor):
-    """Frame around a semi-supervised method and the plain segmentors that it trains.
+    """Base class of a semi-supervised method and the plain segmentors that it trains.
 
     A method defines :attr:`networks`, builds them in its constructor with :meth:`build_network`,
-    and writes :meth:`semi_step`. The frame splits the batch, seeds the step, runs the
+    and implements :meth:`semi_step`. The base class splits the batch, seeds the step, runs the
     supervised-only start, names and scales the losses, predicts, and reads and writes plain
     checkpoints.
 
@@ -75,7 +75,7 @@ class SemiSegmentor(BaseSegmentor):
         data_preprocessor: Used if the segmentor's config has none; MMEngine passes the one at the
             top level of the config file.
         train_cfg: Must be None; :func:`mmseg.apis.init_model` passes it.
-        pretrained: Must be None, likewise.
+        pretrained: Must be None, for the same reason.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:
@@ -83,13 +83,13 @@ class SemiSegmentor(BaseSegmentor):
         TypeError: If ``segmentor`` is not a dictionary.
 
     Attributes:
-        networks: Role to the dotted name of the plain segmentor that has it. The first role is the
-            one that predicts, is validated under MMSegmentation's own names, and is exported.
+        networks: Dotted name of each plain segmentor, by role. The network of the first role
+            predicts, is validated under MMSegmentation's own names, and is exported.
         progress: Progress of the training in [0, 1], set by :class:`MeanTeacherHook` or by hand.
-        sup_only: If True, steps use the labeled images alone; set by :class:`MeanTeacherHook`.
-        predict_with: Role that predicts.
-        observer: Called with the :class:`StepView` of each step that uses unlabeled images; None
-            calls nothing.
+        sup_only: If True, steps use only labeled images; set by :class:`MeanTeacherHook`.
+        predict_with: Role of the network that predicts.
+        observer: Called with the :class:`StepView` of each step that uses unlabeled images, unless
+            it is None.
     """
 
     networks: ClassVar[Mapping[str, str]]
@@ -106,7 +106,7 @@ class SemiSegmentor(BaseSegmentor):
             raise TypeError(f"segmentor must be a model config, got {segmentor!r}")
         if train_cfg is not None or pretrained is not None:
             raise ValueError(
-                f"{type(self).__name__} takes no train_cfg and no pretrained; "
+                f"{type(self).__name__} takes neither train_cfg nor pretrained; "
                 "set them in the config of its segmentor"
             )
         self._segmentor = deepcopy(dict(segmentor))
@@ -121,34 +121,34 @@ class SemiSegmentor(BaseSegmentor):
     def build_network(
         self, projector: dict | None = None, embedding_source: str | None = None
     ) -> TappedSegmentor:
-        """A new network around the plain segmentor; see :class:`TappedSegmentor`."""
+        """Build a new network around the plain segmentor; see :class:`TappedSegmentor`."""
         return TappedSegmentor(deepcopy(self._segmentor), projector, embedding_source)
 
     @abstractmethod
     def semi_step(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generators: StepGenerators
     ) -> StepResult:
-        """A training step on labeled and unlabeled images: the method.
+        """The method's training step on labeled and unlabeled images.
 
         Args:
             labeled: The labeled images.
             unlabeled: The unlabeled images.
-            generators: All random numbers of the step come from these.
+            generators: Source of all random numbers of the step.
 
         Returns:
-            The losses, and what there is to log and to show.
+            The losses, statistics for the log, and a view for pictures.
         """
 
     def after_optimizer_step(self) -> None:
-        """Called after each step of the optimizer; moves a teacher, if the method has one."""
+        """Called after each optimizer step; updates a teacher, if the method has one."""
 
     def class_statistics(self) -> dict[str, Tensor]:
-        """State to log besides the losses: name to (), or (C,) for a value per class."""
+        """State to log in addition to the losses, by name: (), or (C,) for a value per class."""
         return {}
 
     @property
     def trained_networks(self) -> dict[str, TappedSegmentor]:
-        """Role to network, of those networks that have parameters to train."""
+        """Networks with trainable parameters, by role."""
         owners = {role: path.removesuffix(".segmentor") for role, path in self.networks.items()}
         networks = {role: self.get_submodule(owner) for role, owner in owners.items()}
         return {
@@ -169,7 +169,7 @@ class SemiSegmentor(BaseSegmentor):
 
     @property
     def decode_head(self) -> nn.Module:
-        """Decode head of the plain segmentor, where MMSegmentation's tools look for it."""
+        """Decode head of the plain segmentor, for MMSegmentation's tools."""
         return self.plain_segmentor.decode_head
 
     @property
@@ -196,12 +196,12 @@ class SemiSegmentor(BaseSegmentor):
         """Losses of one training step.
 
         Args:
-            inputs: (N, 3, H, W), labeled and unlabeled images in any order, normalised.
+            inputs: (N, 3, H, W), labeled and unlabeled images in any order, normalized.
             data_samples: Their samples; labeled ones have ``gt_sem_seg``.
 
         Returns:
-            The segmentor's own losses under ``sup.``, the losses of the unlabeled images, and
-            statistics of the step.
+            The segmentor's own losses with the prefix ``sup.``, the losses of the unlabeled images,
+            and statistics of the step.
         """
         labeled, unlabeled = split_batch(inputs, data_samples, self.ignore_index)
         generators = self.random.next(inputs.device)
@@ -224,8 +224,8 @@ class SemiSegmentor(BaseSegmentor):
             labeled: The labeled images.
 
         Returns:
-            The segmentor's own losses under ``sup.``, with the role in the name if several
-            networks are trained; and a zero as ``contra.loss_nce`` if there is a projector.
+            The segmentor's own losses with the prefix ``sup.``, and with the role in the name if
+            several networks are trained. With a projector, also ``contra.loss_nce``, which is 0.
         """
         networks = self.trained_networks
         losses: dict[str, Tensor] = {}
@@ -234,13 +234,13 @@ class SemiSegmentor(BaseSegmentor):
             supervised = network.supervised_loss(labeled.images, output, labeled.data_samples)
             losses |= add_prefix(supervised, "sup" if len(networks) == 1 else f"sup.{role}")
             if output.embedding is not None:
-                # Distributed training waits for a gradient of the projector too.
+                # Distributed training also waits for a gradient of the projector.
                 nowhere = torch.empty(3, 0, dtype=torch.int64, device=labeled.images.device)
                 losses["contra.loss_nce"] = output.embedding.at(*nowhere).sum()
         return losses
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
-        """Predict as the plain segmentor does, with the role in ``predict_with``."""
+        """Predict with the plain segmentor of the role ``predict_with``."""
         return self.plain_segmentor.predict(inputs, data_samples)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: SampleList) -> Tensor:
@@ -264,7 +264,7 @@ class SemiSegmentor(BaseSegmentor):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Accept a plain checkpoint too: every network starts from it."""
+        """Also accept a plain checkpoint, from which every network starts."""
         inside = tuple(f"{prefix}{path}." for path in self.networks.values())
         names = [key for key in state_dict if key.startswith(prefix)]
         if names and not any(name.startswith(inside) for name in names):
@@ -272,14 +272,14 @@ class SemiSegmentor(BaseSegmentor):
                 value = state_dict.pop(name)
                 for network in inside:
                     state_dict[network + name.removeprefix(prefix)] = value
-            # What a plain checkpoint cannot have stays as it is, and is not reported as missing.
+            # Weights that a plain checkpoint cannot have are kept, and not reported as missing.
             own = self.state_dict(prefix=prefix)
             state_dict |= {name: own[name] for name in own if not name.startswith(inside)}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def is_semi_checkpoint(state_dict: Iterable[str]) -> bool:
-    """Whether weights are those of a :class:`SemiSegmentor`, whichever method it is.
+    """Whether weights are those of a :class:`SemiSegmentor` of any method.
 
     Args:
         state_dict: Names of the weights, or the weights by name.

@@ -1,4 +1,4 @@
-"""What methods share that trust confident pixels and learn from strong views of weak ones."""
+"""Base class of methods that learn confident labels of a weak view on strong views."""
 
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from mmseg_u2pl.utils.options import require_options, require_share, require_wei
 
 
 class PseudoLabeled(NamedTuple):
-    """A view of the unlabeled images, and what the weak view says about its pixels.
+    """A view of the unlabeled images with pseudo-labels from the weak view.
 
     Attributes:
         batch: The images.
@@ -43,21 +43,21 @@ class PseudoLabeled(NamedTuple):
 
 
 class ConfidenceMethod(SemiSegmentor):
-    """A weak view is labeled, and strong views learn its labels where these are confident.
+    """Labels a weak view, and learns its confident labels on strong views.
 
-    As in FixMatch and UniMatch: a pixel counts if its largest probability is at least ``tau``, the
-    loss is divided by all pixels that are not padding, and a strong view has other colours and then
-    boxes from another image.
+    As in FixMatch and UniMatch, a pixel counts if its largest probability is at least ``tau``, and
+    the loss is divided by the number of pixels that are not padding. A strong view gets distorted
+    colours and then boxes from another image.
 
     Args:
         segmentor: See :class:`SemiSegmentor`.
-        tau: Confidence from which on a pixel supervises, in [0, 1]. The papers have 0.95; for
-            street scenes UniMatch takes 0.
+        tau: Minimum confidence of a pixel that supervises, in [0, 1]. The papers use 0.95; UniMatch
+            uses 0 for street scenes.
         unsup_weight: Weight of the loss of the unlabeled images.
         mixing_prob: Share of the images that get a box from another one, in [0, 1], drawn for each
             image of each strong view.
         photometric: Options of :class:`PhotometricDistortion`; None for no distortion.
-        options: Of the next class.
+        options: Options of the next base class.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class ConfidenceMethod(SemiSegmentor):
         self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
 
     def weak_view(self, unlabeled: UnlabeledBatch, logits: Tensor) -> PseudoLabeled:
-        """The images as they are, with labels from logits (N_u, C, h, w) for them."""
+        """The unchanged images, with labels from their logits (N_u, C, h, w)."""
         logits = resize_logits(logits.detach(), unlabeled.images.shape[-2:], self.align_corners)
         return self._split(unlabeled, predict_with_confidence(logits))
 
     def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
-        """The images in other colours."""
+        """The images with distorted colours."""
         if self.photometric is None:
             return unlabeled
         images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
@@ -97,7 +97,7 @@ class ConfidenceMethod(SemiSegmentor):
     def strengthen(
         self, weak: PseudoLabeled, generator: torch.Generator
     ) -> tuple[PseudoLabeled, MixPlan]:
-        """Draw a strong view: other colours, then boxes; labels and padding go along.
+        """Draw a strong view: distort colours, then mix boxes with their labels and padding.
 
         Args:
             weak: The weak view.
@@ -111,11 +111,11 @@ class ConfidenceMethod(SemiSegmentor):
         return self._split(colours.mixed(plan), weak.pseudo.mixed(plan)), plan
 
     def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:
-        """Loss of a view of this process; its mean over the processes is that of the batch.
+        """Loss of a view in this process; its mean over the processes is the loss of the batch.
 
         Args:
             logits: (N_u, C, h, w), of the view.
-            view: What supervises them.
+            view: The view, with the labels that supervise it.
 
         Returns:
             ().
@@ -126,7 +126,7 @@ class ConfidenceMethod(SemiSegmentor):
         return get_world_size() * share
 
     def view_statistics(self, view: PseudoLabeled) -> dict[str, Tensor]:
-        """Share of confident pixels in a view, and their accuracy if the truth is known."""
+        """Share of confident pixels in a view, and their accuracy if ground truth is known."""
         label, truth = view.pseudo.label, view.batch.truth
         return reliability_statistics(label, truth, view.split, self.ignore_index)
 

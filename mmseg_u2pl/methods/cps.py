@@ -30,17 +30,17 @@ class CPS(SemiSegmentor):
     """Two students with different initial weights, each of which learns the other's labels.
 
     The loss of a step is ``L_s(first) + L_s(second) + lambda (L_u(first) + L_u(second))``. Every
-    pixel of an image counts, however unsure its label is. The students must begin differently:
-    random decode heads do that, but from a checkpoint of the whole segmentor both begin alike and
-    label what they see alike.
+    pixel of an image counts, however unsure its label is. The students must start with different
+    weights. Random decode heads suffice; a checkpoint of the whole segmentor does not, because both
+    students would start with the same weights and predict the same labels.
 
-    Labels come from passes without gradient over the images before mixing. As in the authors' code
-    they are passes in training mode: batch norm normalises with the batch, running statistics move,
-    and dropout is on.
+    Labels come from passes without gradient over the images before mixing. As in the authors' code,
+    these run in training mode: batch norm uses the batch and updates its running statistics, and
+    dropout is active.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        unsup_weight: ``lambda``, weight of both losses of the unlabeled images. The authors have 1
+        unsup_weight: ``lambda``, weight of both losses of the unlabeled images. The authors use 1
             on VOC and 5 on Cityscapes.
         data_preprocessor: See :class:`SemiSegmentor`.
         train_cfg: See :class:`SemiSegmentor`.
@@ -77,7 +77,7 @@ class CPS(SemiSegmentor):
         mixed = unlabeled.mixed(plan)
         pseudo = {role: prediction.mixed(plan) for role, prediction in clean.items()}
 
-        # One pass of each over labeled and mixed images.
+        # One pass of each student over labeled and mixed images.
         images = torch.cat([labeled.images, mixed.images])
         supervised: dict[str, Tensor] = {}
         unsupervised: dict[str, Tensor] = {}
@@ -93,7 +93,7 @@ class CPS(SemiSegmentor):
             )
             unsupervised[f"unsup.loss_{role}"] = self.unsup_weight * loss
 
-        # Pictures show the student that predicts, and its labels, which are the other's.
+        # Pictures show the student that predicts, with the labels that it learns from the other.
         view = StepView(
             labeled,
             unlabeled,
@@ -118,8 +118,8 @@ class CPS(SemiSegmentor):
         """Mean cross-entropy over the pixels of the images of all processes.
 
         Args:
-            logits: (N_u, C, h, w), of a student.
-            label: (N_u, H, W), int64, of the other.
+            logits: (N_u, C, h, w), of one student.
+            label: (N_u, H, W), int64, from the other student.
             valid: (N_u, H, W), bool, pixels of the images.
 
         Returns:

@@ -18,26 +18,26 @@ from mmseg_u2pl.utils.options import require_options, require_weight
 class FixMatch(ConfidenceMethod, TeacherStudent):
     """The teacher labels the weak view; the student learns confident labels on a strong view.
 
-    The loss of a step is ``L_x + lambda_u * L_u``, in the form that UniMatch V2 compares itself
-    with (https://github.com/LiheYoung/UniMatch-V2, f6afb4d). The published total is half of that;
-    halving it is halving the learning rate, and is left to the optimizer.
+    The loss of a step is ``L_x + lambda_u * L_u``, as in UniMatch V2's FixMatch baseline
+    (https://github.com/LiheYoung/UniMatch-V2, f6afb4d). The published total is half of it. AdamW
+    ignores such a factor; with SGD, use half the learning rate and twice the weight decay.
 
-    With a ``contrastive_head`` it learns from unreliable pixels too, as U2PL does: those below
-    ``tau`` become negatives, the others anchors. Without, there is no projector and no queue, and
-    the teacher sees the unlabeled images alone.
+    With a ``contrastive_head``, it also learns from unreliable pixels, as U2PL does: pixels below
+    ``tau`` become negatives, the others anchors. Without it, there is no projector and no queue,
+    and the teacher only sees the unlabeled images.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        tau: See :class:`ConfidenceMethod`, as the next three.
-        unsup_weight: ``lambda_u``.
-        mixing_prob: Share of the images that are mixed.
-        photometric: ``{}`` is the published one.
-        teacher: Options of :class:`EMATeacher`. Its defaults here are ``decay=0.996`` and
+        tau: See :class:`ConfidenceMethod`.
+        unsup_weight: ``lambda_u``; see :class:`ConfidenceMethod`.
+        mixing_prob: See :class:`ConfidenceMethod`.
+        photometric: See :class:`ConfidenceMethod`; ``{}`` is the published distortion.
+        teacher: Options of :class:`EMATeacher`. The defaults here are ``decay=0.996`` and
             ``statistics='averaged'``, so that it labels as in evaluation.
-        contrastive_head: Options of :class:`UnreliableContrastiveHead`; None for none.
-        contra_weight: Weight of its loss.
+        contrastive_head: Options of :class:`UnreliableContrastiveHead`; None for no head.
+        contra_weight: Weight of the head's loss.
         projector: Options of :class:`Projector`, for the head.
-        embedding_source: See :class:`TappedSegmentor`, likewise.
+        embedding_source: See :class:`TappedSegmentor`, for the head.
         data_preprocessor: See :class:`SemiSegmentor`.
         train_cfg: See :class:`SemiSegmentor`.
         pretrained: See :class:`SemiSegmentor`.
@@ -66,8 +66,8 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
     ) -> None:
         if contrastive_head is None and not (projector is None and embedding_source is None):
             raise ValueError(
-                "projector and embedding_source serve a contrastive_head, and there is none; set "
-                "contrastive_head=dict() or leave them out"
+                "projector and embedding_source need a contrastive_head; set "
+                "contrastive_head=dict() or remove them"
             )
         require_options("teacher", teacher)
         require_weight("contra_weight", contra_weight)
@@ -94,7 +94,7 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
         """See :meth:`SemiSegmentor.semi_step`."""
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
-        # Strong view u_s: other colours, and boxes with their labels from the next image.
+        # Strong view u_s: distorted colours, and boxes with their labels from the next image.
         u_s, plan = self.strengthen(u_w, generators.own)
 
         # One pass of the student over x and u_s.
@@ -116,8 +116,8 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
     def teach(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch
     ) -> tuple[PseudoLabeled, TeacherView | None]:
-        """The weak view; for a contrastive head, all that the teacher says about x and u_w."""
-        # forward(), not predict(): it moves statistics of the teacher's own, if it has these.
+        """The weak view; for a contrastive head, also the teacher's predictions for x and u_w."""
+        # forward(), not predict(): it updates the teacher's own statistics, if it has them.
         if self.contrastive_head is None:
             return self.weak_view(unlabeled, self.teacher(unlabeled.images).logits), None
         output = self.teacher(torch.cat([labeled.images, unlabeled.images]))

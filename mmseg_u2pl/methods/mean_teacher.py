@@ -16,9 +16,9 @@ from mmseg_u2pl.utils.options import require_flag, require_weight
 class MeanTeacher(TeacherStudent):
     """The teacher labels the unlabeled images, and the student learns from mixed ones.
 
-    The loss of a step is ``L_s + lambda_u * L_u``: U2PL without its contrastive loss, the baseline
-    "CutMix + Mean Teacher". It builds no projector and no queues. For other options, see
-    :class:`TeacherStudent`.
+    The loss of a step is ``L_s + lambda_u * L_u``. This is U2PL without its contrastive loss, known
+    as the baseline "CutMix + Mean Teacher". It builds no projector and no queues. For other
+    options, see :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
@@ -70,7 +70,7 @@ class MeanTeacher(TeacherStudent):
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generators: StepGenerators
     ) -> StepResult:
         """See :meth:`SemiSegmentor.semi_step`."""
-        # The teacher labels the clean images; its labels are mixed as the images are.
+        # The teacher labels the clean images; its labels are mixed like the images.
         logits = self.teacher(unlabeled.images).logits
         pseudo = self.pseudo_label(logits, unlabeled)
         if self.alignment is not None:

@@ -1,4 +1,4 @@
-"""What methods share whose teacher is a moving average of the student."""
+"""Base class of methods whose teacher is a moving average of the student."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -34,11 +34,11 @@ from mmseg_u2pl.utils.options import require_choice, require_flag, require_optio
 
 
 class TeacherView(NamedTuple):
-    """What the teacher predicts for a batch, labeled images first.
+    """Predictions of the teacher for a batch, labeled images first.
 
     Attributes:
         prob: (N, C, h, w), probabilities at the resolution of the embedding.
-        embedding: Of the same pixels.
+        embedding: Embeddings of the same pixels.
         pseudo: Label and entropy of the unlabeled images, (N_u, H, W) each.
     """
 
@@ -58,23 +58,23 @@ class TeacherView(NamedTuple):
 
 
 class TeacherStudent(SemiSegmentor):
-    """A student, its moving average as the teacher, and the blocks their methods are made of.
+    """A student, its moving average as the teacher, and the building blocks of such methods.
 
     Args:
         segmentor: See :class:`SemiSegmentor`.
         teacher: Options of :class:`EMATeacher`.
-        contrastive_head: Config of a head on embeddings of the pixels, for
-            :class:`UnreliableContrastiveHead` without ``type``. ``num_classes`` and ``embed_dims``
-            are filled in. None for a method without embeddings.
+        contrastive_head: Config of a head on pixel embeddings; without ``type``, it is an
+            :class:`UnreliableContrastiveHead`. ``num_classes`` and ``embed_dims`` are filled in.
+            None for a method without embeddings.
         projector: Options of :class:`Projector`.
         embedding_source: See :class:`TappedSegmentor`.
         mixing: Strong augmentation of the unlabeled images: ``'cutmix'``, ``'cutout'``,
             ``'classmix'`` or ``'none'``.
         mixing_prob: Share of the steps that mix, in [0, 1].
-        distribution_alignment: Whether pseudo-labels are as frequent, class by class, as the
-            teacher finds the classes likely (:class:`DistributionAlignment`).
-        photometric: Options of :class:`PhotometricDistortion`, which the student's view of the
-            unlabeled images goes through. None for no distortion.
+        distribution_alignment: Whether to align the frequency of each class in the pseudo-labels
+            with the teacher's probabilities (:class:`DistributionAlignment`).
+        photometric: Options of :class:`PhotometricDistortion` for the student's view of the
+            unlabeled images. None for no distortion.
         data_preprocessor: See :class:`SemiSegmentor`.
         train_cfg: See :class:`SemiSegmentor`.
         pretrained: See :class:`SemiSegmentor`.
@@ -130,20 +130,20 @@ class TeacherStudent(SemiSegmentor):
         self.photometric = None if photometric is None else PhotometricDistortion(**photometric)
 
     def init_weights(self) -> None:
-        """Initialise the student as its config says and copy it to the teacher.
+        """Initialize the student from its config and copy it to the teacher.
 
-        With a checkpoint of the whole model in ``init_cfg``, both are what that holds.
+        With a checkpoint of the whole model in ``init_cfg``, both are loaded from it.
         """
         super().init_weights()
         if not self.starts_from_checkpoint:
             self.teacher.copy_from(self.student)
 
     def after_optimizer_step(self) -> None:
-        """Move the teacher."""
+        """Update the teacher."""
         self.teacher.update(self.student, has_run=not self.sup_only)
 
     def class_statistics(self) -> dict[str, Tensor]:
-        """Distance of teacher and student; fill of the queues, anchors, bias of each class."""
+        """Distance of teacher and student; queue fill, anchors and bias of each class."""
         statistics = {"teacher_distance": self.teacher.distance(self.student)}
         if self.contrastive_head is not None:
             statistics["queue_fill"] = self.contrastive_head.queue_fill
@@ -166,13 +166,13 @@ class TeacherStudent(SemiSegmentor):
         return predict_pixels(logits, None if self.alignment is None else self.alignment.bias)
 
     def align(self, prob: Tensor, valid: Tensor) -> None:
-        """Move the bias of distribution alignment.
+        """Update the bias of distribution alignment.
 
         Args:
             prob: (N_u, C, h, w), the teacher's probabilities for the unlabeled images.
             valid: (N_u, H, W), bool, pixels of the images.
         """
-        # Labels are counted at the resolution of the probabilities, as both must be alike.
+        # Labels are counted at the resolution of the probabilities, so that both are comparable.
         valid = resize_nearest(valid, prob.shape[-2:])
         self.alignment.update(class_totals(prob, self.alignment.bias, valid))
 
@@ -212,12 +212,12 @@ class TeacherStudent(SemiSegmentor):
 
         Args:
             embedding: The student's, of labeled and strong images.
-            teacher: Of the same pixels.
+            teacher: The teacher's predictions for the same pixels.
             labeled: The labeled images.
             valid: (N_u, H, W), bool, pixels of the unlabeled images that have a pseudo-label.
-            anchor_pixels: (N_u, H, W), bool, those whose pseudo-label is trusted.
-            negative_pixels: (N_u, H, W), bool, those that may be negatives.
-            generator: On the device, the same in all processes.
+            anchor_pixels: (N_u, H, W), bool, pixels whose pseudo-label is trusted.
+            negative_pixels: (N_u, H, W), bool, pixels that may be negatives.
+            generator: On the device, equal in all processes.
         """
         ignored = labeled.label == self.ignore_index
         ground_truth = labeled.label.masked_fill(ignored, IGNORE)
@@ -233,7 +233,7 @@ class TeacherStudent(SemiSegmentor):
             negative_pixels=resize_nearest(negative_pixels, grid),
             generator=generator,
         )
-        # The head returns the share of this process in the loss of all; see unsupervised_loss().
+        # The head returns this process's share of the total loss; see unsupervised_loss().
         return result | {"loss_nce": get_world_size() * result["loss_nce"]}
 
     def unsupervised_loss(
@@ -241,7 +241,7 @@ class TeacherStudent(SemiSegmentor):
     ) -> Tensor:
         """The unsupervised loss of this process's images (Eq. 3, 8).
 
-        It is normalised by the pixels of all processes, so its mean over them is the loss.
+        It is normalized by the pixels of all processes, so its mean over them is the loss.
 
         Args:
             logits: (N_u, C, h, w), the student's.
@@ -265,7 +265,7 @@ class TeacherStudent(SemiSegmentor):
         Args:
             label: (N_u, H, W), int64, pseudo-labels.
             truth: (N_u, H, W), int64, hidden ground truth, or None.
-            split: Of these pixels.
+            split: Partition of these pixels.
         """
         alpha = torch.full_like(split.threshold, split.alpha)
         shares = reliability_statistics(label, truth, split, self.ignore_index)

@@ -20,7 +20,7 @@ NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
 
 @MODELS.register_module()
 class U2PL(TeacherStudent):
-    """Reliable pixels supervise the student; unreliable ones are negatives of other classes.
+    """Supervises the student with reliable pixels, and uses unreliable ones as negatives.
 
     The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1). Defaults are the
     paper's. For other options, see :class:`TeacherStudent`.
@@ -29,10 +29,10 @@ class U2PL(TeacherStudent):
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
         dynamic_partition: Whether that share falls linearly to 0 (Eq. 7) or stays constant.
-        entropy_filter: Whether only reliable pixels supervise the student (Eq. 6), or all.
+        entropy_filter: Whether only reliable pixels supervise the student (Eq. 6), or all pixels.
         unsup_weight: ``eta``, weight of the unsupervised loss (Eq. 8).
         contra_weight: ``lambda_c``, weight of the contrastive loss.
-        negative_pixels: Unlabeled pixels that give negatives: ``'unreliable'``, ``'reliable'`` or
+        negative_pixels: Unlabeled pixels used as negatives: ``'unreliable'``, ``'reliable'`` or
             ``'all'``.
         contrastive_head: Options of :class:`UnreliableContrastiveHead`.
 

@@ -1,7 +1,7 @@
-"""U2PL as the authors' released code has it, where it differs from their paper.
+"""U2PL as in the authors' released code, which differs from their paper.
 
 Facts about that code are from https://github.com/Haochen-Wang409/U2PL (main, February 2023).
-``configs/_base_/methods/u2pl_reference.py`` has its numbers.
+``configs/_base_/methods/u2pl_reference.py`` has its hyperparameters.
 """
 
 import torch
@@ -17,7 +17,7 @@ from mmseg_u2pl.ops import Negatives, Partition, mix, partition
 
 
 class ProcessEntropyQuantile(EntropyQuantile):
-    """The threshold of each process is a quantile over its own pixels."""
+    """Computes the threshold of each process from its own pixels."""
 
     def pool(self, entropy: Tensor) -> Tensor:
         """The entropies of this process."""
@@ -26,19 +26,19 @@ class ProcessEntropyQuantile(EntropyQuantile):
 
 @MODELS.register_module()
 class ReferenceContrastiveHead(UnreliableContrastiveHead):
-    """Positives from all candidates, and negatives that have the label of their class.
+    """Takes positives from all candidates, and negatives that are labeled with their class.
 
-    A labeled pixel can only be a negative of other classes, so here it is a negative of none.
+    A labeled pixel can only be a negative of other classes, so here it is never a negative.
     """
 
     def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
-        """A positive is the mean over all pixels with a target, however unlikely their class."""
+        """A positive is the mean over all pixels with a target, whatever their probability."""
         return target
 
     def find_negatives(
         self, prob: Tensor, label: Tensor, negative_pixels: Tensor
     ) -> list[tuple[slice, Negatives]]:
-        """The paper's negatives whose pixel has the label of the class."""
+        """The paper's negatives whose pixel is labeled with the class."""
         kept = []
         for images, (pixel, negative_of) in super().find_negatives(prob, label, negative_pixels):
             own = label[images].flatten()[pixel] == negative_of
@@ -48,11 +48,11 @@ class ReferenceContrastiveHead(UnreliableContrastiveHead):
 
 @MODELS.register_module()
 class U2PLReference(U2PL):
-    """U2PL as the authors' code trains it; the options are those of :class:`U2PL`.
+    """U2PL as in the authors' code; the options are those of :class:`U2PL`.
 
     Pseudo-labels come from the clean images, in evaluation mode. Entropy, probabilities and
-    embeddings come from a second, training-mode pass over the mixed images. Anchors are the pixels
-    with the lowest entropy, a share ``alpha_t`` of them: none at the end of the training.
+    embeddings come from a second, training-mode pass over the mixed images. Anchors are the share
+    ``alpha_t`` of pixels with the lowest entropy, so there are none at the end of the training.
     """
 
     rule_type = ProcessEntropyQuantile
@@ -60,7 +60,7 @@ class U2PLReference(U2PL):
     def teach(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generator: torch.Generator
     ) -> tuple[TeacherView, UnlabeledBatch]:
-        """Labels of the clean images; everything else of the mixed ones."""
+        """Labels from the clean images; everything else from the mixed ones."""
         logits = self.teacher.predict(unlabeled.images).logits
         label = self.pseudo_label(logits, unlabeled).label
         plan = self.mix_plan(label, generator)
@@ -69,6 +69,6 @@ class U2PLReference(U2PL):
         return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), mixed
 
     def contrast_pixels(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
-        """Anchors are the share ``alpha_t`` with the lowest entropy."""
+        """Use the share ``alpha_t`` with the lowest entropy as anchors."""
         _, negatives = super().contrast_pixels(entropy, split)
         return partition(entropy, split.valid, 1.0 - split.alpha, split.pool).reliable, negatives

@@ -14,29 +14,29 @@ from mmseg_u2pl.ops import drop_channels
 from mmseg_u2pl.utils.options import require_share
 
 WEIGHTS = dict(s1=0.25, s2=0.25, fp=0.5)
-"""Of the two strong views and of the feature view."""
+"""Loss weights of the two strong views and of the feature view."""
 
 
 @MODELS.register_module()
 class UniMatch(ConfidenceMethod):
-    """The network labels the weak view itself, and learns from two strong views and a feature view.
+    """The network labels the weak view, and learns from two strong views and a feature view.
 
     The loss of a step is ``L_x + lambda_u * (L_s1 / 4 + L_s2 / 4 + L_fp / 2)``. The published total
-    is half of that (https://github.com/LiheYoung/UniMatch, 0324f3d); halving it is halving the
-    learning rate, and is left to the optimizer.
+    is half of it (https://github.com/LiheYoung/UniMatch, 0324f3d). With SGD, that equals half the
+    learning rate and twice the weight decay, which the configs set.
 
-    The feature view drops channels of all maps of the weak images that enter the decode head. There
-    it is the first and the last map of a ResNet, which are the two that DeepLabV3+ reads.
+    The feature view drops channels of all feature maps of the weak images before the decode head.
+    The authors' code drops those of the first and last map of a ResNet, which DeepLabV3+ reads.
 
-    Boxes come from the next unlabeled image, with the labels that the same pass gave it. There they
-    come from a second unlabeled batch, labeled in a pass in evaluation mode.
+    Boxes come from the next unlabeled image, with the labels of the same pass. In the authors' code
+    they come from a second unlabeled batch, labeled in a pass in evaluation mode.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
-        tau: See :class:`ConfidenceMethod`, as the next three.
-        unsup_weight: ``lambda_u``.
-        mixing_prob: Share of the images that are mixed, in either strong view.
-        photometric: ``{}`` is the published one.
+        tau: See :class:`ConfidenceMethod`.
+        unsup_weight: ``lambda_u``; see :class:`ConfidenceMethod`.
+        mixing_prob: See :class:`ConfidenceMethod`.
+        photometric: See :class:`ConfidenceMethod`; ``{}`` is the published distortion.
         feature_dropout: Share of the channels that the feature view drops, in [0, 1).
         data_preprocessor: See :class:`SemiSegmentor`.
         train_cfg: See :class:`SemiSegmentor`.
@@ -64,7 +64,7 @@ class UniMatch(ConfidenceMethod):
     ) -> None:
         require_share("feature_dropout", feature_dropout)
         if feature_dropout == 1:
-            raise ValueError("feature_dropout=1 leaves no channel; use a share below 1")
+            raise ValueError("feature_dropout=1 leaves no channels; use a share below 1")
         super().__init__(
             segmentor,
             tau,
@@ -85,7 +85,7 @@ class UniMatch(ConfidenceMethod):
         """See :meth:`SemiSegmentor.semi_step`."""
         num_x, num_u = len(labeled.images), len(unlabeled.images)
 
-        # Features of x and of the weak view u_w, and those of u_w again with channels dropped.
+        # Features of x and of the weak view u_w, and a copy of those of u_w with dropped channels.
         def with_feature_view(features: Tensor) -> Tensor:
             dropped = drop_channels(features[num_x:], 0, self.feature_dropout, generators.own)
             return torch.cat([features, dropped])
@@ -96,7 +96,7 @@ class UniMatch(ConfidenceMethod):
         # Labels and confidences of u_w are the network's own, without gradient.
         u_w = self.weak_view(unlabeled, logits_u_w)
 
-        # Strong views u_s1, u_s2: each with colours and boxes of its own.
+        # Strong views u_s1, u_s2 with independent colours and boxes.
         u_s1, _ = self.strengthen(u_w, generators.own)
         u_s2, _ = self.strengthen(u_w, generators.own)
         s = self.student(torch.cat([u_s1.images, u_s2.images]))

@@ -15,18 +15,19 @@ from mmseg_u2pl.utils.options import require_flag
 class UniMatchV2(FixMatch):
     """FixMatch with two strong views that see complementary channels of the features.
 
-    The loss of a step is ``L_x + lambda_u * (L_s1 + L_s2) / 2``. The published total is half of
-    that (https://github.com/LiheYoung/UniMatch-V2, f6afb4d); halving it is halving the learning
-    rate, and is left to the optimizer.
+    The loss of a step is ``L_x + lambda_u * (L_s1 + L_s2) / 2``. The published total is half of it
+    (https://github.com/LiheYoung/UniMatch-V2, f6afb4d). AdamW ignores such a factor; with SGD, use
+    half the learning rate and twice the weight decay.
 
-    The dropout acts on all maps that enter the decode head. Maps of the same width share a mask, as
-    the four levels of DINOv2 with DPT do there; see :func:`.complementary_dropout` for others.
+    The dropout applies to all feature maps that enter the decode head. Maps of the same width share
+    a mask, as the four levels of DINOv2 with DPT do in the authors' code; see
+    :func:`.complementary_dropout` for other maps.
 
     A contrastive head works on the first strong view, as on FixMatch's only one.
 
     Args:
-        segmentor: See :class:`FixMatch`, as all options but the next.
-        feature_dropout: Whether the views go without complementary channels.
+        segmentor: See :class:`FixMatch`.
+        feature_dropout: Whether to drop complementary channels of the two views.
         tau: See :class:`FixMatch`.
         unsup_weight: See :class:`FixMatch`.
         mixing_prob: See :class:`FixMatch`.
@@ -88,11 +89,11 @@ class UniMatchV2(FixMatch):
         """See :meth:`SemiSegmentor.semi_step`."""
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
-        # Strong views u_s1, u_s2: each with colours and boxes of its own.
+        # Strong views u_s1, u_s2 with independent colours and boxes.
         u_s1, plan_s1 = self.strengthen(u_w, generators.own)
         u_s2, _ = self.strengthen(u_w, generators.own)
 
-        # The student sees x alone, then both strong views at once, each with half of the channels.
+        # The student sees x, then both strong views at once, each with half of the channels.
         num_u = len(unlabeled.images)
         dropout = complementary_dropout(num_u, generators.own) if self.feature_dropout else None
         x = self.student(labeled.images)

@@ -12,10 +12,10 @@ from torch import Tensor
 from mmseg_u2pl.ops import MixPlan, mix
 
 IMAGE_PIXELS = "image_pixels"
-"""Field of an unlabeled data sample: which pixels belong to the image, bool. Without it, all do."""
+"""Field of an unlabeled data sample: which pixels belong to the image, bool; absent if all do."""
 
 HIDDEN_TRUTH = "hidden_sem_seg"
-"""Field of an unlabeled data sample: ground truth that serves to score pseudo-labels only."""
+"""Field of an unlabeled data sample: ground truth that is only used to score pseudo-labels."""
 
 
 class LabeledBatch(NamedTuple):
@@ -32,11 +32,11 @@ class LabeledBatch(NamedTuple):
     label: Tensor
 
     def mixed(self, plan: MixPlan, images: Tensor, label: Tensor) -> "LabeledBatch":
-        """The batch after mixing; new samples have the mixed masks, and edges as they were.
+        """The batch after mixing; new samples have the mixed masks, and unchanged edges.
 
         Args:
-            plan: What is pasted where.
-            images: As those of the batch; what is pasted comes from them.
+            plan: The plan.
+            images: Images to paste from, shaped like those of the batch.
             label: Their ground truth.
         """
         label = mix(self.label, plan, label)
@@ -53,7 +53,7 @@ class UnlabeledBatch(NamedTuple):
         images: (N_u, 3, H, W).
         valid: (N_u, H, W), bool, False for pixels that a transform or the preprocessor added.
         truth: (N_u, H, W), int64, ground truth kept by :class:`HideGroundTruth` to score
-            pseudo-labels; None if some image has none.
+            pseudo-labels; None if any image lacks it.
     """
 
     images: Tensor
@@ -69,11 +69,11 @@ class UnlabeledBatch(NamedTuple):
 def split_batch(
     inputs: Tensor, data_samples: SampleList, ignore_index: int
 ) -> tuple[LabeledBatch, UnlabeledBatch]:
-    """Sort a batch into its labeled and unlabeled images.
+    """Split a batch into its labeled and unlabeled images.
 
     Args:
         inputs: (N, 3, H, W), in any order.
-        data_samples: A labeled sample has ``gt_sem_seg``, an unlabeled one has not.
+        data_samples: Labeled samples have ``gt_sem_seg``, unlabeled ones do not.
         ignore_index: Fills the padding of hidden ground truth.
 
     Returns:
@@ -86,7 +86,7 @@ def split_batch(
     unlabeled = [i for i in range(len(data_samples)) if i not in set(labeled)]
     if not labeled or not unlabeled:
         raise ValueError(
-            f"a batch must hold labeled and unlabeled images, got {len(labeled)} labeled and "
+            f"a batch must have labeled and unlabeled images, got {len(labeled)} labeled and "
             f"{len(unlabeled)} unlabeled; use SemiDataset with DualStreamSampler and a "
             "batch_size that is a multiple of the sum of its ratio"
         )
@@ -115,10 +115,10 @@ def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
 
 
 def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
-    """(N, H, W), int64, hidden ground truth, padded as the images are; None if some lack it."""
+    """(N, H, W), int64, hidden ground truth, padded like the images; None if any lacks it."""
     if not all(HIDDEN_TRUTH in sample for sample in data_samples):
         return None
-    # The preprocessor pads gt_sem_seg, but does not know this field.
+    # The preprocessor pads gt_sem_seg, but not this field.
     padded = [
         F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=ignore_index)
         for sample in data_samples
@@ -127,5 +127,5 @@ def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
 
 
 def _padding(data_sample: SegDataSample) -> tuple[int, int, int, int]:
-    """What the preprocessor added left, right, at the top and at the bottom, in pixels."""
+    """Padding by the preprocessor: left, right, top and bottom, in pixels."""
     return data_sample.metainfo.get("padding_size", (0, 0, 0, 0))

@@ -1,4 +1,4 @@
-"""Confidence of the student in each class, over the last thousand steps."""
+"""Moving average of the student's confidence in each class."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Mixing that prefers classes which the student is unsure of (AEL, Hu et al., NeurIPS 2021)."""
+"""Mixing that prefers classes that the student is unsure of (AEL, Hu et al., NeurIPS 2021)."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -20,14 +20,14 @@ class AdaptiveCopyPaste:
     """Pastes objects from one labeled image into another.
 
     The classes are drawn from ``softmax((1 - c)^0.5)``, once for all images of a step, whether an
-    image shows them or not. All their pixels are pasted, after the image has been scaled.
+    image shows them or not. The source image is scaled, and all pixels of these classes are pasted.
 
     Args:
-        prob: Share of the images that something is pasted into, in [0, 1].
-        num_classes: How many classes are drawn, with replacement.
-        scale: Bounds of the factor that what is pasted is scaled by, around 1; see :func:`.zoom`.
-        never: Classes that are not drawn. (The authors' code: 0, 1, 2, 8, 10; of Cityscapes road,
-            sidewalk, building, vegetation, sky.)
+        prob: Share of the images to paste into, in [0, 1].
+        num_classes: Number of classes to draw, with replacement.
+        scale: Bounds of the scale factor of the source image, around 1; see :func:`.zoom`.
+        never: Classes that are not drawn. The authors' code excludes 0, 1, 2, 8 and 10: road,
+            sidewalk, building, vegetation and sky of Cityscapes.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -54,7 +54,7 @@ class AdaptiveCopyPaste:
     def __call__(
         self, labeled: LabeledBatch, confidence: Tensor, generator: torch.Generator
     ) -> LabeledBatch:
-        """Paste from each image into the one before.
+        """Paste from each image into the previous one.
 
         Args:
             labeled: The images and their ground truth.
@@ -62,7 +62,7 @@ class AdaptiveCopyPaste:
             generator: CPU generator.
 
         Returns:
-            The images with what was pasted.
+            The mixed batch.
         """
         images, label = zoom(labeled.images, labeled.label, self.scale, generator)
         odds = class_odds(confidence, power=0.5)
@@ -74,15 +74,15 @@ class AdaptiveCopyPaste:
 class AdaptiveCutMix:
     """Pastes the bounding box of a region of a class from one unlabeled image into another.
 
-    For each image a class is drawn from ``softmax(1 - c)``, an image of the batch that shows it,
-    and one of the regions of the class in that image. If no other image shows the class, any of
-    them is drawn; if no region is large enough, the box is that of :func:`.cutmix_plan`. The
-    authors' code draws from all images in which the teacher has seen the class; here it is those of
-    the batch of the process.
+    For each image, it draws a class from ``softmax(1 - c)``, an image of the batch that shows the
+    class, and one of the class's regions in that image. If no other image shows the class, it draws
+    any other image; if no region is large enough, it uses the box of :func:`.cutmix_plan`. The
+    authors' code draws from all images in which the teacher has seen the class, this one from the
+    batch of the process.
 
     Args:
-        min_area: Share of an image that must have the class for the image to be drawn.
-        min_region: Share of an image that the pixels of a region must exceed.
+        min_area: Minimum share of an image's pixels with the class for the image to be drawn.
+        min_region: Share of an image's pixels that a region must exceed.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -98,7 +98,7 @@ class AdaptiveCutMix:
         """Draw a plan.
 
         Args:
-            label: (N, H, W), int64, pseudo-labels; -1 for pixels that no region may have.
+            label: (N, H, W), int64, pseudo-labels; -1 for pixels that belong to no region.
             confidence: (C,), of each class, in [0, 1].
             generator: CPU generator.
 
@@ -110,11 +110,11 @@ class AdaptiveCutMix:
         odds = class_odds(confidence).cpu()
         classes = torch.multinomial(odds, count, replacement=True, generator=generator).tolist()
         uniform = torch.rand(count, 2, generator=generator).tolist()
-        # Regions are found on the host.
+        # Regions are computed on the host.
         shown = label.to(torch.int16).cpu().numpy()
-        if plan.mirrored:  # a single image, which is pasted from its mirror image
+        if plan.mirrored:  # for a single image: paste from its mirror image
             shown = shown[..., ::-1]
-        # Counts begin with those of -1.
+        # The first count is that of -1.
         counts = [np.bincount(image.ravel() + 1, minlength=len(odds) + 1) for image in shown]
         areas = np.stack(counts)[:, 1:] / shown[0].size
         partners, boxes = [], torch.zeros(count, 4)
@@ -139,10 +139,10 @@ def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, i
         min_share: Share of the mask's size that the pixels of a region must exceed.
 
     Returns:
-        First row, row after the last, first column, column after the last of each.
+        First row, row after the last, first column, and column after the last of each region.
     """
     *_, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    regions = statistics[1:]  # the first is what is not in the mask
+    regions = statistics[1:]  # the first is the background
     large = regions[regions[:, cv2.CC_STAT_AREA] > min_share * mask.size]
     return [
         (int(top), int(top + height), int(left), int(left + width))
@@ -151,5 +151,5 @@ def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, i
 
 
 def _pick(items: Sequence[Item], uniform: float) -> Item:
-    """One of them, by a number in [0, 1)."""
+    """Pick an item by a number in [0, 1)."""
     return items[min(int(uniform * len(items)), len(items) - 1)]

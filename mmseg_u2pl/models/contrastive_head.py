@@ -35,11 +35,11 @@ PAPER_LOW_RANK, PAPER_HIGH_RANK = 3, 20
 
 
 class AnchorDraw(NamedTuple):
-    """Anchors of a step, drawn from those of all processes.
+    """Anchors of a step, drawn from the candidates of all processes.
 
     Attributes:
         classes: (K,), int64, the contrasted classes.
-        own: (A,), int64, indices of the K * M anchors that are in the images of this process.
+        own: (A,), int64, indices of those of the K * M anchors that lie in this process's images.
         pixels: Image, row and column of these anchors, (A,), int64 each.
     """
 
@@ -53,7 +53,7 @@ class UnreliableContrastiveHead(nn.Module):
     """Selects anchors, positives and negatives of every class, and computes the InfoNCE loss.
 
     U2PL, sec. 3.3. Defaults are the paper's. Classes without an anchor in the batch or without a
-    negative in their queue do not count in the mean of a step.
+    negative in their queue are left out of the mean of a step.
 
     Args:
         num_classes: C; :class:`U2PL` fills it in.
@@ -61,9 +61,9 @@ class UnreliableContrastiveHead(nn.Module):
         num_anchors: M, anchors per class.
         num_negatives: N, negatives per anchor.
         temperature: ``tau``.
-        min_prob: ``delta_p``; an anchor has a higher probability of its class.
-        low_rank: ``r_l``, first probability rank whose class is surely wrong. The default is 3, or
-            the last rank, ``C - 1``, with fewer than four classes.
+        min_prob: ``delta_p``; the probability of an anchor's class must exceed it.
+        low_rank: ``r_l``, first probability rank whose class is certainly wrong. The default is 3,
+            or the last rank, ``C - 1``, with fewer than four classes.
         high_rank: ``r_h``, rank after the last one that is used. The default is 20.
         queue_size: Embeddings per class, one number or a list; see :class:`CategoryMemoryBank` for
             the default.
@@ -71,7 +71,7 @@ class UnreliableContrastiveHead(nn.Module):
         loss: ``'info_nce'`` (Eq. 4) or ``'binary'`` (Eq. A1).
 
     Raises:
-        ValueError: If the ranks do not fit the number of classes or a value is out of its range.
+        ValueError: If the ranks do not fit the number of classes, or a value is out of its range.
 
     Attributes:
         anchor_counts: (C,), int64, anchor candidates of each class in the last step, over all
@@ -125,7 +125,7 @@ class UnreliableContrastiveHead(nn.Module):
 
         Args:
             student_embedding: N maps of h x w pixels; the only argument with a gradient.
-            teacher_embedding: The teacher's, of the same pixels.
+            teacher_embedding: Embeddings of the same pixels by the teacher.
             prob: (N, C, h, w), probabilities of the teacher.
             label: (N, h, w), int64, ground truth of labeled images and pseudo-labels of unlabeled
                 ones; -1 for pixels without a label.
@@ -169,7 +169,7 @@ class UnreliableContrastiveHead(nn.Module):
         The arguments are those of :meth:`forward`.
 
         Returns:
-            A slice of the images, and their negatives: pixels with the classes.
+            Slices of the images with their negatives: pixels and classes.
         """
         num_labeled = len(prob) - len(negative_pixels)
         labeled, unlabeled = slice(0, num_labeled), slice(num_labeled, None)
@@ -182,13 +182,13 @@ class UnreliableContrastiveHead(nn.Module):
     def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
         """Pixels whose mean embedding is the positive of their class: the anchors (Eq. 12).
 
-        ``target`` is the class of pixels with a trusted label, and -1 elsewhere. The result is -1
-        for all pixels that are not anchor candidates, too. All tensors are (N, h, w).
+        ``target`` is the class of pixels with a trusted label, and -1 elsewhere. The result is also
+        -1 for all pixels that are not anchor candidates. All tensors are (N, h, w).
         """
         return target.masked_fill(~anchors, IGNORE)
 
     def _class_means(self, embedding: EmbeddingMap, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean embedding of each class over all processes, and whether the class has one."""
+        """Mean embedding of each class over all processes, and whether the class has pixels."""
         sums, counts = class_sums(embedding.features, target, self.num_classes)
         sums, counts = sum_over_processes(sums), sum_over_processes(counts)
         return embedding.project(sums / counts.clamp(min=1.0)[:, None]), counts > 0
@@ -201,7 +201,7 @@ class UnreliableContrastiveHead(nn.Module):
         contrastable: Tensor,
         generator: torch.Generator,
     ) -> AnchorDraw:
-        """Draw M anchors of each class from those of all processes."""
+        """Draw M anchors of each class from the candidates of all processes."""
         image, row, col = anchors.nonzero(as_tuple=True)
         found = gather_rows(torch.stack([label[image, row, col], image >= num_labeled], dim=1))
         # Labeled images of all processes come first, as in a single process.
@@ -222,7 +222,7 @@ class UnreliableContrastiveHead(nn.Module):
         positives: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """This process's share of the mean over all anchors that were drawn; 0 without any."""
+        """This process's share of the mean over all drawn anchors; 0 if there are none."""
         anchors = embedding.at(*draw.pixels)
         slots = self.bank.sample(draw.classes, self.num_anchors * self.num_negatives, generator)
         slots = slots.view(-1, self.num_negatives)[draw.own]
@@ -241,7 +241,7 @@ class UnreliableContrastiveHead(nn.Module):
 
 
 def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[int, int]:
-    """The given ranks, or the paper's, lowered if there are too few classes."""
+    """The given ranks, or those of the paper, lowered if there are too few classes."""
     if num_classes < 2:
         raise ValueError(f"the contrastive loss needs at least 2 classes, got {num_classes}")
     last = num_classes - 1
@@ -250,7 +250,7 @@ def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[
         if low < PAPER_LOW_RANK:
             print_log(
                 f"{num_classes} classes are too few for the paper's low_rank={PAPER_LOW_RANK}; "
-                f"negatives are taken from probability rank {low} on",
+                f"negatives start at probability rank {low}",
                 logger="current",
                 level=logging.WARNING,
             )
@@ -259,7 +259,7 @@ def _choose_ranks(num_classes: int, low: int | None, high: int | None) -> tuple[
     require_count("high_rank", high, minimum=0)
     if not 1 <= low <= last:
         raise ValueError(
-            f"low_rank={low} leaves no class to be a negative of: {num_classes} classes have the "
+            f"low_rank={low} leaves no class for negatives: {num_classes} classes have the "
             f"ranks 0 to {last}. Use low_rank between 1 and {last}, for example "
             f"low_rank={min(PAPER_LOW_RANK, last)}"
         )

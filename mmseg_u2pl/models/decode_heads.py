@@ -1,6 +1,6 @@
-"""Rules for MMSegmentation's decode heads; the only place with special cases.
+"""Rules for MMSegmentation's decode heads; all special cases are here.
 
-A head is recognised by its class or a base class.
+A head is recognized by its class or a base class.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmseg_u2pl.ops import logits_of_masks, logits_of_scores
 
 # Names of the module that turns the feature map of a head into logits, or into features that are
-# compared with embeddings of classes (Segmenter's mask head) or masks (MaskFormer, Mask2Former).
+# compared with embeddings of classes (Segmenter) or masks (MaskFormer, Mask2Former).
 CLASSIFIERS = ("conv_seg", "patch_proj", "mask_feature")
 
 _MASK_HEADS = ("MaskFormerHead", "Mask2FormerHead")
@@ -41,14 +41,14 @@ def check_segmentor(config: Mapping[str, Any]) -> None:
             if base.__name__ in _UNSUPPORTED:
                 raise ValueError(
                     f"decode_head {kind} cannot be trained semi-supervised: "
-                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that scores classes per "
-                    "pixel, or masks, from features of the image"
+                    f"{_UNSUPPORTED[base.__name__]}. Choose a head that predicts classes per "
+                    "pixel, or masks, from image features"
                 )
     _check_packages("segmentor", config)
 
 
 def _check_packages(path: str, config: Any) -> None:
-    """Look for the package of each ``type='package.Class'`` below a config."""
+    """Check the package of each ``type='package.Class'`` inside a config."""
     if isinstance(config, Mapping):
         if isinstance(config.get("type"), str) and "." in config["type"]:
             _component(path, config["type"])
@@ -75,42 +75,42 @@ def _component(path: str, kind: str) -> Any:
 
 
 def refines_points(head: nn.Module) -> bool:
-    """Whether a head of a cascade only corrects single points of the map before it.
+    """Whether a head of a cascade only corrects single points of the previous head's map.
 
-    PointRend's head does so; in training it sees only a few points. U2PL uses the map before it.
+    PointRend's head does; in training it only sees a few points. U2PL uses the previous map.
     """
     return any(base.__name__ == "PointHead" for base in type(head).__mro__)
 
 
 def _classifies_masks(head: nn.Module) -> bool:
-    """Whether a head predicts masks with a class each, as MaskFormer does."""
+    """Whether a head predicts masks and their classes, as MaskFormer does."""
     return any(base.__name__ in _MASK_HEADS for base in type(head).__mro__)
 
 
 def forward_of(head: nn.Module, images: Tensor) -> Callable[..., Any]:
-    """The head's ``forward``, as a function of the features alone.
+    """The head's ``forward``, as a function of only the features.
 
     Mask classification heads also need samples, for the size of the images. They return class and
-    mask logits of each layer of their decoder, in some heads stacked as (L, N, ...). Here they are
-    always a list of L tensors, so that the image dimension comes first.
+    mask logits of each decoder layer, which some heads stack as (L, N, ...). Here they are always
+    lists of L tensors, so that the image dimension comes first.
     """
     forward: Callable[..., Any] = head.forward
     if not _classifies_masks(head):
         return forward
     size = tuple(images.shape[-2:])
-    # Padding counts as image, as in MMSegmentation, where all images of a batch have one size.
+    # Padding counts as image, as in MMSegmentation, where all images of a batch have the same size.
     sample = SegDataSample(metainfo=dict(img_shape=size, batch_input_shape=size))
     # There may be more feature maps than images, because perturbed copies are appended.
     return lambda features: [list(part) for part in forward(features, [sample] * len(features[0]))]
 
 
 def classifier_name(head: nn.Module) -> str:
-    """Dotted name, within a head, of the last module that the pixel features enter.
+    """Dotted name, within a head, of the last module that gets the pixel features.
 
     This is the head's own classifier, or that of the head inside it (K-Net).
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the head has no classifier.
     """
     names = [name for name, _ in head.named_modules() if name.rpartition(".")[2] in CLASSIFIERS]
     if not names:
@@ -123,22 +123,22 @@ def classifier_name(head: nn.Module) -> str:
 
 
 def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> Tensor:
-    """The logits that the head predicts with, among the outputs of its ``forward``.
+    """The output of a head's ``forward`` that it predicts with, as logits.
 
-    In training mode many heads return several outputs. The main one comes from the head's
-    ``conv_seg``. A head without one refines its output in stages, and the last stage counts.
-    Of masks and their classes, those of the last layer make the logits.
+    In training mode, many heads return several outputs. The main one comes from the head's
+    ``conv_seg``. A head without one refines its output in stages, of which the last one counts. For
+    mask classification, the logits are computed from the masks and classes of the last layer.
 
     Args:
         head: A decode head.
-        output: What its :func:`forward_of` returned.
-        classified: What its ``conv_seg`` returned, empty if it has none.
+        output: Output of its :func:`forward_of`.
+        classified: Outputs of its ``conv_seg``; empty if it has none.
 
     Returns:
         (N, C, h, w).
 
     Raises:
-        ValueError: If not exactly one output qualifies, or if it is not a map of logits.
+        ValueError: If not exactly one output qualifies, or it is not a map of logits.
     """
     if _classifies_masks(head):
         class_logits, mask_logits = output
@@ -153,16 +153,16 @@ def main_output(head: nn.Module, output: Any, classified: Sequence[Tensor]) -> T
         if isinstance(logits, Tensor) and logits.dim() == 4 and len(logits[0]) == head.out_channels:
             return logits
     raise ValueError(
-        f"cannot find the logits in what {type(head).__name__}.forward returned: "
+        f"cannot find the logits in the output of {type(head).__name__}.forward: "
         f"{_describe(output)}. It must return (N, {head.out_channels}, h, w), or several outputs "
-        "of which one is what its conv_seg returned"
+        "that include the output of its conv_seg"
     )
 
 
 def logits_of_prediction(head: nn.Module, predicted: Tensor) -> Tensor:
     """Logits from the ``seg_logits`` (C, H, W) that the last decode head predicts for a sample.
 
-    There, a head that classifies masks has scores, and a head with one channel probabilities.
+    A head that classifies masks stores scores there, and a head with one channel probabilities.
     """
     if _classifies_masks(head):
         return logits_of_scores(predicted)

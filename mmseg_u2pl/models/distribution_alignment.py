@@ -7,16 +7,16 @@ from mmseg_u2pl.models.saved_integer import SavedInteger
 from mmseg_u2pl.ops import ClassTotals
 from mmseg_u2pl.utils.distributed import sum_over_processes
 
-RATE = 0.05  # docs/results_camvid.md has what another rate gave
+RATE = 0.05  # docs/results_camvid.md compares it with another rate
 MEMORY = 0.99
-MAX_BIAS = 3.0  # a factor of 20; the bias of a class that the data lack would rise forever
+MAX_BIAS = 3.0  # a factor of 20; without it, the bias of an absent class would grow forever
 
 
 class DistributionAlignment(nn.Module):
     """A bias per class, added to the teacher's logits before they become pseudo-labels.
 
-    The label of a pixel is its most probable class, which a rare class seldom is. A class with a
-    probability of 0.4 at a hundred pixels is expected at forty of them and labels none. A student
+    The label of a pixel is its most probable class, which is seldom a rare class. A class with a
+    probability of 0.4 at a hundred pixels should have forty of them, but labels none. A student
     that learns from such labels forgets the class. So after each step
 
         b_c <- b_c + rate * (p_c - f_c) / mean of p_c over the steps

@@ -21,17 +21,17 @@ class EMATeacher(nn.Module):
     ``d = min(1 - 1 / (step + 1), decay)``: the first update copies the student, the next ones
     average over all steps so far, until ``decay`` takes over.
 
-    The student's batch-norm statistics belong to other weights; ``docs/design.md`` says what
-    copying them costs. So by default the teacher has its own: :meth:`forward` normalises with the
+    The student's batch-norm statistics belong to other weights; ``docs/design.md`` shows the cost
+    of copying them. So by default the teacher has its own: :meth:`forward` normalizes with the
     statistics of its batch and updates the running ones, which are used for prediction. All other
-    buffers, such as the learned bases of EMANet, follow the student like the parameters.
+    buffers, such as the learned bases of EMANet, are averaged like the parameters.
 
     Args:
         student: The model to average; it is deep-copied.
         decay: Upper bound of ``d``, in [0, 1].
-        ramp: Whether ``d`` rises to ``decay`` as above, or is ``decay`` from the first step.
+        ramp: Whether ``d`` rises to ``decay`` as above, or equals ``decay`` from the first step.
         statistics: Batch-norm statistics: ``'own'``, or ``'averaged'`` like the parameters. With
-            the latter, :meth:`forward` normalises with running statistics.
+            the latter, :meth:`forward` normalizes with running statistics.
         dropout: Whether dropout is active in :meth:`forward`.
 
     Raises:
@@ -66,7 +66,7 @@ class EMATeacher(nn.Module):
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Forward pass of a training step, with batch norm and dropout as configured."""
-        # The model's own train() decides which of its batch norms are frozen (`norm_eval`).
+        # The model's own train() freezes some of its batch norms (`norm_eval`).
         self.module.train()
         for module in self.module.modules():
             if isinstance(module, _BatchNorm):
@@ -94,8 +94,8 @@ class EMATeacher(nn.Module):
 
         Args:
             student: A model with the same structure.
-            has_run: Whether the teacher has made a forward pass in this step. If not, its own
-                statistics were not updated, and are averaged instead.
+            has_run: Whether the teacher has run in this step. If not, its own statistics were not
+                updated, and are averaged instead.
         """
         decay = min(1.0 - 1.0 / (self.steps.value + 1), self.decay) if self.ramp else self.decay
         averages: list[Tensor] = list(self.module.parameters())

@@ -25,15 +25,16 @@ def equalized_loss(
 ) -> Tensor:
     """Cross-entropy over random pixels, weighted by the teacher's squared confidence.
 
-    A pixel is used with probability ``(1 - c) / max_k (1 - c_k)``, where ``c`` belongs to the class
-    that the student predicts. Unreliable pixels count in the sum of weights but have no loss.
+    A pixel is used with probability ``(1 - c) / max_k (1 - c_k)``, where ``c`` is the confidence in
+    the class that the student predicts. Unreliable pixels count in the sum of weights but have no
+    loss.
 
     Args:
         logits: (N, C, h, w), the student's.
         teacher: Predictions of the teacher for the same images.
         split: Partition of their pixels; invalid pixels are not used.
         loss_weight: Factor of the loss.
-        confidence: (C,), of the student in each class, in [0, 1].
+        confidence: (C,), the student's confidence in each class, in [0, 1].
         align_corners: How logits are resized.
         generator: CPU generator.
 

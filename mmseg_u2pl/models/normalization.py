@@ -1,4 +1,4 @@
-"""The normalisation of a data preprocessor, and its inverse."""
+"""The normalization of a data preprocessor, and its inverse."""
 
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
@@ -7,11 +7,11 @@ from mmseg_u2pl.compat import swaps_red_and_blue
 
 
 def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
-    """Undo the normalisation of a data preprocessor.
+    """Undo the normalization of a data preprocessor.
 
     Args:
-        images: (N, C, H, W), normalised.
-        preprocessor: The preprocessor that normalised them. Its input is assumed to be BGR, as
+        images: (N, C, H, W), normalized.
+        preprocessor: The preprocessor that normalized them. Its input is assumed to be BGR, as
             MMSegmentation loads images.
 
     Returns:
@@ -23,7 +23,7 @@ def denormalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
 
 
 def normalize(images: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
-    """Normalise as a data preprocessor does; the inverse of :func:`denormalize`."""
+    """Normalize as a data preprocessor does; the inverse of :func:`denormalize`."""
     images = images if swaps_red_and_blue(preprocessor) else images.flip(1)
     if preprocessor._enable_normalize:
         images = (images - preprocessor.mean) / preprocessor.std

@@ -1,4 +1,4 @@
-"""Photometric distortion of normalised images."""
+"""Photometric distortion of normalized images."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -31,7 +31,7 @@ class PhotometricDistortion:
     def __call__(
         self, images: Tensor, preprocessor: BaseDataPreprocessor, generator: torch.Generator
     ) -> Tensor:
-        """Distort images (N, 3, H, W) that the preprocessor normalised; they stay normalised.
+        """Distort images (N, 3, H, W) normalized by the preprocessor; they stay normalized.
 
         Raises:
             ValueError: If the images do not have three channels.

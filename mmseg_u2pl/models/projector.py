@@ -19,7 +19,7 @@ class Projector(BaseModule):
         in_channels: Channels of the tapped feature map.
         embed_dims: D, channels of the embedding.
         num_convs: Number of blocks.
-        kernel_size: Kernel size of the blocks; 3 in the paper's network. A size of 1 costs a ninth,
+        kernel_size: Kernel size of the blocks; 3 in the paper's network. A size of 1 costs a ninth
             and suffices if the features come from spatial convolutions of a decode head.
         norm_cfg: Norm layer of the blocks.
 
@@ -53,12 +53,12 @@ class Projector(BaseModule):
         except ValueError as error:  # of GroupNorm
             raise ValueError(
                 f"the projector's blocks have {hidden} channels, half of those that enter "
-                f"embedding_source, and its norm layer, {norm_cfg}, does not fit: {error}. Choose "
+                f"embedding_source, but its norm layer {norm_cfg} does not fit: {error}. Choose "
                 "another, such as projector=dict(norm_cfg=dict(type='GN', num_groups=1))"
             ) from error
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Conv2d(widths[-1], embed_dims, kernel_size=1)
 
     def forward(self, features: Tensor) -> EmbeddingMap:
-        """Project features (N, in_channels, h, w) to embeddings that are not normalised."""
+        """Project features (N, in_channels, h, w) to unnormalized embeddings."""
         return EmbeddingMap(self.blocks(features), self.linear.weight.flatten(1), self.linear.bias)

@@ -1,8 +1,8 @@
-"""Runs a segmentor's own code, and records or replaces what its parts return.
+"""Runs a segmentor's own code, and records or replaces the outputs of its parts.
 
 MMSegmentation neither returns the features and raw head outputs of a forward pass, nor accepts them
-for its losses. Module hooks do not help, because it calls ``head.forward(...)`` rather than
-``head(...)``. So methods of the segmentor's objects are replaced during one pass:
+for its losses. Module hooks do not help, because it calls ``head.forward(...)`` instead of
+``head(...)``. So methods of the segmentor's objects are replaced during a pass:
 
     record_pass                               losses_of_pass
 
@@ -34,10 +34,10 @@ class RecordedPass(NamedTuple):
 
     Attributes:
         features: Output of ``extract_feat``.
-        head_outputs: Outputs of the ``forward`` of each dense head, in order.
+        head_outputs: Output of each dense head's ``forward``, in order.
         classified: Output of each call of the last dense head's ``conv_seg``; empty if it has
             none.
-        tapped: The first argument of the tapped module at each call.
+        tapped: First argument of each call of the tapped module.
     """
 
     features: Any
@@ -57,10 +57,10 @@ def record_pass(
 
     Args:
         segmentor: Any segmentor with a decode head.
-        heads: Its decode heads in the order they run. Heads that refine points are skipped.
+        heads: Its decode heads in running order. Heads that refine points are skipped.
         tap: The module whose input is recorded, if any.
-        images: (N, 3, H, W), normalised.
-        perturb: If given, it is applied to each feature map before the decode head.
+        images: (N, 3, H, W), normalized.
+        perturb: Applied to each feature map before the decode head, if given.
     """
     record = RecordedPass([], [], [], [])
     dense_heads = [head for head in heads if not refines_points(head)]
@@ -92,7 +92,7 @@ def losses_of_pass(
     images: Tensor,
     data_samples: list,
 ) -> dict[str, Tensor]:
-    """The losses of :meth:`TappedSegmentor.supervised_loss`, from what a pass recorded."""
+    """The losses of :meth:`TappedSegmentor.supervised_loss`, from a recorded pass."""
     num_labeled = len(data_samples)
 
     def returning(value: Any) -> Callable:
@@ -114,9 +114,9 @@ def _perturbed(extract_feat: Callable, perturb: Callable[[Tensor], Tensor] | Non
 
 @contextmanager
 def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]:
-    """Replace a method of one object, but not of its class.
+    """Replace a method of an object, but not of its class.
 
-    If the object already had its own method, such as one set by MMEngine's activation
+    If the object already had a method of its own, such as one set by MMEngine's activation
     checkpointing, it is restored afterwards.
     """
     own = {name: vars(owner)[name]} if name in vars(owner) else {}
@@ -131,7 +131,7 @@ def _replaced(owner: nn.Module, name: str, function: Callable) -> Iterator[None]
 def _recorded(
     owner: nn.Module, name: str, results: list[Any], function: Callable | None = None
 ) -> AbstractContextManager[None]:
-    """Record what a method, or its replacement, returns."""
+    """Record the return values of a method or its replacement."""
     method = function or getattr(owner, name)
 
     def recording(*args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from mmseg_u2pl.utils.options import require_flag, require_share
 
 
 class EntropyQuantile:
-    """The share ``alpha_t`` of pixels with the highest entropy is unreliable (U2PL, Eq. 7).
+    """Treats the share ``alpha_t`` of pixels with the highest entropy as unreliable (U2PL, Eq. 7).
 
     Args:
         alpha_0: Share of unreliable pixels at the start of the training, in [0, 1].
@@ -32,7 +32,7 @@ class EntropyQuantile:
         Args:
             entropy: (N, H, W), float32, in nats.
             valid: (N, H, W), bool, pixels of the images.
-            progress: Of the training, in [0, 1].
+            progress: Progress of the training, in [0, 1].
 
         Returns:
             The masks, and the threshold ``gamma_t``.
@@ -51,10 +51,10 @@ class EntropyQuantile:
 
 
 class ConfidenceThreshold:
-    """Pixels whose most probable class has a probability of at least ``tau`` are reliable.
+    """Treats pixels as reliable if their largest class probability is at least ``tau``.
 
-    This is the rule of FixMatch (Sohn et al., NeurIPS 2020). It uses each pixel alone, so it does
-    not depend on the number of processes.
+    This is the rule of FixMatch (Sohn et al., NeurIPS 2020). It treats each pixel separately, so it
+    does not depend on the number of processes.
 
     Args:
         tau: In [0, 1].

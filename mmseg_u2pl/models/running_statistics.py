@@ -1,4 +1,4 @@
-"""Running statistics of batch norm that an overflow must not spoil."""
+"""Protects running statistics of batch norm against overflow."""
 
 import torch
 from torch import Tensor, nn
@@ -6,11 +6,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class RunningStatistics:
-    """The running statistics of all batch norms of a model, as they are now.
+    """A copy of the current running statistics of all batch norms of a model.
 
-    Batch norm averages over the batches it has seen. One that is NaN or infinite, as after an
-    overflow in half precision, stays in the average for good, although nothing else of the step
-    does: a gradient scaler skips it, and losses ignore the pixels. The host does not wait for the
+    Batch norm averages over the batches it has seen. A NaN or infinite batch would stay in the
+    average forever, even if nothing else of the step remains: after an overflow in half precision,
+    a gradient scaler skips the step; in any precision, mixing may cover the bad pixels of an image
+    before the student sees them, but not before the teacher does. The host does not wait for the
     device, neither here nor in :meth:`restore_non_finite`.
 
     Args:
@@ -21,13 +22,13 @@ class RunningStatistics:
     def __init__(self, model: nn.Module) -> None:
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         statistics = [values for norm in norms for values in (norm.running_mean, norm.running_var)]
-        # Outside of autograd: a backward pass may not find that they were changed.
+        # Hidden from autograd, whose backward pass must not notice the change.
         self._statistics: list[Tensor] = [v.data for v in statistics if v is not None]
         self._before = torch.cat(self._statistics) if self._statistics else None
 
     @torch.compiler.disable
     def restore_non_finite(self) -> None:
-        """Set those that have become NaN or infinite back, channel by channel."""
+        """Restore statistics that have become NaN or infinite, channel by channel."""
         if self._before is None:
             return
         now = torch.cat(self._statistics)

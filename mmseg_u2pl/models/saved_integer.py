@@ -1,4 +1,4 @@
-"""An integer that is saved with the model, and read without waiting for the device."""
+"""An integer that is saved with the model and read without waiting for the device."""
 
 from typing import Any
 

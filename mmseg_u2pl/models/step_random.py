@@ -14,8 +14,8 @@ class StepGenerators(NamedTuple):
     """Generators of one step.
 
     Attributes:
-        own: On the CPU and different in each process, for the images of the process.
-        common: On the device of the step and equal in all processes, for common choices.
+        own: On the CPU, different in each process; for the images of the process.
+        common: On the device of the step, equal in all processes; for common choices.
     """
 
     own: torch.Generator
@@ -23,9 +23,9 @@ class StepGenerators(NamedTuple):
 
 
 class StepRandom(nn.Module):
-    """Generators for each training step, which a checkpoint can repeat.
+    """Generators for each training step, reproducible from a checkpoint.
 
-    A resumed run draws the numbers that would have come next, because they depend only on the seed
+    A resumed run draws the numbers that would have come next, because they only depend on the seed
     and the number of the step. Both are saved with the model, as ``seed`` and ``step``.
 
     All processes use the seed of process 0.
@@ -37,7 +37,7 @@ class StepRandom(nn.Module):
         self.step = SavedInteger()
         self._shares_seed = False
 
-    @torch.compiler.disable  # it would treat NumPy's 64-bit integers as tensors
+    @torch.compiler.disable  # the compiler would treat NumPy's 64-bit integers as tensors
     def next(self, device: torch.device | str) -> StepGenerators:
         """Begin a step on a device: seed PyTorch's generators, for dropout, and create two more."""
         if not self._shares_seed:

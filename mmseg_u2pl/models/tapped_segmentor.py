@@ -1,4 +1,4 @@
-"""A plain MMSegmentation segmentor, and an embedding of its pixels, in one forward pass."""
+"""A plain MMSegmentation segmentor with an embedding of its pixels, in one forward pass."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,14 +23,14 @@ from mmseg_u2pl.utils.options import require_options
 
 
 class SegmentorOutput(NamedTuple):
-    """What one forward pass over N images yields.
+    """Results of a forward pass over N images.
 
     Attributes:
         logits: (N, C, h, w), at the stride of the decode head.
-        embedding: Of N maps of h' x w' pixels, at the stride of the tapped feature map; None
-            without a projector.
-        features: What the segmentor's ``extract_feat`` returned.
-        head_outputs: What the ``forward`` of each head in ``dense_heads`` returned, in order.
+        embedding: Embeddings of N maps of h' x w' pixels, at the stride of the tapped feature map;
+            None without a projector.
+        features: Output of the segmentor's ``extract_feat``.
+        head_outputs: Output of the ``forward`` of each head in ``dense_heads``, in order.
     """
 
     logits: Tensor
@@ -42,21 +42,21 @@ class SegmentorOutput(NamedTuple):
 class TappedSegmentor(BaseModule):
     """Any MMSegmentation segmentor whose logits and losses come from one forward pass.
 
-    With a projector the pass yields an embedding of the pixels too. It is tapped: the input of the
-    module at ``embedding_source`` goes through the projector. The segmentor itself stays as it is,
-    so its weights are those of a plain one. ``decode_heads.py`` says which decode heads work.
+    With a projector, the pass also yields an embedding of the pixels: the input of the module at
+    ``embedding_source`` goes through the projector. The segmentor itself is unchanged, so its
+    weights are those of a plain one. ``decode_heads.py`` defines which decode heads work.
 
     Args:
         segmentor: Model config of a segmentor with a ``decode_head``.
-        projector: Options of :class:`Projector` besides ``in_channels``, which is read from the
-            tapped module unless it is given here. None for no embedding.
-        embedding_source: Dotted name of a module of the segmentor, for example
-            ``'decode_head.sep_bottleneck'``, that sees a feature map or a sequence of one token a
-            pixel. By default the classifier of the (last) decode head.
+        projector: Options of :class:`Projector`. The default of ``in_channels`` is read from the
+            tapped module. None for no embedding.
+        embedding_source: Dotted name of a module of the segmentor, such as
+            ``'decode_head.sep_bottleneck'``, whose input is a feature map or a sequence with one
+            token per pixel. By default the classifier of the (last) decode head.
 
     Raises:
-        ValueError: If the tap does not exist, its width cannot be read, the decode head gives no
-            scores of classes for each pixel, or there is but one class.
+        ValueError: If the tap does not exist, its width cannot be read, the decode head does not
+            score classes per pixel, or there is only one class.
         ImportError: If the segmentor needs a package that cannot be imported.
     """
 
@@ -73,7 +73,7 @@ class TappedSegmentor(BaseModule):
             raise ValueError(f"the segmentor {type(self.segmentor).__name__} has no decode_head")
         if self.segmentor.num_classes < 2:
             raise ValueError(
-                "the segmentor has num_classes=1, and classes are told apart from each other; for "
+                "the segmentor has num_classes=1, but at least two classes are needed; for "
                 "foreground and background set num_classes=2 in every head, and out_channels=1 for "
                 "a single channel"
             )
@@ -88,13 +88,13 @@ class TappedSegmentor(BaseModule):
 
     @property
     def decode_heads(self) -> list[nn.Module]:
-        """The decode heads in the order they run; one but for cascades."""
+        """The decode heads in running order; a single one except for cascades."""
         head = self.segmentor.decode_head
         return list(head) if isinstance(head, nn.ModuleList) else [head]
 
     @property
     def dense_heads(self) -> list[nn.Module]:
-        """The decode heads whose output is a map of logits; the last one's are the model's."""
+        """The decode heads that output a map of logits; the last one's logits are the model's."""
         return [head for head in self.decode_heads if not refines_points(head)]
 
     @property
@@ -108,11 +108,11 @@ class TappedSegmentor(BaseModule):
         """Backbone, neck, decode head and projector.
 
         Args:
-            images: (N, 3, H, W), normalised.
+            images: (N, 3, H, W), normalized.
             perturb: Applied to each feature map before the decode head, if given.
 
         Returns:
-            Logits and embedding, and what :meth:`supervised_loss` needs.
+            Logits and embedding, and the inputs of :meth:`supervised_loss`.
         """
         tap = None if self.projector is None else self._tap()
         record = record_pass(self.segmentor, self.decode_heads, tap, images, perturb)
@@ -128,12 +128,12 @@ class TappedSegmentor(BaseModule):
     ) -> dict[str, Tensor]:
         """The segmentor's own losses on the first images of a pass, without running them again.
 
-        The segmentor's ``loss`` runs as written, with auxiliary heads and extra terms, on the
-        features and decode head outputs of ``output`` (see :mod:`.recorded_pass`).
+        The segmentor's own ``loss`` runs, with auxiliary heads and extra terms, on the features and
+        decode head outputs of ``output`` (see :mod:`.recorded_pass`).
 
         Args:
             images: (N, 3, H, W), the images of the pass.
-            output: What :meth:`forward` returned for them.
+            output: Result of :meth:`forward` for them.
             data_samples: Ground truth of the first ``len(data_samples)`` images.
 
         Returns:
@@ -149,7 +149,7 @@ class TappedSegmentor(BaseModule):
         return f"{prefix}.{classifier_name(head)}"
 
     def _norm_cfg(self) -> dict | None:
-        """Norm layer of the module that holds the tap, or else of the decode head."""
+        """Norm layer of the module that contains the tap, or else of the decode head."""
         owner = self.segmentor.get_submodule(self.embedding_source.rpartition(".")[0])
         head = self.dense_heads[-1]
         return getattr(owner, "norm_cfg", None) or getattr(head, "norm_cfg", None)
@@ -165,7 +165,7 @@ class TappedSegmentor(BaseModule):
             ) from None
 
     def _tapped_map(self, tapped: list[Tensor], size: torch.Size) -> Tensor:
-        """(N, D, h, w) from what the tap saw: itself, or (N, h * w, D), tokens of the logits."""
+        """(N, D, h, w) from the tap's input: a map, or one token per logit, (N, h * w, D)."""
         if not tapped:
             raise ValueError(
                 f"embedding_source {self.embedding_source!r} did not run in the forward pass of "
@@ -177,7 +177,7 @@ class TappedSegmentor(BaseModule):
         if features.dim() == 4:
             return features
         raise ValueError(
-            f"what enters embedding_source {self.embedding_source!r} has the shape "
+            f"the input of embedding_source {self.embedding_source!r} has the shape "
             f"{tuple(features.shape)}; it must be (N, D, h, w), or (N, L, D) with one token for "
             f"each of the {size[0]} x {size[1]} logits"
         )
@@ -192,6 +192,7 @@ class TappedSegmentor(BaseModule):
                 if isinstance(channels, int):
                     return channels
         raise ValueError(
-            f"cannot read how many channels enter embedding_source {self.embedding_source!r} "
-            f"({type(module).__name__}); give it as projector=dict(in_channels=...)"
+            f"cannot find the number of channels of the input of embedding_source "
+            f"{self.embedding_source!r} ({type(module).__name__}); set it as "
+            "projector=dict(in_channels=...)"
         )

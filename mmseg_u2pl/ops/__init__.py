@@ -1,4 +1,4 @@
-"""The method as pure functions on tensors: no state, no config, no import from the project."""
+"""Pure functions on tensors, without state, configs or imports from other packages."""
 
 from mmseg_u2pl.ops.alignment import ClassTotals, class_totals
 from mmseg_u2pl.ops.box_mask import boxes_plan

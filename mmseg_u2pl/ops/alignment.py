@@ -21,7 +21,7 @@ class ClassTotals(NamedTuple):
 
 
 def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
-    """Sum up probabilities and labels; a label is ``argmax_c log p_ij(c) + b_c``.
+    """Sum up probabilities and labels, where a label is ``argmax_c log p_ij(c) + b_c``.
 
     Pixels with a NaN or infinite probability, as after an overflow in half precision, do not count.
 
@@ -35,7 +35,8 @@ def class_totals(prob: Tensor, bias: Tensor, valid: Tensor) -> ClassTotals:
     """
     valid = valid & prob.sum(dim=1).isfinite()
     label = (prob * bias.exp()[:, None, None]).argmax(dim=1)
-    # One more class for pixels that do not count: removing them would wait for the device.
+    # An additional class for pixels that do not count, because removing them would wait for the
+    # device.
     counts = class_counts(label.masked_fill(~valid, len(bias)).flatten(), len(bias) + 1)
     dtype = widest_float(prob.device)
     total = prob.masked_fill(~valid[:, None], 0.0).sum(dim=(0, 2, 3), dtype=dtype)

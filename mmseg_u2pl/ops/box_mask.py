@@ -1,4 +1,4 @@
-"""Mixing by several boxes at once."""
+"""Mixing with several boxes per image."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,18 @@ from mmseg_u2pl.ops.mixing import MixPlan, inside_boxes, paste_next
 
 NUM_BOXES = 3
 AREA = 0.25, 0.5
-"""Shares of the image that the boxes cover together, if none overlaps another."""
+"""Bounds of the share of the image that the boxes cover together if they do not overlap."""
 
 
 def boxes_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     """Paste three random boxes from the next image of the batch.
 
-    The mask of CPS (Chen et al., CVPR 2021), as its CutMix form has it. The boxes of an image are
-    drawn one by one: a third of an area that is uniform between a quarter and a half of the image,
-    log-uniform height, uniform place. A pixel in two boxes is in none; one in three is pasted.
+    The mask of CPS with CutMix (Chen et al., CVPR 2021). Each box has a third of an area that is
+    uniform between a quarter and a half of the image, a log-uniform height and a uniform position.
+    Pixels in one or three boxes are pasted; pixels in two are not.
 
     Args:
-        label: (N, H, W), pseudo-labels, for their shape alone.
+        label: (N, H, W), pseudo-labels; only their shape is used.
         generator: CPU generator.
 
     Returns:

@@ -1,7 +1,7 @@
 """Processes large tensors in pieces, so that intermediate results stay in the cache.
 
-Intermediate results of a whole batch are as large as its logits or negatives, and each one goes
-through the memory. On a CPU, allocating that memory costs more than the arithmetic.
+Intermediate results of a whole batch are as large as its logits or negatives and do not fit in the
+cache. On a CPU, allocating memory for them costs more than the arithmetic.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Piece: TypeAlias = Any
 """Index of a part of a tensor."""
 
 ELEMENTS_ON_CPU = 2**20
-ELEMENTS_ON_ACCELERATOR = 2**26  # large enough that kernel launches do not matter
+ELEMENTS_ON_ACCELERATOR = 2**26  # large enough for kernel launches to be negligible
 
 
 def pieces_of(length: int, width: int, device: torch.device) -> Iterator[slice]:
@@ -31,7 +31,7 @@ def pixel_pieces(values: Tensor, width: int | None = None) -> Iterator[tuple[Pie
     """Pieces of a map (N, C, P) of N images with ``width`` elements per pixel, by default C.
 
     Yields:
-        Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P.
+        Index of a (C, k) piece of ``values``, and the slice of its pixels among all N * P pixels.
     """
     num_images, channels, num_pixels = values.shape
     for image in range(num_images):
@@ -52,10 +52,10 @@ def sum_with_gradient(
         function: Maps a piece of ``values``, in float32 or float64, and its companion to (), in the
             same dtype.
         values: The argument with a gradient, any floating dtype.
-        pieces: Index of each piece, and its companion. Pieces must not overlap.
+        pieces: Index and companion of each piece. Pieces must not overlap.
 
     Returns:
-        (), float32 or float64; 0 if there is no piece. Only the first derivative exists.
+        (), float32 or float64; 0 if there are no pieces. Only the first derivative exists.
     """
     exact = at_least_float32(values)
     gradient = torch.zeros_like(exact)

@@ -1,7 +1,7 @@
-"""More of what a network is unsure of: classes by confidence, pixels by class and confidence.
+"""Rules that prefer classes and pixels that a network is unsure of (AEL, Hu et al., NeurIPS 2021).
 
-The rules of AEL (Hu et al., NeurIPS 2021). ``confidence`` is (C,), in [0, 1]: how probable the
-true class of a labeled pixel is, class by class.
+``confidence`` is (C,), in [0, 1]: the mean probability of the true class of labeled pixels, per
+class.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from mmseg_u2pl.ops.selection import IGNORE, class_sums
 
 
 def class_odds(confidence: Tensor, power: float = 1.0) -> Tensor:
-    """Chances of the classes to be drawn, ``softmax((1 - c)^power)``: the less sure, the larger.
+    """Probability to draw each class, ``softmax((1 - c)^power)``; it falls with the confidence.
 
     Args:
         confidence: (C,).
@@ -32,7 +32,7 @@ def class_odds(confidence: Tensor, power: float = 1.0) -> Tensor:
 
 
 def keep_chances(confidence: Tensor) -> Tensor:
-    """Chance of a pixel to supervise, by class: ``(1 - c) / max_k (1 - c_k)``.
+    """Probability that a pixel supervises, per class: ``(1 - c) / max_k (1 - c_k)``.
 
     Args:
         confidence: (C,).
@@ -48,7 +48,7 @@ def keep_chances(confidence: Tensor) -> Tensor:
 def true_class_totals(
     logits: Tensor, target: Tensor, align_corners: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Sum over the labeled pixels of the probability of their class, and their number, by class.
+    """Per class, the summed probability of the true class of labeled pixels, and their number.
 
     Pixels with a NaN or infinite logit do not count.
 
@@ -77,11 +77,11 @@ def true_class_totals(
 def equalized_pixels(
     logits: Tensor, keep: Tensor, uniform: Tensor, align_corners: bool = False
 ) -> Tensor:
-    """A random part of the pixels, the smaller the surer the network is of their class.
+    """Keep random pixels, fewer of those classes that the network is sure of.
 
     Args:
         logits: (N, C, h, w), the student's, any floating dtype; resized to (H, W).
-        keep: (C,), chance of each predicted class; see :func:`keep_chances`.
+        keep: (C,), probability per predicted class; see :func:`keep_chances`.
         uniform: (N, H, W), uniform random numbers in [0, 1).
         align_corners: How logits are resized.
 
@@ -103,20 +103,19 @@ def weighted_loss(
 ) -> Tensor:
     """Cross-entropy with pixel weights that add up to 1.
 
-    ``sum over kept of w_ij * l_ij / sum over all of w_ij``: a pixel that is not kept has a share of
-    the weight and no loss.
+    ``sum over kept of w_ij * l_ij / sum over all of w_ij``: pixels that are not kept have a weight
+    but no loss.
 
     Args:
         logits: (N, C, h, w), the student's, any floating dtype; resized to (H, W).
         label: (N, H, W), int64, in [0, C).
         kept: (N, H, W), bool.
         weight: (N, H, W), float32 or float64, not negative.
-        add_up: Returns the sum of a tensor over all processes that share a batch; by default there
-            is one process.
+        add_up: Sums a tensor over all processes that share a batch; the default is for one process.
         align_corners: How logits are resized.
 
     Returns:
-        (), 0 if all weights are. The sum over the processes is the loss of their batch.
+        (), 0 if all weights are 0. The sum over the processes is the loss of their batch.
     """
 
     def image_loss(logits: Tensor, given: tuple[Tensor, Tensor]) -> Tensor:
@@ -126,7 +125,7 @@ def weighted_loss(
         return (loss * weight.to(loss)).sum()
 
     target = label.masked_fill(~kept, -100)
-    # Image by image with its gradient, so that nothing at full size waits for the backward pass.
+    # Image by image with its gradient, so that nothing at full size is kept for the backward pass.
     loss = sum_with_gradient(image_loss, logits, enumerate(zip(target, weight, strict=True)))
     total = add_up(weight.sum(dtype=widest_float(weight.device))).to(loss)
     return loss / total.clamp(min=1e-12)
@@ -135,22 +134,22 @@ def weighted_loss(
 def paste_plan(
     label: Tensor, odds: Tensor, num_classes: int, prob: float, generator: torch.Generator
 ) -> MixPlan:
-    """Paste what the next image of the batch shows of some classes: adaptive copy-paste.
+    """Paste the pixels of some classes from the next image of the batch: adaptive copy-paste.
 
     The classes are drawn once for the batch, with replacement, whether an image shows them or not.
 
     Args:
         label: (N, H, W), int64, ground truth.
-        odds: (C,), not negative, relative chances of the classes; one of them above 0. On the
+        odds: (C,), relative probabilities of the classes, not negative and not all 0, on the
             device of ``label``.
-        num_classes: How many classes are drawn.
-        prob: Share of the images that something is pasted into, in [0, 1].
+        num_classes: Number of classes to draw.
+        prob: Share of the images to paste into, in [0, 1].
         generator: CPU generator.
 
     Returns:
         The plan, on the device of ``label``.
     """
-    # The largest of odds over exponential noise: a draw for which the host need not know the odds.
+    # The largest quotient of odds and exponential noise is a draw that needs no odds on the host.
     noise = torch.empty(num_classes, len(odds)).exponential_(generator=generator)
     classes = (odds / noise.to(odds.device)).argmax(dim=1)
     gets = torch.rand(len(label), 1, 1, generator=generator) < prob

@@ -18,11 +18,11 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature:
     Args:
         anchors: (C, M, D), embeddings of the student.
         positives: (C, D), one for all anchors of a class.
-        negatives: (C, M, N, D), already L2-normalised, because they are many and constant.
+        negatives: (C, M, N, D), already L2-normalized, because they are many and constant.
         temperature: ``tau``, above 0.
 
     Returns:
-        (), float32; 0 if there is no class or no anchor.
+        (), float32; 0 if there are no classes or anchors.
     """
     near, far = _similarities(anchors, positives, negatives, temperature)
     per_anchor = -F.log_softmax(torch.cat([near, far], dim=-1), dim=-1)[..., 0]
@@ -37,7 +37,7 @@ def binary_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperatur
         -1 / (C M N) sum_c sum_i sum_j log( e^(<z_ci, z_ci+> / tau)
                                             / (e^(<z_ci, z_ci+> / tau) + e^(<z_ci, z_cij-> / tau)) )
 
-    Arguments are those of :func:`info_nce`; without negatives the loss is 0 too.
+    Arguments are those of :func:`info_nce`; without negatives, the loss is also 0.
     """
     near, far = _similarities(anchors, positives, negatives, temperature)
     # -log(e^a / (e^a + e^b)) = log(1 + e^(b - a))
@@ -54,7 +54,8 @@ def _similarities(
     """Cosines over ``tau`` with the positive (C, M, 1) and the negatives (C, M, N)."""
     anchors = F.normalize(at_least_float32(anchors), dim=-1)
     positives = F.normalize(positives.to(anchors.dtype), dim=-1)
-    # Autocast would multiply in half precision, with errors of percents after division by tau.
+    # Autocast would multiply in half precision, with errors of several percent after division by
+    # tau.
     with torch.autocast(anchors.device.type, enabled=False):
         near = torch.einsum("cmd,cd->cm", anchors, positives)
         far = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
@@ -62,5 +63,5 @@ def _similarities(
 
 
 def _mean(losses: Tensor) -> Tensor:
-    """Mean; without elements 0, with a graph."""
+    """Mean; without elements, 0 that is still part of the graph."""
     return losses.sum() / max(losses.numel(), 1)

@@ -1,4 +1,4 @@
-"""Embeddings of the pixels of a map, made where they are asked for."""
+"""Embeddings of the pixels of a map, computed on demand."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ from mmseg_u2pl.ops.precision import at_least_float32
 
 
 class EmbeddingMap(NamedTuple):
-    """Embeddings (N, D, h, w) whose last layer, a linear one, is still to run.
+    """Embeddings (N, D, h, w) whose last linear layer is applied on demand.
 
-    What looks at embeddings needs them at some pixels (anchors), as rows (keys), or their mean,
-    and the mean of projections is the projection of the mean. So the linear layer never has to run
-    on the whole map, nor its backward pass.
+    Embeddings are only needed at some pixels (anchors), as rows (keys), or as means, and the mean
+    of projections is the projection of the mean. So neither the linear layer nor its backward pass
+    has to run on the whole map.
 
     Attributes:
-        features: (N, E, h, w), what enters the linear layer.
+        features: (N, E, h, w), input of the linear layer.
         weight: (D, E), of the linear layer; None if the features are the embeddings.
         bias: (D,), of the linear layer, or None.
     """
@@ -44,12 +44,12 @@ class EmbeddingMap(NamedTuple):
     def project(self, rows: Tensor) -> Tensor:
         """Embeddings (..., D) of features (..., E) or means of them.
 
-        With a layer they are float32, or float64 if the layer is.
+        With a linear layer, they are float32, or float64 if the layer is.
         """
         if self.weight is None:
             return rows
-        # Half precision would gain nothing at so few pixels and round the mean of many, and on CPUs
-        # PyTorch before 2.2 has no such product.
+        # Half precision would save nothing for so few pixels and would round means, and PyTorch
+        # before 2.2 does not support this product on CPUs.
         weight = at_least_float32(self.weight)
         bias = None if self.bias is None else self.bias.to(weight.dtype)
         with torch.autocast(rows.device.type, enabled=False):
@@ -58,13 +58,13 @@ class EmbeddingMap(NamedTuple):
     def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Embeddings (..., D) of the pixels with these indices (...) of image, row and column.
 
-        They are in the graph of the linear layer even if there is no pixel.
+        They are in the graph of the linear layer even if there are no pixels.
         """
         return self.project(self.features[image, :, row, col])
 
 
 def normalized_rows(embedding: EmbeddingMap, dtype: torch.dtype) -> Tensor:
-    """Embeddings of all pixels, (N * h * w, D), L2-normalised in float32, then of a dtype."""
+    """Embeddings of all pixels, (N * h * w, D), L2-normalized in float32, then cast to a dtype."""
     pixels = embedding.features.flatten(2)
     num_pixels = pixels.shape[0] * pixels.shape[2]
     rows = torch.empty(num_pixels, embedding.dims, dtype=dtype, device=pixels.device)

@@ -23,7 +23,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     Returns:
         (N, C, h, w), float32, or float64 if the input is.
     """
-    # In half precision small probabilities would be 0.
+    # In half precision, small probabilities would become 0.
     with torch.autocast(mask_logits.device.type, enabled=False):
         prob = at_least_float32(class_logits).softmax(dim=-1)[..., :-1]
         inside = at_least_float32(mask_logits).sigmoid()
@@ -34,7 +34,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
 def logits_of_scores(scores: Tensor) -> Tensor:
     """Logits whose softmax is ``s(c) / sum_k s(k)``, for scores that do not add up to 1.
 
-    They are ``log s``, so they have the order of the scores, and their softmax is a distribution
-    with entropy, ranks and cross-entropy.
+    They are ``log s``, so they have the order of the scores, and their softmax is a distribution,
+    which has entropy, ranks and cross-entropy.
     """
     return scores.clamp(min=SMALLEST_SCORE).log()

@@ -1,7 +1,7 @@
-"""Mixing of unlabeled images: which pixels are replaced by what, decided once for many maps.
+"""Mixing of unlabeled images.
 
-A :class:`MixPlan` is drawn once a step and applied to images, pseudo-labels, entropies, valid masks
-and feature maps alike, so that all of them show the same scene.
+A :class:`MixPlan` is drawn once per step and applied to images, pseudo-labels, entropies, valid
+masks and feature maps, so that all of them show the same scene.
 """
 
 import math
@@ -28,7 +28,7 @@ class MixPlan(NamedTuple):
         mask: (N, H, W), bool, True where a pixel is replaced.
         partner: (N,), int64, index of the image whose pixels are pasted into image ``i``; None if
             replaced pixels are erased.
-        mirrored: Whether what is pasted comes from the partner mirrored left to right.
+        mirrored: Whether the partner is mirrored left to right before its pixels are pasted.
     """
 
     mask: Tensor
@@ -36,7 +36,7 @@ class MixPlan(NamedTuple):
     mirrored: bool = False
 
     def pasted(self, values: Tensor) -> Tensor:
-        """What replaces the pixels of each image, for maps (N, ..., W); needs partners."""
+        """Replacement of the pixels of each image, for maps (N, ..., W); needs partners."""
         pasted = values[self.partner]
         return pasted.flip(-1) if self.mirrored else pasted
 
@@ -44,9 +44,9 @@ class MixPlan(NamedTuple):
 def paste_next(mask: Tensor) -> MixPlan:
     """Paste from the next image of the batch.
 
-    A single image has no other to paste from, so what is pasted comes from its own mirror image:
-    the student still sees objects cut off and out of place, and labels are as right as elsewhere. A
-    labeled image would leak its ground truth into what is to be the loss of unlabeled images.
+    A single image has no other to paste from, so its own mirror image is used: the student still
+    sees cut-off and displaced objects, and labels are as correct as elsewhere. A labeled image
+    would leak its ground truth into the loss of the unlabeled images.
 
     Args:
         mask: (N, H, W), bool, pixels to replace.
@@ -64,7 +64,7 @@ def cutmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     CutMix (Yun et al., ICCV 2019) for segmentation (French et al., BMVC 2020).
 
     Args:
-        label: (N, H, W), pseudo-labels, for their shape alone.
+        label: (N, H, W), pseudo-labels; only their shape is used.
         generator: CPU generator.
 
     Returns:
@@ -77,7 +77,7 @@ def cutout_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     """Erase one random box that covers half of the area (DeVries and Taylor, 2017).
 
     Args:
-        label: (N, H, W), pseudo-labels, for their shape alone.
+        label: (N, H, W), pseudo-labels; only their shape is used.
         generator: CPU generator.
 
     Returns:
@@ -87,9 +87,9 @@ def cutout_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
 
 
 def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
-    """Paste what the next image of the batch shows of a random half of its classes.
+    """Paste the pixels of a random half of the classes of the next image of the batch.
 
-    ClassMix (Olsson et al., WACV 2021). Of an odd number of classes the larger half is pasted.
+    ClassMix (Olsson et al., WACV 2021). Half of an odd number of classes is rounded up.
 
     Args:
         label: (N, H, W), int64, pseudo-labels, at least 0.
@@ -111,14 +111,14 @@ def classmix_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
 
 
 def small_box_plan(label: Tensor, prob: float, generator: torch.Generator) -> MixPlan:
-    """Paste a small box from the next image of the batch, into each image by a draw of its own.
+    """Paste a small box from the next image of the batch, with a separate draw for each image.
 
-    CutMix as UniMatch has it (Yang et al., CVPR 2023). The area of a box is uniform in 0.02 to 0.4
-    of the image. Its height by width, relative to that of the image, and its place are uniform
-    among those that lie inside the image; the ratio is from 0.3 to 1 / 0.3.
+    CutMix as in UniMatch (Yang et al., CVPR 2023). The area of a box is uniform in 0.02 to 0.4 of
+    the image. Its aspect ratio (height by width, relative to the image's), from 0.3 to 1 / 0.3, and
+    its position are uniform among those that fit in the image.
 
     Args:
-        label: (N, H, W), pseudo-labels, for their shape alone.
+        label: (N, H, W), pseudo-labels; only their shape is used.
         prob: Share of the images that are mixed, in [0, 1].
         generator: CPU generator.
 
@@ -138,7 +138,7 @@ def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     """Leave the images as they are.
 
     Args:
-        label: (N, H, W), pseudo-labels, for their shape alone.
+        label: (N, H, W), pseudo-labels; only their shape is used.
         generator: Not used.
 
     Returns:
@@ -157,11 +157,11 @@ MIXINGS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
 
 
 def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
-    """Draw a plan, or with probability ``1 - prob`` the one that changes nothing.
+    """Draw a plan; with probability ``1 - prob``, it changes nothing.
 
     Args:
         mixing: Name in :data:`MIXINGS`.
-        prob: In [0, 1], one draw for all images of the batch.
+        prob: Probability of mixing, in [0, 1], with one draw for all images of the batch.
         label: (N, H, W), int64, pseudo-labels, at least 0.
         generator: CPU generator.
 
@@ -178,8 +178,8 @@ def mix(values: Tensor, plan: MixPlan, source: Tensor | None = None) -> Tensor:
 
     Args:
         values: (N, H, W) or (N, C, H, W), any dtype.
-        plan: The plan; its mask is resized to the map where they differ.
-        source: What is pasted comes from this map, of the same shape, in place of ``values``.
+        plan: The plan; its mask is resized to the map if they differ.
+        source: Map of the same shape to paste from; by default ``values``.
 
     Returns:
         The mixed map, same shape and dtype; erased pixels are 0 or False.
@@ -193,10 +193,10 @@ def mix(values: Tensor, plan: MixPlan, source: Tensor | None = None) -> Tensor:
 
 
 def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
-    """One box an image, (N, H, W), bool.
+    """One box per image, (N, H, W), bool.
 
-    Its width is uniform between half of and the full image width; its height follows from the area;
-    its place is uniform.
+    Its width is uniform between half and the full image width; its height follows from the area;
+    its position is uniform.
     """
     num_images, height, width = label.shape
     uniform = torch.rand(num_images, 3, generator=generator)
@@ -208,11 +208,11 @@ def _boxes(label: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _small_box(generator: torch.Generator) -> list[float]:
-    """Top, bottom, left and right of a box in an image of size 1, see :func:`small_box_plan`."""
+    """Top, bottom, left and right of a box in an image of size 1; see :func:`small_box_plan`."""
     low, high = SMALL_BOX_AREA
     area = low + (high - low) * float(torch.rand((), generator=generator))
     low, high = SMALL_BOX_RATIO
-    while True:  # one of 22 fits where the area is largest
+    while True:  # for the largest area, one of 22 draws fits
         ratio, top, left = torch.rand(3, generator=generator).tolist()
         ratio = low + (high - low) * ratio
         bottom, right = top + math.sqrt(area * ratio), left + math.sqrt(area / ratio)
@@ -221,10 +221,10 @@ def _small_box(generator: torch.Generator) -> list[float]:
 
 
 def inside_boxes(label: Tensor, boxes: Tensor) -> Tensor:
-    """Pixels inside of boxes.
+    """Pixels inside boxes.
 
     Args:
-        label: (N, H, W), for its size and device alone.
+        label: (N, H, W); only its size and device are used.
         boxes: (..., 4), on the CPU: first row, row after the last, first column, column after the
             last, in pixels; rounded.
 
@@ -241,5 +241,5 @@ def inside_boxes(label: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _on_device_of(label: Tensor, drawn: Tensor) -> Tensor:
-    # The host need not wait until the copy has arrived.
+    # The host need not wait for the copy.
     return drawn.to(label.device, non_blocking=True)

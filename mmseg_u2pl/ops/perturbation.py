@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def drop_channels(features: Tensor, first: int, prob: float, generator: torch.Generator) -> Tensor:
-    """Set channels of a feature to 0 and scale the others up, for the last images of a batch.
+    """Set channels of a feature map to 0 and scale up the others, for the last images of a batch.
 
     Channel dropout as a perturbation (UniMatch, Yang et al., CVPR 2023).
 
     Args:
-        features: (N, C, h, w), floating, or (N, C) as the class token of a transformer.
+        features: (N, C, h, w), floating, or (N, C) such as the class token of a transformer.
         first: Index of the first perturbed image; earlier ones are unchanged.
         prob: Share of dropped channels, in [0, 1).
         generator: CPU generator.
@@ -33,11 +33,11 @@ def complementary_dropout(
     """Draw complementary channel masks for two views of the same images.
 
     Complementary dropout (UniMatch V2, Yang et al., TPAMI 2025). View 1 is multiplied by ``m`` and
-    view 2 by ``2 - m``, where ``m`` is 0 or 2 for each channel of each image with equal chances. A
-    random half of the images, rounded down, keeps all channels in both views.
+    view 2 by ``2 - m``, where ``m`` is 0 or 2 with equal probability for each channel of each
+    image. A random half of the images, rounded down, keeps all channels in both views.
 
-    Maps of the same width share one mask, like V2's four maps of a vision transformer. Pyramid
-    levels of different widths cannot share one; each width has its own, which is our choice.
+    Maps of the same width share a mask, like V2's four maps of a vision transformer. Pyramid levels
+    of different widths cannot share one, so each width has its own; this is our choice.
 
     Args:
         num_images: n.
@@ -57,7 +57,7 @@ def complementary_dropout(
             mask = 2.0 * kept.float()
             mask[untouched] = 1.0
             masks[width] = torch.cat([mask, 2.0 - mask]).to(features.device)
-        mask = masks[width].to(features.dtype)  # autocast leaves maps of several dtypes
+        mask = masks[width].to(features.dtype)  # under autocast, maps may differ in dtype
         return features * mask.view(-1, width, *[1] * (features.dim() - 2))
 
     return perturb

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Strengths and probabilities are those of UniMatch (Yang et al., CVPR 2023), which takes them from
+# Strengths and probabilities are those of UniMatch (Yang et al., CVPR 2023), which took them from
 # SimCLR's ColorJitter.
 JITTER_PROB, GRAY_PROB, BLUR_PROB = 0.8, 0.2, 0.5
 STRENGTH, HUE_SHIFT = 0.5, 0.25
@@ -44,7 +44,7 @@ def distort(
     low, high = BLUR_SIGMA
     sigma = torch.where(blurred < BLUR_PROB, low + (high - low) * uniform[4], 0.0)
     factors = [factor.to(images) for factor in (brightness, contrast, saturation, hue)]
-    # Half precision would round colours by several of their 255 steps.
+    # Half precision would round colours by several of their 255 levels.
     with torch.autocast(images.device.type, enabled=False):
         return blur(change_colors(images, *factors), sigma.to(images))
 
@@ -61,8 +61,8 @@ def change_colors(
     Args:
         images: (N, 3, H, W), floating, RGB in [0, 255].
         brightness: (N,), factor; 1 changes nothing.
-        contrast: (N,), likewise.
-        saturation: (N,), likewise; 0 is gray.
+        contrast: (N,), factor.
+        saturation: (N,), factor; 0 is gray.
         hue: (N,), share of a full circle; 0 changes nothing.
 
     Returns:
@@ -81,11 +81,11 @@ def change_colors(
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur of images (N, C, H, W) with one standard deviation per image, (N,).
 
-    It is in [0, 2] pixels, and 0 changes nothing. Border pixels are repeated.
+    The deviations are in [0, 2] pixels; 0 changes nothing. Border pixels are repeated.
     """
     radius = math.ceil(3 * BLUR_SIGMA[1])
     distance = torch.arange(-radius, radius + 1).to(images)
-    # At sigma = 0 the quotient would be 0 / 0; this is as narrow in float32.
+    # sigma = 0 would give 0 / 0; this value is equivalent in float32.
     kernel = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)
     maps = images.flatten(0, 1)[None]

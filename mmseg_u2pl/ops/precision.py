@@ -5,12 +5,12 @@ from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float64 stays, so that tests can check gradients."""
+    """Convert half precision to float32; keep float64, with which tests check gradients."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def widest_float(device: torch.device) -> torch.dtype:
-    """The dtype for sums over many pixels and for interpolation between floats.
+    """The dtype for sums over many pixels and for interpolation.
 
     It is float64, or float32 on Apple's GPUs (``'mps'``), which have no float64.
     """

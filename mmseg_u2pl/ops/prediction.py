@@ -1,4 +1,4 @@
-"""From logits to what the method needs to know about each pixel."""
+"""Labels, entropies and confidences from logits."""
 
 from typing import NamedTuple
 
@@ -23,12 +23,12 @@ class PixelPrediction(NamedTuple):
     entropy: Tensor
 
     def mixed(self, plan: MixPlan) -> "PixelPrediction":
-        """The prediction after mixing, as the images are mixed."""
+        """The prediction mixed like the images."""
         return PixelPrediction(*(mix(values, plan) for values in self))
 
 
 class ConfidentPrediction(NamedTuple):
-    """As :class:`PixelPrediction`, with the probability of the most probable class.
+    """:class:`PixelPrediction` with the probability of the most probable class.
 
     Attributes:
         label: (N, H, W), int64.
@@ -54,7 +54,7 @@ def class_probabilities(logits: Tensor) -> Tensor:
     """Probabilities of the classes, in float32 or better.
 
     Args:
-        logits: (N, C, H, W), any floating dtype; one channel as in :func:`with_both_classes`.
+        logits: (N, C, H, W), any floating dtype; for one channel see :func:`with_both_classes`.
 
     Returns:
         (N, max(C, 2), H, W), float32, or float64 if the logits are.
@@ -94,7 +94,7 @@ def predict_with_confidence(logits: Tensor) -> ConfidentPrediction:
 def _predict(
     logits: Tensor, bias: Tensor | None, confidence: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Label and entropy, (N, H, W) each; confidences are written to (N * H * W,), if given."""
+    """Label and entropy, (N, H, W) each; if given, (N * H * W,) is filled with confidences."""
     n, _, h, w = logits.shape
     pixels = with_both_classes(logits).flatten(2)
     label = torch.empty(n * h * w, dtype=torch.int64, device=logits.device)
@@ -104,7 +104,7 @@ def _predict(
         if bias is not None:
             logit = logit + bias[:, None]
         largest, label[place] = logit.max(dim=0)
-        # Below -200 a weight is zero, and zero times minus infinity would be nan.
+        # Below -200, a weight is zero, and zero times minus infinity would be NaN.
         logit = (logit - largest).clamp_(min=-200.0)
         weight = logit.exp()
         total = weight.sum(dim=0)
@@ -118,8 +118,8 @@ def _predict(
 def with_both_classes(logits: Tensor) -> Tensor:
     """Logits with a channel for each class.
 
-    One channel is MMSegmentation's binary form (``out_channels=1``): the logit of class 1 against
-    a logit of zero for class 0, so that ``softmax([0, x]) = [1 - sigmoid(x), sigmoid(x)]``.
+    A single channel is MMSegmentation's binary form (``out_channels=1``): the logit of class 1,
+    where class 0 has a logit of zero, so that ``softmax([0, x]) = [1 - sigmoid(x), sigmoid(x)]``.
 
     Args:
         logits: (N, C, H, W), any floating dtype.

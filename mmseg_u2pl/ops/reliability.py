@@ -87,14 +87,14 @@ def partition(
 
     Implements ``gamma_t = np.percentile(H.flatten(), 100 * (1 - alpha_t))`` (U2PL, Eq. 7). A
     pixel exactly at the threshold is reliable, as in Eq. 10. With a strict comparison, a batch of
-    equal entropies would have no reliable pixel.
+    equal entropies would have no reliable pixels.
 
     Args:
         entropy: (N, H, W), float32, in nats.
         valid: (N, H, W), bool, False for padding.
         alpha: ``alpha_t``, share of unreliable pixels, in [0, 1].
-        pool: (P,), float32, the entropies whose quantile is used, such as those of all processes;
-            by default those of the valid pixels.
+        pool: (P,), float32, entropies whose quantile is used, such as those of all processes; by
+            default those of the valid pixels.
 
     Returns:
         The masks and the threshold.

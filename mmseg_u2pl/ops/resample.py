@@ -12,9 +12,9 @@ from mmseg_u2pl.ops.precision import at_least_float32
 def resize_logits(logits: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
     """Bilinear resize of (N, C, h, w) to (N, C, H, W), with ``align_corners`` as the head's.
 
-    The result is float32, or float64 if the logits are. In half precision what lies between two
-    logits would be rounded once more: bfloat16 has steps of 1/16 between 8 and 16, and a step of
-    1/16 is 6 % of a probability.
+    The result is float32, or float64 if the logits are. In half precision, interpolated logits
+    would be rounded again: bfloat16 has steps of 1/16 between 8 and 16, and a step of 1/16 changes
+    a probability by 6 %.
     """
     logits = at_least_float32(logits)
     if logits.shape[-2:] == tuple(size):
@@ -25,7 +25,7 @@ def resize_logits(logits: Tensor, size: Sequence[int], align_corners: bool = Fal
 def resize_nearest(values: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (N, H, W) to (N, h, w): each target pixel is the source pixel at its centre.
 
-    The dtype stays; float32 must hold the values exactly, as those of labels and masks.
+    The dtype stays; float32 must represent the values exactly, as for labels and masks.
     """
     if values.shape[-2:] == tuple(size):
         return values
@@ -36,10 +36,11 @@ def resize_nearest(values: Tensor, size: Sequence[int]) -> Tensor:
 def zoom(
     images: Tensor, label: Tensor, scale: tuple[float, float], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Scale the content of each image by a factor of its own, at a uniform place in or around it.
+    """Scale the content of each image by a random factor, at a random position.
 
-    As AEL (Hu et al., NeurIPS 2021) scales what it pastes: the factor is uniform between the lower
-    bound and 1 in half of the cases, and between 1 and the upper bound in the others.
+    This is how AEL (Hu et al., NeurIPS 2021) scales pasted images. The factor is uniform between
+    the lower bound and 1 in half of the cases, and between 1 and the upper bound in the others. The
+    position is uniform.
 
     Args:
         images: (N, C, H, W), floating.
@@ -48,13 +49,13 @@ def zoom(
         generator: CPU generator.
 
     Returns:
-        As ``images``, bilinear, and as ``label``, nearest; the label is -1 where there is no image.
+        Scaled images (bilinear) and labels (nearest); the label is -1 outside the image.
     """
     count, (low, high) = len(label), scale
     uniform = torch.rand(4, count, generator=generator)
     bound = torch.where(uniform[0] < 0.5, low, high)
     factor = 1.0 + (bound - 1.0) * uniform[1]
-    # Coordinates of a picture go from -1 to 1: those of the source at x are x / factor + shift.
+    # Coordinates run from -1 to 1; the source of x is at x / factor + shift.
     shift = (1.0 - 1.0 / factor).abs() * (2.0 * uniform[2:] - 1.0)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1.0 / factor
@@ -62,6 +63,6 @@ def zoom(
     theta = theta.to(images.device, images.dtype, non_blocking=True)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     zoomed = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    marked = (label + 1)[:, None].to(images.dtype)  # zero is what grid_sample puts outside
+    marked = (label + 1)[:, None].to(images.dtype)  # grid_sample fills the outside with zero
     nearest = F.grid_sample(marked, grid, mode="nearest", align_corners=False)
     return zoomed, nearest[:, 0].long() - 1

@@ -19,8 +19,8 @@ IGNORE = -1
 def anchor_mask(prob: Tensor, target: Tensor, min_prob: float) -> Tensor:
     """Candidate anchors: labeled pixels whose class the teacher finds likely enough.
 
-    Implements ``y_ij = c and p_ij(c) > delta_p`` for all classes at once, since a pixel can be an
-    anchor of its own class only (U2PL, Eq. 9-11).
+    Implements ``y_ij = c and p_ij(c) > delta_p`` for all classes at once, since a pixel can only be
+    an anchor of its own class (U2PL, Eq. 9-11).
 
     Args:
         prob: (N, C, h, w), probabilities of the teacher.
@@ -52,12 +52,13 @@ def classes_by_rank(prob: Tensor, num_ranks: int) -> Tensor:
     """The most likely classes of each pixel, in order.
 
     Column ``r`` has the class with ``O(c) = r``, where ``O = argsort(p)``, descending (U2PL, sec.
-    3.3). Of equally likely classes the one with the lower index has the lower rank. Probabilities
-    are (P, C), at least 0 and compared in float32; the result is (P, min(R, C)), int64.
+    3.3). Among equally likely classes, lower indices have lower ranks. Probabilities are (P, C), at
+    least 0 and compared in float32; the result is (P, min(R, C)), int64.
     """
     num_classes = prob.shape[1]
-    # topk leaves the order of equal values open, so the class makes them differ. The bits of floats
-    # that are not negative order as the floats do. A stable argsort takes three times as long.
+    # topk does not define the order of equal values, so the class is added as a tie-breaker. The
+    # bits of non-negative floats have the order of the floats. A stable argsort takes three times
+    # as long.
     tie = torch.arange(num_classes - 1, -1, -1, device=prob.device)
     keys = prob.float().contiguous().view(torch.int32).long() << 32 | tie
     return keys.topk(min(num_ranks, num_classes), dim=1).indices
@@ -86,7 +87,7 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
 def unlabeled_negatives(
     prob: Tensor, unreliable: Tensor, low_rank: int, high_rank: int
 ) -> Negatives:
-    """Classes that an unreliable pixel surely does not belong to.
+    """Classes that an unreliable pixel almost certainly does not belong to.
 
     Implements ``H_ij > gamma_t and r_l <= O_ij(c) < r_h`` (U2PL, Eq. 15).
 
@@ -114,10 +115,10 @@ def class_counts(label: Tensor, num_classes: int) -> Tensor:
 
 
 def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Sum of the features and number of pixels of each class, whose ratio is the mean.
+    """Sum of the features and number of pixels of each class.
 
-    The ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12). Several processes
-    can add up sums, and the embedding of a mean is the mean of the embeddings.
+    Their ratio implements ``z_c^+ = 1 / |A_c| * sum of z over A_c`` (U2PL, Eq. 12). Sums can be
+    added over processes, and the embedding of a mean is the mean of the embeddings.
 
     Args:
         features: (N, E, h, w), of an :class:`EmbeddingMap`.
@@ -129,7 +130,7 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tens
     """
     pixels = features.flatten(2)
     target = target.flatten()
-    # One more row for pixels that do not count.
+    # An additional row for pixels that do not count.
     target = target.masked_fill(target == IGNORE, num_classes)
     dtype = torch.promote_types(features.dtype, torch.float32)
     sums = torch.zeros(num_classes + 1, features.shape[1], dtype=dtype, device=features.device)
@@ -151,7 +152,7 @@ def sample_per_class(
         generator: On the device of ``label``.
 
     Returns:
-        Indices into ``label``, (C, M), int64, arbitrary for classes without a candidate, and the
+        Indices into ``label``, (C, M), int64, arbitrary for classes without candidates, and the
         number of candidates per class, (C,), int64.
     """
     counts = class_counts(label, num_classes)

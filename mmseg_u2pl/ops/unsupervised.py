@@ -80,7 +80,7 @@ def _total_loss(logits: Tensor, label: Tensor, kept: Tensor, align_corners: bool
         return F.cross_entropy(logits, target[None], ignore_index=-100, reduction="none").sum()
 
     target = label.masked_fill(~kept, -100)
-    # Image by image, with its gradient, so that nothing at full size is kept for the backward pass.
+    # Image by image with its gradient, so that nothing at full size is kept for the backward pass.
     return sum_with_gradient(image_loss, logits, enumerate(target))
 
 

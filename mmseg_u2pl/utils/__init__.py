@@ -1,1 +1,1 @@
-"""Small helpers that several packages use."""
+"""Small helpers for several packages."""

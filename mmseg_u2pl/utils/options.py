@@ -1,6 +1,6 @@
-"""Errors for options that are out of range; each names the option and its value.
+"""Checks of options, whose errors name the option and its value.
 
-A boolean is not a number here, although it is an integer in Python.
+Booleans do not count as numbers, although they are integers in Python.
 """
 
 import math
@@ -10,8 +10,8 @@ from typing import Any
 
 
 def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    """Raise a ValueError that lists the choices if ``value`` is none of them."""
-    if value not in list(choices):  # a list: the value may have no hash
+    """Raise a ValueError that lists the choices if ``value`` is not one of them."""
+    if value not in list(choices):  # a list, because the value may be unhashable
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 

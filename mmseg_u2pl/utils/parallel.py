@@ -1,4 +1,4 @@
-"""Work on many files at once, behind a progress bar."""
+"""Parallel work on many files, with a progress bar."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 def map_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], description: str
 ) -> list[Result]:
-    """Apply a function to all items in threads; images are decoded outside of Python's lock.
+    """Apply a function to all items in threads; decoding images releases Python's global lock.
 
-    MMEngine's ``track_parallel_progress`` needs processes, and prints its bar to files too. Results
-    are in the order of the items. The first error of the function ends the work; what is running
-    then is waited for, as it may write files that the caller is about to remove.
+    Results are in the order of the items. The first error of the function ends the work, after
+    running calls have finished, because the caller may remove files that they write. MMEngine's
+    ``track_parallel_progress`` needs processes, and prints its bar to files, too.
     """
     futures = [_threads().submit(function, item) for item in items]
     try:
@@ -32,14 +32,14 @@ def map_parallel(
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """The threads, which stay.
+    """The thread pool, which is never shut down.
 
-    A thread that ends frees what OpenCV keeps for it, under a lock. A data loader's worker that is
-    forked at that moment has the lock, but no thread that would release it, and waits for ever in
-    its first ``cv2.imdecode``. Joining a thread in Python does not wait for that part of its end.
+    A thread that ends frees OpenCV's data for it, under a lock. If a data loader worker is forked
+    at that moment, it inherits the lock without the thread that would release it, and its first
+    ``cv2.imdecode`` waits forever. Joining a thread in Python does not wait for this cleanup.
     """
     return ThreadPoolExecutor(thread_name_prefix="map_parallel")
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # the child has none of the threads
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not survive a fork

@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes long: how much is done, and the time that is left."""
+"""The progress bar of all long work, with the remaining time."""
 
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
@@ -8,18 +8,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Item = TypeVar("Item")
 
-_NUM_LINES = 10  # of work whose output is not a terminal
+_NUM_LINES = 10  # if the output is not a terminal
 _QUIET_SECONDS = 10.0
 
 
 class ProgressBar:
-    """A live bar on a terminal; elsewhere (a file, a pipe) a plain line about every tenth.
+    """A live bar on a terminal; in a file or pipe, a plain line after about every tenth.
 
     Args:
-        title: What is done, in a word or two.
-        stderr: Whether to write to the standard error, away from a tool's results.
-        transient: Whether the bar vanishes at the end.
-        quiet_seconds: Work that is done sooner prints no lines.
+        title: Name of the work, in a word or two.
+        stderr: Whether to write to standard error, separate from a tool's results.
+        transient: Whether the bar disappears at the end.
+        quiet_seconds: Print no lines for work that takes less time.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class ProgressBar:
         """Show the bar.
 
         Args:
-            total: Steps of the work.
-            completed: Those that are done already.
+            total: Number of steps.
+            completed: Number of completed steps.
         """
         self._progress.reset(self._task, total=total, completed=completed)
         self._begin = self._progress.get_time()
         self._progress.start()
 
     def update(self, completed: int, text: str = "") -> None:
-        """Show how many steps are done, and a text behind them."""
+        """Show the number of completed steps, followed by a text."""
         task = self._progress.tasks[0]
         before, total = int(task.completed), int(task.total or completed)
         self._progress.update(self._task, completed=completed, text=text)
@@ -77,21 +77,21 @@ class ProgressBar:
         self._progress.update(self._task, text=text)
 
     def stop(self) -> None:
-        """Give the terminal back."""
-        if not self._progress.disable:  # older versions of Rich print a line even then
+        """Stop the bar."""
+        if not self._progress.disable:  # older versions of Rich print a line even if disabled
             self._progress.stop()
 
 
 def track(
     items: Iterable[Item], title: str, total: int | None = None, *, hidden: bool = False
 ) -> Iterator[Item]:
-    """Yield items behind a :class:`ProgressBar` on the standard error.
+    """Yield items with a :class:`ProgressBar` on standard error.
 
     Args:
-        items: What to go through.
-        title: What is done with them, in a word or two.
-        total: How many there are; by default the length of ``items``.
-        hidden: Whether to show nothing.
+        items: The items.
+        title: Name of the work, in a word or two.
+        total: Number of items; by default the length of ``items``.
+        hidden: Whether to hide the bar.
     """
     if hidden:
         yield from items

@@ -1,4 +1,4 @@
-"""The model inside the wrapper of distributed training."""
+"""The model inside a wrapper for distributed training."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from torch import nn
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """A runner's model without the wrapper of distributed training."""
+    """A runner's model without a wrapper for distributed training."""
     return model.module if is_model_wrapper(model) else model

@@ -1,4 +1,4 @@
-"""A picture of scenes beside the predictions of models."""
+"""A grid of scenes and predictions of models."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -23,7 +23,7 @@ _DPI = 100
 
 
 def paint_labels(label: NDArray[np.integer], palette: Sequence[Colour]) -> Rgb:
-    """Colour (..., H, W, 3) of each pixel's class (..., H, W), by a palette (C, 3), both RGB."""
+    """Colour (..., H, W, 3) of each pixel's class (..., H, W), from a palette (C, 3), both RGB."""
     return np.asarray(palette, dtype=np.uint8)[label]
 
 
@@ -47,14 +47,14 @@ def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
     """Draw a grid of pictures, with one row per scene and one column per view.
 
     Args:
-        columns: Title of each column, of one or two lines, and its pictures, (N, H, W, 3), RGB.
+        columns: Title of each column, in one or two lines, and its pictures, (N, H, W, 3), RGB.
         legend: Name and RGB colour of each class.
 
     Returns:
         The figure, 260 pixels per column; ``savefig`` writes it at that size.
 
     Raises:
-        ValueError: If the columns differ in number or size of their pictures.
+        ValueError: If columns differ in the number or size of their pictures.
     """
     shapes = {title: pictures.shape for title, pictures in columns.items()}
     if len(set(shapes.values())) != 1:

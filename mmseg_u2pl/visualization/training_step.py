@@ -1,4 +1,4 @@
-"""Pictures of a training step: what the networks were fed, and what they said."""
+"""Pictures of a training step: inputs and predictions of the networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,11 +23,11 @@ from mmseg_u2pl.visualization.comparison import (
 )
 
 RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
-"""RGB of the pixels' kinds."""
+"""RGB colours of reliable, unreliable and padded pixels."""
 
 
 def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
-    """Images (N, C, H, W) as RGB pictures (N, H, W, 3), without the preprocessor's normalisation.
+    """Images (N, C, H, W) as RGB pictures (N, H, W, 3), without the preprocessor's normalization.
 
     Unless there are three channels, one of them is shown. See :func:`denormalize`.
     """
@@ -58,18 +58,18 @@ def plot_step(
     """Draw the first images of both streams.
 
     Args:
-        view: What the model's observer got.
-        preprocessor: The model's.
-        classes: (C,), names.
+        view: The view passed to the model's observer.
+        preprocessor: The model's data preprocessor.
+        classes: (C,), class names.
         palette: (C, 3), RGB in [0, 255].
-        num_images: How many of each stream, at most.
+        num_images: Maximum number of images of each stream.
         align_corners: How the learner's logits are resized.
 
     Returns:
-        ``labeled``: view, ground truth, learner's prediction. ``unlabeled``: the labeler's and the
+        ``labeled``: image, ground truth, learner's prediction. ``unlabeled``: the labeler's and the
         learner's input, reliable pseudo-labels, kinds of pixels, entropy or confidence, all labels,
-        the learner's prediction, and ground truth where the data set knows it. Labeler and learner
-        are called by their roles, such as teacher and student.
+        the learner's prediction, and ground truth if the data set has it. Labeler and learner are
+        called by their roles, such as teacher and student.
     """
     truth = view.labeled.label
     logits = resize_logits(view.logits, truth.shape[-2:], align_corners)
@@ -100,7 +100,7 @@ def plot_step(
         f"prediction\n({view.learner})": paint_labels(_array(of_mixed[first]), palette),
     }
     if view.strong.truth is not None:
-        unlabeled["ground truth\n(not trained with)"] = labels(view.strong.truth, mixed)
+        unlabeled["ground truth\n(not used)"] = labels(view.strong.truth, mixed)
     labeled = {
         "labeled image": given,
         "ground truth": labels(truth, given),
@@ -114,14 +114,14 @@ def plot_step(
 
 
 def render(figure: Figure) -> Rgb:
-    """Turn a figure into an image, (H, W, 3), RGB, as MMEngine's visualizers take it."""
+    """Turn a figure into an image, (H, W, 3), RGB, for MMEngine's visualizers."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _paint_known(label: NDArray[np.integer], images: Rgb, palette: Sequence[Colour]) -> Rgb:
-    """Labels over the image; pixels without one, of whatever ignore index, are grey."""
+    """Labels over the image; pixels without a label, whatever the ignore index, are grey."""
     unknown = (label < 0) | (label >= len(palette))
     return paint_pseudo_labels(images, np.where(unknown, 0, label), unknown, palette)
 

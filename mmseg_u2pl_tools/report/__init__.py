@@ -1,4 +1,4 @@
-"""What a run did, in one HTML page."""
+"""A report about training runs, in one HTML page."""
 
 from mmseg_u2pl_tools.report.page import build_report
 from mmseg_u2pl_tools.report.pictures import compare_images

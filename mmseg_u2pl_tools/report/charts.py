@@ -1,4 +1,4 @@
-"""Curves as SVG that stands in an HTML page and has the colour of its text."""
+"""Curves as SVG for an HTML page, in the colour of its text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mmseg_u2pl_tools.curves import Curve, Panel, draw_panel
 
 _SIZE = (4.2, 2.5)  # inches
 _TEXT = "#010203"
-"""Colour of axes and text in the drawing; becomes that of the page, light or dark."""
+"""Placeholder for the colour of axes and text, which follows the page, light or dark."""
 _STYLE: Any = {
-    "svg.fonttype": "none",  # letters, not their outlines
-    "svg.hashsalt": "mmseg_u2pl",  # the same names each time
+    "svg.fonttype": "none",  # text, not outlines
+    "svg.hashsalt": "mmseg_u2pl",  # reproducible ids
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -29,7 +29,7 @@ _STYLE: Any = {
 
 
 def draw_charts(panels: Sequence[Panel], runs: Mapping[str, Mapping[str, Curve]]) -> str:
-    """Draw a chart for each panel that some run has a curve of.
+    """Draw a chart for each panel of which some run has a curve.
 
     Args:
         panels: What to draw.
@@ -57,7 +57,7 @@ def _draw(panel: Panel, runs: Mapping[str, Mapping[str, Curve]]) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (xmlns(:\w+)?|width|height|version)="[^"]*"', "", svg, count=5)
-    # All charts stand in one page, so that names must differ.
+    # All charts share one page, so their ids must differ.
     name = re.sub(r"\W", "-", panel.key)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     return svg.replace(_TEXT, "currentColor")

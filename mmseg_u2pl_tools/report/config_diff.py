@@ -1,4 +1,4 @@
-"""In which keys the configs of runs differ."""
+"""Finds the keys in which the configs of runs differ."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _WIDTH = 60  # characters of a line
 
 
 def compare_configs(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """List the keys that a runner reads and in which configs differ.
+    """List the keys that a runner reads and that differ between configs.
 
-    A segmentor is compared with the one inside a semi-supervised method, and a plain training set
-    with the labeled images, so that a method differs from plain training by its own keys alone.
+    A plain segmentor is compared with the one inside a semi-supervised method, and a plain training
+    set with the labeled images, so that a method differs from plain training only in its own keys.
 
     Args:
         configs: One for each run, as :class:`mmengine.config.Config` or a dictionary.
 
     Returns:
-        Dotted key, and its value in each config as text; a dash where it is not there.
+        Dotted key, and its value in each config as text; a dash where it is missing.
     """
     rows: list[tuple[str, list[str]]] = []
     _compare("", [_aligned(config) for config in configs], rows)
@@ -42,7 +42,7 @@ def _aligned(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value in dictionaries and lists of Python's own."""
+    """The value with plain dictionaries and lists."""
     if isinstance(value, Mapping):
         return {key: _plain(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Parts of an HTML page that needs no other file."""
+"""Parts of a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ svg { width: 100%; height: auto; display: block; }
 """
 
 _FULL_GAIN = 10.0
-"""Points of IoU at which a cell has its full colour."""
+"""Gain in points of IoU at which a cell has its full colour."""
 
 
 def page(title: str, sections: Iterable[str]) -> str:
-    """A whole page of sections that are HTML."""
+    """A page; the sections are HTML."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -57,7 +57,7 @@ def page(title: str, sections: Iterable[str]) -> str:
 
 
 def section(title: str, note: str, content: str) -> str:
-    """A heading, a sentence about what is below it, and HTML."""
+    """A heading, a note below it, and HTML content."""
     return f"<h2>{escape(title)}</h2>\n<p>{escape(note)}</p>\n{content}\n"
 
 
@@ -65,8 +65,8 @@ def cell(text: object, *, up: float | None = None) -> str:
     """A cell of a table.
 
     Args:
-        text: What stands in it, plain text.
-        up: A gain, negative for a loss, in points: colours the cell.
+        text: Content, as plain text.
+        up: Gain in points, negative for a loss, which sets the colour of the cell.
     """
     if not up:
         return f"<td>{escape(str(text))}</td>"
@@ -78,9 +78,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, kind: str = "")
     """A table.
 
     Args:
-        head: Plain text of the head.
-        rows: Cells, as :func:`cell` makes them.
-        kind: Class of the table; ``"total"`` makes the last row one of totals.
+        head: Column headings, as plain text.
+        rows: Cells made by :func:`cell`.
+        kind: CSS class of the table; ``"total"`` makes the last row a total.
     """
     lines = ["<tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + "</tr>"]
     for index, row in enumerate(rows):

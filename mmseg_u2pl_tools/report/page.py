@@ -1,4 +1,4 @@
-"""The report of runs: one HTML page."""
+"""The report about runs: one HTML page."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def build_report(runs: Sequence[RunRecord], base: RunRecord, pictures: str = "")
     """Build the page.
 
     Args:
-        runs: The runs; in tables and curves they have this order.
-        base: That of them to which the others are compared.
-        pictures: HTML of the images with the greatest gain and loss, if there are any.
+        runs: The runs, in the order of tables and curves.
+        base: The run to which the others are compared.
+        pictures: HTML of the images with the greatest gain and loss; empty for none.
 
     Returns:
-        HTML with no other file and no address in it.
+        Self-contained HTML, without links to files or addresses.
     """
     names = ", ".join(run.name for run in runs)
     head = f"<h1>Training report</h1>\n<p>{escape(names)}</p>\n"
     parts = [head, _overview(runs, base), _curves(runs), _classes(runs, base)]
     if pictures:
-        note = f"Validation images in which {runs[-1].name} gains most over {base.name}, "
-        parts.append(section("Images", f"{note}then those in which it loses most.", pictures))
+        note = f"Validation images on which {runs[-1].name} gains most over {base.name}, "
+        parts.append(section("Images", f"{note}then those on which it loses most.", pictures))
     parts += [_configs(runs), f"<p>Written by mmseg_u2pl {__version__}.</p>\n"]
     return page(f"Training report: {names}", filter(None, parts))
 
@@ -55,25 +55,25 @@ def _overview(runs: Sequence[RunRecord], base: RunRecord) -> str:
             ]
         )
     note = (
-        "mIoU in percent of the last validation, of the network that predicts. Gain is over "
+        "mIoU of the last validation in percent, of the network that predicts. Gains are over "
         f"{base.name}. A run with several starts was resumed."
     )
     return section("Runs", note, table(head, rows, kind="runs"))
 
 
 def _curves(runs: Sequence[RunRecord]) -> str:
-    panels = sorted(PANELS, key=lambda panel: "loss" in panel.title)  # what matters comes first
+    panels = sorted(PANELS, key=lambda panel: "loss" in panel.title)  # scores before losses
     charts = draw_charts(panels, {run.name: run.curves for run in runs})
     note = (
-        "Scores of each validation, and what the unlabeled images were given. The accuracy of "
-        "pseudo-labels is logged with score_pseudo_labels=True only. Losses are means over the "
-        "steps since the record before."
+        "Scores of each validation, and statistics of the pseudo-labels. Their accuracy is only "
+        "logged with score_pseudo_labels=True. Losses are means over the steps since the last log "
+        "record."
     )
     return section("Curves", note, charts) if charts else ""
 
 
 def _classes(runs: Sequence[RunRecord], base: RunRecord) -> str:
-    """IoU of each class of each run, gains over the base, and how full the queues are."""
+    """Per-class IoU of each run, gains over the baseline, and fill of the queues."""
     scores = {run.name: run.by_class("IoU") for run in runs}
     fills = {run.name: fill for run in runs if (fill := run.by_class("queue_fill"))}
     classes = list(dict.fromkeys(name for of in (*scores.values(), *fills.values()) for name in of))
@@ -90,7 +90,7 @@ def _classes(runs: Sequence[RunRecord], base: RunRecord) -> str:
         rows.append([cell(name), *_score_cells(row, runs, base), *full])
     means = _score_cells({run.name: run.score for run in runs}, runs, base)
     rows.append([cell("mean"), *means, *(cell("") for _ in fills)])
-    note = "IoU in percent of the last validation, as the log has it. A queue is full at 1.00."
+    note = "IoU of the last validation in percent, from the log. A queue is full at 1.00."
     return section("Classes", note, table(head, rows, kind="total"))
 
 
@@ -115,7 +115,7 @@ def _configs(runs: Sequence[RunRecord]) -> str:
         return section("Configs", "The configs are the same.", "")
     cells = [[cell(key), *map(cell, values)] for key, values in rows]
     note = (
-        "Keys in which the configs differ. A plain segmentor is compared with the one inside a "
+        "Keys that differ between the configs. A plain segmentor is compared with the one inside a "
         "method, and plain training images with the labeled ones."
     )
     return section(

@@ -1,4 +1,4 @@
-"""The validation images in which a run gains most over another, and loses most."""
+"""The validation images on which a run gains and loses most against another."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
     """Predict the validation images with the last checkpoints of two runs and show the extremes.
 
     Args:
-        base: The run to compare with; its validation images are taken.
+        base: The run to compare with, whose validation images are used.
         run: The run.
-        num_images: With gains, and with losses.
-        device: Where the networks run.
+        num_images: Number of images with gains, and of images with losses.
+        device: Device that the networks run on.
 
     Returns:
         HTML.
 
     Raises:
-        UsageError: A checkpoint or the data are not here.
+        UsageError: A checkpoint or data are missing, or the validation images differ.
         ValueError: Predictions do not fit the masks.
     """
     with TemporaryDirectory() as scratch:
@@ -53,8 +53,8 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
         names = [{path.name for path in folder.iterdir()} for folder in folders]
         if names[0] != names[1]:
             raise UsageError(
-                f"--images compares the same images, and {len(names[0] ^ names[1])} are in the "
-                f"validation set of '{base.work_dir}' or of '{run.work_dir}' alone"
+                f"--images needs the same validation images in both runs, but "
+                f"{len(names[0] ^ names[1])} are only in '{base.work_dir}' or '{run.work_dir}'"
             )
         dataset = DATASETS.build(configs[0].val_dataloader.dataset)
         scenes = Scenes(dataset, folders)
@@ -64,7 +64,7 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
         for index in (index for part in choose(right, num_images) for index in part):
             scene = scenes[index]
             before, after = 100 * right[index]
-            caption = f"{Path(scene.path).name}: {before:.2f} → {after:.2f} % of pixels right"
+            caption = f"{Path(scene.path).name}: {before:.2f} → {after:.2f} % of pixels correct"
             pictures = paint_scene(scene, dataset.metainfo["palette"], dataset.ignore_index)
             rows.append(_row(caption, titles, pictures))
     colours = dict(zip(dataset.metainfo["classes"], dataset.metainfo["palette"], strict=True))
@@ -93,13 +93,13 @@ def _predict(run: RunRecord, folder: Path, device: str) -> Config:
 
 
 def _last_checkpoint(work_dir: Path) -> str:
-    """The last checkpoint, in the folder as it is now: it may have been moved."""
+    """The last checkpoint, looked up in the run's folder, which may have been moved."""
     if not (work_dir / "last_checkpoint").is_file():
         raise UsageError(f"'{work_dir}' has no checkpoint, which --images needs")
     written = Path(find_latest_checkpoint(str(work_dir)))
     here = work_dir / written.name
     if not (written.exists() or here.exists()):
-        raise UsageError(f"the last checkpoint of '{work_dir}', '{written}', is not there")
+        raise UsageError(f"the last checkpoint of '{work_dir}', '{written}', does not exist")
     return str(here if here.exists() else written)
 
 

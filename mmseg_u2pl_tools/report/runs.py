@@ -1,4 +1,4 @@
-"""What is known of a run from its work folder, finished or not."""
+"""Reads the work folder of a run, finished or not."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class RunRecord:
     """A run.
 
     Attributes:
-        name: In what its folder differs from those of the other runs.
+        name: The part of its path that differs from the other runs.
         work_dir: Its folder.
-        curves: Name of a scalar to its curve.
+        curves: Curves, by name of the scalar.
     """
 
     name: str
@@ -38,12 +38,12 @@ class RunRecord:
 
     @property
     def num_starts(self) -> int:
-        """How often the run was started: more than once if it was resumed."""
+        """Number of starts: more than one if the run was resumed."""
         return len(list(self.work_dir.glob("*/vis_data/scalars.json")))
 
     @property
     def method(self) -> str:
-        """Type of the model, or what a plain segmentor is."""
+        """Type of the model; for a plain segmentor, that it is supervised only."""
         model = self.config.get("model") or {}
         if not model:
             return "?"
@@ -61,12 +61,12 @@ class RunRecord:
 
     @property
     def last_iter(self) -> int:
-        """The last iteration of which something was logged."""
+        """The last logged iteration."""
         return max(max(curve, default=0) for curve in self.curves.values())
 
     @property
     def duration(self) -> str:
-        """How far the run is, such as ``300 of 700 iterations`` or ``8 of 10 epochs``."""
+        """Progress of the run, such as ``300 of 700 iterations`` or ``8 of 10 epochs``."""
         train_cfg = self.config.get("train_cfg") or {}
         if epochs := train_cfg.get("max_epochs"):
             return f"{last(self.curves.get('epoch', {})) or 0} of {epochs} epochs"
@@ -77,13 +77,13 @@ class RunRecord:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Median over what was logged."""
+        """Median of the logged times."""
         times = self.curves.get("time")
         return median(times.values()) if times else None
 
     @property
     def score(self) -> float | None:
-        """MIoU of the last validation, of the network that predicts."""
+        """Last validation's mIoU of the network that predicts."""
         return last(self.curves.get(SCORE, {}))
 
     @property
@@ -94,14 +94,14 @@ class RunRecord:
 
     @property
     def other_scores(self) -> dict[str, float]:
-        """The same of the other networks, by role."""
+        """Last validation's mIoU of the other networks, by role."""
         keys = [key for key in self.curves if key.endswith(f"/{SCORE}") and self.curves[key]]
         return {
             key.removesuffix(f"/{SCORE}"): last(self.curves[key]) or 0.0 for key in sorted(keys)
         }
 
     def by_class(self, kind: str) -> dict[str, float]:
-        """Last value of a scalar of each class, such as ``IoU`` or ``queue_fill``."""
+        """Last value of a per-class scalar, such as ``IoU`` or ``queue_fill``."""
         prefix = f"{kind}/"
         return {
             key.removeprefix(prefix): curve[max(curve)]
@@ -119,7 +119,7 @@ def read_run(name: str, work_dir: Path) -> RunRecord:
     """Read the scalars of a run.
 
     Raises:
-        FileNotFoundError: The folder is not that of a run.
+        FileNotFoundError: The folder is not the work folder of a run.
         ValueError: Its scalars are damaged.
     """
     return RunRecord(name, work_dir, read_scalars(work_dir))

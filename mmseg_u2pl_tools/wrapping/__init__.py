@@ -1,4 +1,4 @@
-"""From a plain MMSegmentation config to a semi-supervised one, and from its checkpoint back."""
+"""Wraps plain MMSegmentation configs, and exports plain checkpoints."""
 
 from mmseg_u2pl_tools.wrapping.export import choose_role, export_segmentor
 from mmseg_u2pl_tools.wrapping.images import (

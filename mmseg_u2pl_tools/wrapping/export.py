@@ -22,25 +22,25 @@ def export_segmentor(
             validation scores.
 
     Returns:
-        The unchanged ``meta``, with the classes and their palette, and the ``state_dict`` of the
-        segmentor, which the plain config loads with ``strict=True``. There is no optimizer, queue
-        or second network.
+        The unchanged ``meta``, with classes and palette, and the segmentor's ``state_dict``, which
+        the plain config loads with ``strict=True``. Optimizer, queues and other networks are left
+        out.
 
     Raises:
-        ValueError: The config is plain, the checkpoint is not of a semi-supervised run, or the two
-            do not belong together.
+        ValueError: The config is plain, the checkpoint is not from a semi-supervised run, or the
+            two do not belong together.
     """
     if not is_wrapped(cfg.model):
         raise ValueError(
             f"the config's model is {cfg.model.type}, not a semi-supervised method; give the "
-            "config that the run was trained with. A checkpoint of a plain config needs no export"
+            "config that the run was trained with. Checkpoints of plain configs need no export"
         )
     prefix = f"{MODELS.get(cfg.model.type).networks[choose_role(cfg, role)]}."
     weights = checkpoint.get("state_dict", {})
     state = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
     if not state:
         raise ValueError(
-            f"the checkpoint has no weights under '{prefix}', so it is not one of this method's; "
+            f"the checkpoint has no weights under '{prefix}', so it is not from this method; "
             f"its weights are {', '.join(list(weights)[:3]) or 'none'}, ..."
         )
     _check_fit(cfg, state)
@@ -48,7 +48,7 @@ def export_segmentor(
 
 
 def choose_role(cfg: Config, role: str | None) -> str:
-    """The role of the network: the given one, or the one that validation scores.
+    """The given role, or that of the network that validation scores.
 
     Raises:
         ValueError: The method has no network of that name.

@@ -25,9 +25,9 @@ class ImageSet:
     """A data set of the plain config, and the changes that select its images.
 
     Args:
-        source: Expression for its config in a config that inherits from the plain one.
-        plain: Its config in the plain one.
-        changes: Keys that differ.
+        source: Python expression for its config, valid in a config that inherits the plain one.
+        plain: Its config in the plain config.
+        changes: Keys that differ from it.
     """
 
     source: str
@@ -104,11 +104,11 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
     if "dataset" in config:
         raise ConfigError(
             f"the training data are wrapped in a {config['type']}, which mixes or selects images; "
-            "give a config that trains on the data set inside it"
+            "give a config that trains on the data set inside"
         )
     if not issubclass(kind, BaseSegDataset):
         raise ConfigError(
-            f"{config['type']} is not a BaseSegDataset, whose ann_file is a list of image names; "
+            f"{config['type']} is not a BaseSegDataset, which reads image names from ann_file; "
             "write the two data sets by hand, as the README shows"
         )
     return [ImageSet(source, config)]
@@ -117,8 +117,8 @@ def _sets_inside(config: Mapping[str, Any], source: str) -> list[ImageSet]:
 def labeled_sets(sets: Sequence[ImageSet], lists: Sequence[str]) -> list[ImageSet]:
     """The labeled images: those of one list, or of one list per data set.
 
-    A single list belongs to the first data set that has all its masks, or simply to the first data
-    set if the data are not on this machine.
+    A single list belongs to the first data set that has all its masks, or to the first data set if
+    the data are not on this machine.
 
     Args:
         sets: The data sets of the training data.
@@ -170,7 +170,7 @@ def _listed_sets(
         return [_with_list(*pair) for pair in zip(sets, lists, strict=True)]
     if len(lists) > 1:
         raise ConfigError(
-            f"--{stream}: got {len(lists)} lists, but the training data are {len(sets)} data "
+            f"--{stream}: got {len(lists)} lists, but the training data have {len(sets)} data "
             "sets; give one list, or one per data set"
         )
     missing = []
@@ -181,7 +181,7 @@ def _listed_sets(
         missing.append(f"{number} in '{candidate.directory(kind)}'")
     raise ConfigError(
         f"--{stream}: no data set of the training data has the {kind} of all names in "
-        f"'{lists[0]}'; missing are {', '.join(missing)}. Correct the names, or split the list and "
+        f"'{lists[0]}'; missing: {', '.join(missing)}. Correct the names, or split the list and "
         f"give --{stream} one list per data set, in this order"
     )
 
@@ -212,7 +212,7 @@ def _changed(image_set: ImageSet, **changes: Any) -> ImageSet:
 def _from_data_root(path: str, config: Mapping[str, Any]) -> str:
     """The path relative to ``data_root`` if it is inside, otherwise the absolute path.
 
-    Both work in every working folder in which the plain config finds its data.
+    Both work in every current folder from which the plain config finds its data.
     """
     target, root = Path(path).resolve(), config.get("data_root")
     if root is not None and target.is_relative_to(Path(root).resolve()):

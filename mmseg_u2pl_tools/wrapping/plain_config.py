@@ -22,7 +22,7 @@ def read_config(path: str) -> Config:
     """Load any config with a model.
 
     Args:
-        path: A file, or ``mmseg::...`` for one of MMSegmentation's.
+        path: A file, or ``mmseg::...`` for a config of MMSegmentation.
 
     Returns:
         The config; its default scope is active.
@@ -44,18 +44,18 @@ def read_plain_config(path: str) -> Config:
     """Load a plain config, and check that it defines a training.
 
     Args:
-        path: A file, or ``mmseg::...`` for one of MMSegmentation's.
+        path: A file, or ``mmseg::...`` for a config of MMSegmentation.
 
     Returns:
         The config; its default scope is active.
 
     Raises:
-        ConfigError: It does not load, does not define a training, or is semi-supervised already.
+        ConfigError: It does not load, does not define a training, or is already semi-supervised.
     """
     cfg = read_config(path)
     if is_wrapped(cfg.model):
         raise ConfigError(
-            f"the model of '{path}' is {cfg.model.type}, which has a segmentor inside; give the "
+            f"the model of '{path}' is {cfg.model.type}, which already wraps a segmentor; give the "
             "config of the plain segmentor"
         )
     _require(cfg, path, "train_dataloader", "train_cfg", "optim_wrapper")
@@ -69,7 +69,7 @@ def _require(cfg: Config, path: str, *keys: str) -> None:
 
 
 def is_wrapped(model: Mapping[str, Any]) -> bool:
-    """Whether a model config is that of a :class:`SemiSegmentor`."""
+    """Whether a model config describes a :class:`SemiSegmentor`."""
     kind = model.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     return isinstance(kind, type) and issubclass(kind, SemiSegmentor)
@@ -83,7 +83,7 @@ class Schedule(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """``'epochs'`` or ``'iters'``, as in MMEngine's names."""
+        """``'epochs'`` or ``'iters'``, as in MMEngine's keys."""
         return "epochs" if self.by_epoch else "iters"
 
 

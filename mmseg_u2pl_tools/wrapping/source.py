@@ -37,22 +37,22 @@ def assignment(name: str, value: Any) -> str:
 
     Args:
         name: The variable.
-        value: Containers, strings, numbers, True, False, None, and the classes of this module. An
-            outermost :class:`Remark` is not supported.
+        value: Containers, strings, numbers, True, False, None, and the classes of this module. The
+            outermost value must not be a :class:`Remark`.
 
     Returns:
-        One or more lines, each with a line feed.
+        One or more lines, each ending in a line feed.
 
     Raises:
-        ValueError: A value is of another kind.
+        ValueError: A value is of another type.
     """
     return f"{name} = {_render(value, len(name) + 3, 0)}\n"
 
 
 def _render(value: Any, column: int, indent: int) -> str:
-    """Source of a value at a column: on one line if it fits, otherwise one item per line."""
+    """Source of a value that starts at a column: on one line if it fits, else one item per line."""
     parts, flat = _parts(value), _flat(value)
-    # One more column for the comma.
+    # One column is for the comma.
     if parts is None or (flat is not None and column + len(flat) + 1 <= _WIDTH):
         return str(flat)
     opening, items, closing = parts
@@ -82,7 +82,7 @@ def _flat(value: Any) -> str | None:
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
-    """Opening bracket, items with the text before each, closing bracket; None for a scalar."""
+    """Opening bracket, items with the text before them, closing bracket; None for a scalar."""
     if isinstance(value, DictOf):
         first = [("", value.base)] if value.base is not None else []
         last = [("**", value.rest)] if value.rest is not None else []

@@ -18,9 +18,9 @@ def build_model(cfg: Config) -> SemiSegmentor:
     """Build the model of a written config, without weights.
 
     Raises:
-        ConfigError: It does not build; the message is the model's.
+        ConfigError: It cannot be built; the message contains the model's.
     """
-    with _explained(f"{cfg.model.type} around this model does not build"):
+    with _explained(f"cannot build {cfg.model.type} around this model"):
         return MODELS.build(cfg.model)
 
 
@@ -33,11 +33,11 @@ def try_data(cfg: Config) -> None:
         cfg: The written config, semi-supervised or supervised-only.
 
     Raises:
-        DataError: The hook would find the same.
-        ConfigError: A data set does not build or its pipeline fails.
+        DataError: The hook would raise the same error.
+        ConfigError: A data set cannot be built or its pipeline fails.
     """
     training = Config({**cfg, "val_dataloader": None})
-    with _explained("the training data do not build"):
+    with _explained("cannot build the training data"):
         report = check_run(training, read_files=False)
     report.raise_problems()
     for name, stream in report.streams.items():

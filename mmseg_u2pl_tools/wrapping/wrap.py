@@ -1,4 +1,4 @@
-"""Writes the semi-supervised config of a plain config, and its supervised-only twin."""
+"""Writes a semi-supervised config, or its supervised-only twin, from a plain config."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def wrap_with_method(
     Args:
         cfg: The plain config.
         base: Name of the plain config for ``_base_``.
-        method: Name of a file in ``configs/_base_/methods`` for ``_base_``, and that config.
+        method: Name of a file in ``configs/_base_/methods`` for ``_base_``, and its config.
         labeled: The labeled images.
         unlabeled: The unlabeled images.
-        embedding_source: Option of the method, or None.
+        embedding_source: The method's option of this name, or None.
 
     Returns:
         Python source.
 
     Raises:
-        ConfigError: The plain config does not say how long it trains.
-        ValueError: A value that must be written out has no source.
+        ConfigError: The plain config does not set the length of the training.
+        ValueError: A value cannot be written as Python source.
     """
     schedule = training_schedule(cfg)
     path, options = method
-    # MMEngine refuses two bases that share a key, so the method is then written out.
+    # MMEngine refuses two bases that share a key; the method is written out in this case.
     inherits = not set(options) & set(cfg)
     source = assignment("_base_", [base, path] if inherits else base)
     if not inherits:
@@ -88,7 +88,7 @@ def supervised_twin(cfg: Config, base: str, labeled: Images, unlabeled: Images) 
         Python source.
 
     Raises:
-        ConfigError: The plain config does not say how long it trains.
+        ConfigError: The plain config does not set the length of the training.
     """
     dataset = _labeled_dataset(labeled)
     source = assignment("_base_", base)
@@ -111,7 +111,7 @@ def relative_base(path: str | Path, out: str | Path) -> str:
 
 
 def dropped_hooks(cfg: Config) -> list[str]:
-    """Types of hooks that are removed because there is a teacher: ``EMAHook``."""
+    """Types of hooks that a teacher replaces: ``EMAHook``."""
     names = [hook["type"] for hook in cfg.get("custom_hooks") or []]
     kinds = {name: HOOKS.get(name) for name in names}
     return [name for name, kind in kinds.items() if kind and issubclass(kind, EMAHook)]
@@ -129,9 +129,9 @@ def _custom_imports(cfg: Config, options: Config) -> dict[str, Any]:
 def _semi_dataloader(
     cfg: Config, schedule: Schedule, labeled: Images, unlabeled: Images
 ) -> dict[str, Any]:
-    """The plain dataloader's options with both streams and as many labeled images per batch."""
+    """The plain dataloader with both streams and the same number of labeled images per batch."""
     size = cfg.train_dataloader.get("batch_size", 1)
-    # Keys that do not apply to a sampler of two streams are reset if the plain config has them.
+    # Keys that a sampler of two streams does not take are reset.
     unset = ("batch_sampler", "num_batch_per_epoch")
     sampler = dict(_delete_=True, type="DualStreamSampler")
     return dict(
@@ -152,7 +152,7 @@ def _labeled_dataset(labeled: Images) -> DictOf:
 
 
 def _unlabeled_dataset(labeled: Images, unlabeled: Images) -> DictOf:
-    """The differences from the labeled data set if they suffice, otherwise the whole config."""
+    """The differences from the labeled data set if they suffice, else the whole config."""
     complete = [complete_unlabeled(part.plain, part.changes) for part in unlabeled]
     if len(labeled) == 1:
         changes = unlabeled[0].changes

@@ -45,7 +45,7 @@ def test_epochs_without_a_step(root, drop_last):
     changes = {"train_dataloader.batch_size": 8, "train_dataloader.drop_last": drop_last}
     config = run_config(root, loop="EpochBasedTrainLoop", **changes)
     if drop_last:
-        fails(config, "An epoch is 6 images of each process, .* batch_size=8 it has no step")
+        fails(config, "An epoch has 6 images per process, .* batch_size=8 it has no steps")
     else:
         check(config)
 

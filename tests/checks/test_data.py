@@ -69,7 +69,7 @@ def test_masks_of_0_and_255_are_taken_for_a_foreground_that_is_ignored(root):
     for number, name in enumerate("ab"):
         write_mask(root / f"labels/{name}.png", [0, 255], size=(4 + number, 6))
     first, second = check_data(build(root, "ab"), None, 3).warnings
-    assert first.startswith("training: all masks hold only 0 and 255, and 255 is ignored")
+    assert first.startswith("training: all masks contain only 0 and 255, and 255 is ignored")
     assert second.startswith("training: no mask has a pixel of")
 
 
@@ -112,9 +112,9 @@ def test_what_the_model_does_not_ignore(root):
     path = root / "labels"
     assert problem == (
         "labeled: 2 of 2 masks cannot be trained on:\n"
-        f"  {path}/a.png: value 255, which the data set ignores and the model does not\n"
-        f"  {path}/b.png: value 255, which the data set ignores and the model does not\n"
-        "Set ignore_index=255, that of the data set, in every head of the model; it is 254 there."
+        f"  {path}/a.png: value 255, which the data set ignores but the model does not\n"
+        f"  {path}/b.png: value 255, which the data set ignores but the model does not\n"
+        "Set the data set's ignore_index=255 in every head of the model; it is 254 there."
     )
 
 
@@ -125,7 +125,7 @@ def test_what_the_data_set_ignores_need_not_be_in_the_masks(root):
     assert check_data(train, None, 3, 255).problems == []
     write_mask(root / "labels/b.png", [1, 100, 0], size=(5, 6))
     (problem,) = check_data(train, None, 3, 255).problems
-    assert "labels/b.png: value 100, which the data set ignores and the model" in problem
+    assert "labels/b.png: value 100, which the data set ignores but the model" in problem
 
 
 def test_no_class_names(root):
@@ -165,8 +165,8 @@ def test_number_of_classes(root):
         assert check_data(train, None, number).problems == []
     (problem,) = check_data(train, None, 19).problems
     assert problem.startswith(
-        "The model has num_classes=19, the training data set 3 classes (sky, building, pole). "
-        "Set num_classes=3 in every head"
+        "The model has num_classes=19, but the training data set has 3 classes (sky, building, "
+        "pole). Set num_classes=3 in every head"
     )
 
 

@@ -29,11 +29,11 @@ class TestFiles:
         (root / "labels" / "b.png").unlink()
         match = (
             r"labeled: 3 listed files are not on disk:\n"
-            r"  .*labels/b\.png\n  .*images/c\.jpg\n  .*labels/c\.png\nCheck data_root"
+            r"  .*labels/b\.png\n  .*images/c\.jpg\n  .*labels/c\.png\nCompare data_root"
         )
         with pytest.raises(DataError, match=match) as caught:
             check_files([listed(root, ["a", "b", "c"])], "labeled", masks=True)
-        assert "without one" not in str(caught.value)
+        assert "without suffix" not in str(caught.value)
 
     def test_unlabeled_images_need_no_masks(self, root):
         add(root, "a")
@@ -54,7 +54,7 @@ class TestFiles:
     )
     def test_suffix_in_the_list(self, root, name, suffix):
         dataset = listed(root, [name], img_suffix=suffix)
-        with pytest.raises(DataError, match="write the names without one"):
+        with pytest.raises(DataError, match="write the names without suffix"):
             check_files([dataset], "unlabeled", masks=False)
 
     def test_a_labeled_stream_without_mask_directory(self, root):

@@ -62,7 +62,7 @@ class TestFindings:
         fails(run_config(root), match)
 
     def test_number_of_classes(self, root):
-        fails(run_config(root, num_classes=19), "num_classes=19, the labeled data set 11 classes")
+        fails(run_config(root, num_classes=19), "num_classes=19, but the labeled data set has 11")
 
     def test_number_of_classes_of_a_wrapped_model(self, root):
         runner = built(run_config(root, num_classes=19))
@@ -95,7 +95,7 @@ class TestWithoutUnlabeledImages:
     def test_a_model_for_both_kinds_needs_both(self, root):
         runner = built(plain_config(root))
         runner.model = tiny_u2pl()
-        match = "dataset is a CamVidDataset, and the model .* Set dict.type='SemiDataset'"
+        match = "dataset is a CamVidDataset, but the model .* Set dict.type='SemiDataset'"
         with pytest.raises(DataError, match=match):
             check(runner)
 
@@ -108,9 +108,10 @@ def test_all_problems_are_told_at_once(root):
     with pytest.raises(DataError) as caught:
         check(built(run_config(root, num_classes=19)))
     assert [problem.split(":")[0] for problem in str(caught.value).split("\n\n")] == [
-        "The model has num_classes=19, the labeled data set 11 classes (sky, building, pole, road, "
-        "sidewalk, tree, sign-symbol, fence, car, pedestrian, bicyclist). Set num_classes=11 in "
-        "every head of the model, or other classes in the data set's metainfo.",
+        "The model has num_classes=19, but the labeled data set has 11 classes (sky, building, "
+        "pole, road, sidewalk, tree, sign-symbol, fence, car, pedestrian, bicyclist). Set "
+        "num_classes=11 in every head of the model, or change the classes in the data set's "
+        "metainfo.",
         "unlabeled",
         "1 images are both in labeled and in validation",
         "labeled",

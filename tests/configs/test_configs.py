@@ -1,4 +1,4 @@
-"""The shipped configs: they build, and the two arms of a comparison differ in the method alone."""
+"""The shipped configs build, and the two arms of a comparison differ only in the method."""
 
 import ast
 import re
@@ -52,7 +52,7 @@ def test_every_config_has_a_twin():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_config_imports(path):
-    # The original MMEngine would read it as one of its lazy configs, where nothing can be called.
+    # The original MMEngine would read it as a lazy config, in which nothing can be called.
     nodes = ast.walk(ast.parse(path.read_text()))
     assert not any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
 
@@ -67,7 +67,7 @@ def test_arms_differ_in_the_method_alone(semi):
     assert semi.get("randomness") == sup_only.get("randomness")
     optim = semi.optim_wrapper.to_dict()
     if optim.get("constructor") == "StudentOptimWrapperConstructor":
-        # It takes what the plain config says, and has its constructor in another place.
+        # It takes the plain config's values, with the constructor in another place.
         plain = optim.get("paramwise_cfg", {}).pop("constructor", None)
         optim = {k: v for k, v in (optim | dict(constructor=plain)).items() if v is not None}
     assert optim == {k: v for k, v in sup_only.optim_wrapper.items() if v is not None}
@@ -107,7 +107,7 @@ def test_model_builds(path):
 
 
 def run_pipeline(pipeline, size):
-    """Send a random image of (height, width) through all but the loading of files."""
+    """Send a random image of (height, width) through all transforms except file loading."""
     results = dict(
         img=np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8),
         gt_seg_map=np.ones(size, np.uint8),
@@ -116,7 +116,7 @@ def run_pipeline(pipeline, size):
         seg_fields=["gt_seg_map"],
     )
     for transform in pipeline:
-        built = TRANSFORMS.build(transform)  # those that load files are built as well
+        built = TRANSFORMS.build(transform)  # also builds those that load files
         if not transform["type"].startswith("Load"):
             results = built(results)
     return results
@@ -151,7 +151,7 @@ def test_a_step_at_a_small_crop(name, side):
     require_packages(name)
     config = without_weights(load(f"u2pl/{name}.py").model.to_dict())
     config["segmentor"]["data_preprocessor"]["size"] = (side, side)
-    # Untrained models are sure of nothing, so any pixel may be an anchor.
+    # Untrained models are not confident, so any pixel may be an anchor.
     head = dict(queue_size=50, num_anchors=8, num_negatives=8, min_prob=0.0)
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(config | dict(contrastive_head=head)))

@@ -111,7 +111,7 @@ def test_an_epoch_is_a_pass_over_the_unlabeled_list_on_any_number_of_gpus(gpus, 
     options = {key: value for key, value in loader.sampler.items() if key != "type"}
     sampler = DualStreamSampler(dataset, seed=0, **options)
     assert loader.drop_last
-    # 655.6 steps; what each process draws is rounded up first.
+    # 655.6 steps; the draws of each process are rounded up first.
     assert len(sampler) // (32 // gpus) == (656 if gpus == 8 else 655)
 
 
@@ -140,7 +140,7 @@ def test_a_row_trains_and_validates(arm, voc, tmp_path, monkeypatch):
     cfg.default_hooks.logger.interval = 1
     cfg.auto_scale_lr.enable = True
     cfg.param_scheduler[0].end = 2
-    cfg.visualizer.name = str(tmp_path)  # there is one of each name in a process
+    cfg.visualizer.name = str(tmp_path)  # names are unique within a process
     cfg.work_dir = str(tmp_path / "run")
     runner = Runner.from_cfg(cfg)
     seen = {True: [], False: []}
@@ -151,10 +151,10 @@ def test_a_row_trains_and_validates(arm, voc, tmp_path, monkeypatch):
         )
     runner.train()
     if arm == "u2pl":
-        # Six unlabeled images, two a step; the first epoch without them.
+        # Six unlabeled images, two per step; the first epoch does not use them.
         assert seen == {True: [0, 1, 2], False: [3, 4, 5]}
     else:
-        assert runner.iter == 2  # two labeled images, two a step
+        assert runner.iter == 2  # two labeled images, two per step
     groups = runner.optim_wrapper.optimizer.param_groups
     # An eighth of the paper's batch, in both arms.
     assert {group["initial_lr"] for group in groups} == {0.001 / 8, 0.01 / 8}

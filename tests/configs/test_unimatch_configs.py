@@ -61,7 +61,7 @@ DINOV2_ROWS = [path for path in UNIMATCH if "dinov2" in path]
 def test_numbers_of_unimatch(path):
     cfg, (method, _, table, _) = load(path), parts(path)
     streets = "cityscapes" in table
-    # The published loss is half of ours in semi-supervised training alone.
+    # The published loss is half of ours, but only in semi-supervised training.
     half = 1 if method == "suponly" else 2
     published = 0.005 if streets else 0.001
     sgd = dict(type="SGD", lr=published / half, momentum=0.9, weight_decay=0.0001 * half)
@@ -95,7 +95,7 @@ def test_numbers_of_unimatch(path):
     ],
 )
 def test_half_of_the_loss_is_what_the_schedules_say(optimizer):
-    """Half of the loss, as published, with their numbers; the whole one with those of our files."""
+    """Half the loss with the published numbers, and the whole loss with those of our files."""
     kind, theirs, change = optimizer
     weights = []
     for options, factor in (theirs, 0.5), (theirs | change, 1.0):
@@ -177,7 +177,7 @@ def test_network_is_that_of_unimatch(table):
     assert head.align_corners
     assert not plain.with_auxiliary_head
     assert head(features).shape[-1] == features[0].shape[-1]
-    # Decoder and encoder of ResNet-101 as the published logs count them, less 0.1 M for the stem.
+    # Decoder and encoder of ResNet-101 as counted in the published logs, minus 0.1 M for the stem.
     assert round(sum(p.numel() for p in plain.parameters()) / 1e6) == 59
     if table == "cityscapes-unimatch":
         assert (head.loss_decode.thresh, head.loss_decode.min_kept) == (0.7, 200000)

@@ -1,4 +1,4 @@
-"""Models of the rows of UniMatch's and UniMatch V2's tables: their parts, a step, a run."""
+"""Models of the rows of UniMatch's and UniMatch V2's tables: parts, a step, and a run."""
 
 from copy import deepcopy
 
@@ -25,11 +25,11 @@ def tiny_dinov2(path):
     if segmentor["test_cfg"]["mode"] == "slide":
         segmentor["test_cfg"].update(crop_size=(56, 56), stride=(42, 42))
     if config["type"] == "U2PL":
-        # Untrained models are sure of nothing, so any pixel may be an anchor.
+        # Untrained models are not confident, so any pixel may be an anchor.
         head = dict(queue_size=50, num_anchors=8, num_negatives=8, min_prob=0.0)
         config |= dict(contrastive_head=head)
     else:
-        config |= dict(tau=0.0)  # nor of enough to supervise
+        config |= dict(tau=0.0)  # for the same reason
     return config | dict(segmentor=segmentor)
 
 
@@ -142,7 +142,7 @@ def test_a_frozen_encoder_in_teacher_optimizer_and_checkpoint():
     assert {trained.get(id(p)) for p in optim_wrapper.optimizer.state} == {*trained.values()}
     other.load_state_dict(model.state_dict())
     again = build_optim_wrapper(other, deepcopy(load(path).optim_wrapper))
-    again.load_state_dict(deepcopy(optim_wrapper.state_dict()))  # in a file nothing is shared
+    again.load_state_dict(deepcopy(optim_wrapper.state_dict()))  # unshared, as from a file
     for each, wrapper in (model, optim_wrapper), (other, again):
         each.train_step(batch(size=(56, 56), num_classes=21, seed=9), wrapper)
         each.after_optimizer_step()
@@ -181,10 +181,10 @@ def test_a_row_trains_and_validates(path, voc, tmp_path, monkeypatch):
     cfg.work_dir = str(tmp_path / "run")
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert runner.iter == (6 if semi else 2)  # six unlabeled images, two a step
+    assert runner.iter == (6 if semi else 2)  # six unlabeled images, two per step
     groups = runner.optim_wrapper.optimizer.param_groups
     rates = [5e-6, 2e-4] if not semi else [0.0, 2e-4]
-    eighth = [rate / 8 for rate in rates]  # of the published batch
+    eighth = [rate / 8 for rate in rates]  # for an eighth of the published batch size
     assert sorted({group["initial_lr"] for group in groups}) == pytest.approx(eighth)
     assert all(group["lr"] == 0.0 for group in groups)
     scores = runner.message_hub.log_scalars

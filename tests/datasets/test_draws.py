@@ -1,4 +1,4 @@
-"""Augmentation depends on the draw, and on nothing that was drawn before or elsewhere."""
+"""Augmentation depends only on the draw, not on draws before it or elsewhere."""
 
 import pickle
 import random
@@ -11,7 +11,7 @@ from mmseg_u2pl.datasets.draws import Draw, random_numbers_of
 
 
 def numbers(index):
-    """What the three global generators give for an index."""
+    """Numbers from the three global generators for an index."""
     with random_numbers_of(index):
         return random.random(), np.random.rand(), torch.rand(1).item()
 

@@ -1,4 +1,4 @@
-"""Files that are damaged, and images of all kinds."""
+"""Damaged files, and images of all kinds."""
 
 import io
 
@@ -44,7 +44,7 @@ def test_a_file_that_was_cut_off_anywhere_is_found(tmp_path, kind):
     content, path = encoded(kind), tmp_path / "image"
     path.write_bytes(content)
     require_whole(str(path))
-    # The last 16 bytes of a PNG are not of the image.
+    # The last 16 bytes of a PNG do not belong to the image.
     for length in (0, 2, 5, 100, len(content) // 2, len(content) - (1 if kind == "JPEG" else 100)):
         path.write_bytes(content[:length])
         with pytest.raises(OSError, match=r"\w"):
@@ -125,7 +125,7 @@ def test_a_faulty_labeled_image_or_mask_stops_and_is_named(root, name):
 def test_many_faulty_images_in_a_row_stop_and_the_first_is_named(root):
     for name in "cdef":
         cut(root / f"images/{name}.png")
-    with pytest.raises(DataError, match=r"10 images in a row cannot be used.*images/e.png' \(OSEr"):
+    with pytest.raises(DataError, match=r"10 images in a row are unusable.*images/e.png' \(OSEr"):
         semi_dataset(root)[4]
 
 
@@ -137,7 +137,7 @@ def test_ten_in_a_row_are_too_many_and_nine_are_not(root):
         if number < 10:
             cut(root / f"images/{name}.png")
     dataset = semi_dataset(root)
-    with pytest.raises(DataError, match=r"10 images in a row cannot be used.*images/n0.png'"):
+    with pytest.raises(DataError, match=r"10 images in a row are unusable.*images/n0.png'"):
         dataset[2]
     assert int(dataset[3]["inputs"][0, 0, 0]) == 10
 
@@ -188,7 +188,7 @@ def test_images_of_all_kinds_become_three_channels_of_bytes(root, kind):
 
 
 def test_images_that_a_transform_cannot_take_are_skipped_with_its_reason(root):
-    # Resized to a width of 64, it has no row left.
+    # Resized to a width of 64, it has no rows left.
     Image.fromarray(noise((1, 900))).save(root / "images/c.png")
     sample = semi_dataset(root, AUGMENT)[2]
     (reason,) = skipped_images(dict(data_samples=[sample["data_samples"]])).values()
@@ -205,7 +205,7 @@ def test_images_are_turned_as_their_exif_data_say_and_masks_must_be_too(root):
     write_turned(root / "images/b.png")
     dataset = semi_dataset(root)
     masks = read_masks(dataset.labeled_datasets, "labeled")
-    with pytest.raises(DataError, match=r"b\.png: 4x6 pixels .*its image 6x4\n.*EXIF"):
+    with pytest.raises(DataError, match=r"b\.png: 4x6 pixels .*its image has 6x4\n.*EXIF"):
         check_masks(masks, 2, "labeled")
     write_mask(root / "labels/b.png", [0, 1], (6, 4))
     check_masks(read_masks(dataset.labeled_datasets, "labeled"), 2, "labeled")
@@ -221,5 +221,5 @@ def test_masks_of_16_bits_are_refused_if_they_need_them(root, largest):
     if largest == 255:
         check_masks(masks, 2, "labeled")
     else:
-        with pytest.raises(DataError, match=f"values up to {largest}, of which .* 8 bits"):
+        with pytest.raises(DataError, match=f"values up to {largest}, but .* 8 bits"):
             check_masks(masks, 2, "labeled")

@@ -69,7 +69,7 @@ class TestExplainFailedBuild:
     @pytest.mark.parametrize("kind", ["CamVidDataset", CamVidDataset])
     def test_suffix_of_a_class_by_name_or_itself(self, root, kind):
         config = {"type": kind, "data_root": str(root), "data_prefix": {"img_path": "images"}}
-        with pytest.raises(DataError, match=r"holds no file that ends in '\.jpg'"):
+        with pytest.raises(DataError, match=r"has no file that ends in '\.jpg'"):
             explain_failed_build(config, "labeled")
 
     def test_remote_directories_are_not_looked_at(self):

@@ -41,9 +41,9 @@ def streams_of(indices, sizes):
 
 
 class SamplerMachine(RuleBasedStateMachine):
-    """Ranks that draw, stop, and go on in any number of processes, in any sequence.
+    """Ranks that draw, stop, and continue with any number of processes, in any sequence.
 
-    What all of them have drawn together is the beginning of the stream of one process.
+    All their draws together are the beginning of the stream of a single process.
     """
 
     sizes = (3, 7)
@@ -276,7 +276,7 @@ def test_skipping_batches_of_a_dataloader_continues_where_a_run_stopped():
 
 
 def test_needs_a_semi_dataset():
-    with pytest.raises(TypeError, match="draws from a SemiDataset, got Numbered"):
+    with pytest.raises(TypeError, match="needs a SemiDataset, got Numbered"):
         DualStreamSampler(Numbered(3), seed=0)
 
 

@@ -193,7 +193,7 @@ class TestUnlabeledPipeline:
     )
     def test_pixels_beside_the_image_are_refused_unless_they_are_marked(self, root, step):
         match = (
-            f"{step['type']}, whose pixels would get pseudo-labels. Put MarkImagePixels before it"
+            f"{step['type']}, whose padding would get pseudo-labels. Put MarkImagePixels before it"
         )
         mark, hide = {"type": "MarkImagePixels"}, {"type": "HideGroundTruth"}
         for pipeline in (
@@ -258,12 +258,12 @@ class TestBadDirectories:
         config = unlabeled(
             root, ann_file="", data_prefix={"img_path": "labels"}, serialize_data=True
         )
-        with pytest.raises(DataError, match=r"labels' holds no file that ends in '\.jpg'"):
+        with pytest.raises(DataError, match=r"labels' has no file that ends in '\.jpg'"):
             SemiDataset(labeled(root), config)
 
     def test_no_image_with_the_suffix_of_the_config(self, root):
         config = unlabeled(root, ann_file="", img_suffix=".tif", serialize_data=True)
-        with pytest.raises(DataError, match=r"images' holds no file that ends in '\.tif'"):
+        with pytest.raises(DataError, match=r"images' has no file that ends in '\.tif'"):
             SemiDataset(labeled(root), config)
 
 

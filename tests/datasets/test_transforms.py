@@ -1,4 +1,4 @@
-"""Which pixels of an unlabeled image are its own, whatever its pipeline adds."""
+"""Image pixels of unlabeled images are told from pixels that the pipeline adds."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def _scope():
 
 @pytest.fixture
 def root(tmp_path):
-    """Two bright images; the masks are of class 1 above and of none below."""
+    """Two bright images; masks have class 1 in the upper half and no class in the lower one."""
     for name in "ab":
         write_image(tmp_path / "images" / f"{name}.png", (32, 48), BRIGHT)
         mask = np.ones((32, 48), np.uint8)
@@ -38,7 +38,7 @@ def root(tmp_path):
 
 
 def unlabeled_sample(root, transforms, **changes):
-    """Image and data sample of an unlabeled image, with random numbers that are always the same."""
+    """Image and data sample of an unlabeled image, with fixed random numbers."""
     labeled = dict(
         type="BaseSegDataset",
         data_root=str(root),
@@ -72,7 +72,7 @@ def test_pixels_that_transforms_add_are_not_of_the_image(root, transforms, score
     own = sample.image_pixels.data[0].numpy()
     assert own.dtype == bool
     assert own.shape == image.shape[1:]
-    # Between both, bilinear interpolation leaves a seam of other values.
+    # Between the two, bilinear interpolation leaves a seam of other values.
     assert own[(image == BRIGHT).all(axis=0)].all()
     assert not own[(image == 0).all(axis=0)].any()
     assert 0.01 < (image == 0).mean() < 0.7

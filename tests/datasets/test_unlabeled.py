@@ -1,4 +1,4 @@
-"""The unlabeled config that is derived from the labeled one."""
+"""The unlabeled config derived from the labeled one."""
 
 import pytest
 from mmseg.datasets.transforms import LoadAnnotations
@@ -80,7 +80,7 @@ def test_a_pipeline_that_loads_no_masks_has_none_to_hide():
 
 
 def test_nothing_to_derive_from():
-    with pytest.raises(DataError, match=r"Give unlabeled a complete config, with its type"):
+    with pytest.raises(DataError, match=r"Set a complete config for unlabeled, with a type"):
         complete_unlabeled(dict(type="ConcatDataset", datasets=[LABELED]), dict(ann_file="u.txt"))
 
 
@@ -93,7 +93,7 @@ def test_masks_are_kept_but_hidden_to_score_pseudo_labels():
             dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", reduce_zero_label=True),
             dict(type="MarkImagePixels"),
-            # Where to crop must not depend on masks.
+            # The position of a crop must not depend on masks.
             dict(type="RandomCrop", crop_size=(8, 8)),
             dict(type="PackSegInputs"),
             dict(type="HideGroundTruth"),

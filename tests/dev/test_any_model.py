@@ -1,7 +1,7 @@
-"""A model of each family in MMSegmentation's configs trains, and its own loss stays its own.
+"""A model of each family in MMSegmentation's configs trains with its own, unchanged loss.
 
-The light families run always, all of them with `pytest -m sweep`. With methods other than U2PL,
-fewer of them are light.
+The light families always run; `pytest -m sweep` runs all of them. With methods other than U2PL,
+fewer families are light.
 """
 
 import importlib.util
@@ -40,7 +40,7 @@ LIGHT = {
 LIGHT_WITH_ALL_METHODS = {"pidnet", "segmenter"}
 LOSSES = {"loss", "sup", "unsup", "contra"}
 REFUSED = {"san", "vpd"}
-# They predict with more than they train: more iterations, or points that are refined.
+# They do more in prediction than in training: more iterations, or refinement of points.
 PREDICT_OTHERWISE = {"segnext", "point_rend"}
 CLASSIFY_MASKS = {"mask2former", "maskformer"}
 
@@ -102,7 +102,7 @@ def test_family_trains_with_other_methods(name, method):
     assert unlabeled
     assert all(value > 0 for value in unlabeled.values())
 
-    # Each network that is trained is trained as a whole.
+    # Each trained network is trained as a whole.
     reached = with_gradient(model, losses)
     labeled = inputs[: tool.NUM_LABELED], data_samples[: tool.NUM_LABELED]
     for role in model.trained_networks:
@@ -167,7 +167,7 @@ def logits_are_those_that_predict(model, inputs, of_masks):
 
 
 def with_gradient(model, losses):
-    """Names of the parameters that a step trains; their gradients are removed again."""
+    """Names of the parameters that a step trains; gradients are cleared afterwards."""
     total = sum(
         part
         for key, value in losses.items()
@@ -181,7 +181,7 @@ def with_gradient(model, losses):
 
 
 def without_randomness(model):
-    """Training mode, but what one image gives depends on neither chance nor other images."""
+    """Training mode in which the output for an image is independent of chance and other images."""
     model.train()
     for module in model.modules():
         if isinstance(module, _BatchNorm) or "Drop" in type(module).__name__:
@@ -193,7 +193,7 @@ def without_randomness(model):
 
 @contextmanager
 def same_state(model):
-    """One random state and the buffers of now, which come back: EMANet's bases learn in a pass."""
+    """Fix the random state, and restore the buffers: EMANet's bases learn in a forward pass."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(1)
@@ -238,7 +238,7 @@ def test_document_lists_every_family():
 
 @pytest.fixture
 def document(tmp_path, monkeypatch):
-    """An empty table, and a tool that knows three families and two methods alone."""
+    """An empty table, and a tool that only knows three families and two methods."""
     chosen = {name: tool.FAMILIES[name] for name in ("fastscnn", "vpd")}
     chosen["strange"] = tool.Family("strange/of_another_package.py", needs="another package")
     monkeypatch.setattr(tool, "FAMILIES", chosen)
@@ -272,7 +272,7 @@ def test_tool_writes_the_table_and_compares_it(document, capsys):
     assert document.read_text() == text
     with pytest.raises(SystemExit, match="2"):
         tool.main(["stranger"])
-    assert "error: no family stranger; there are fastscnn, vpd, strange" in capsys.readouterr().err
+    assert "unknown family stranger; choose from fastscnn, vpd, strange" in capsys.readouterr().err
 
 
 def test_tool_wants_a_place_for_the_table(document, capsys):

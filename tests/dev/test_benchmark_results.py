@@ -1,4 +1,4 @@
-"""dev/benchmark_results.py: what a run has come to."""
+"""dev/benchmark_results.py: results of a run."""
 
 import json
 

@@ -55,7 +55,7 @@ def test_every_method_has_a_row(monkeypatch, capsys):
     with pytest.raises(SystemExit, match=r"(?s)cps: .*config 'gone\.py' does not exist"):
         tool.main(["--config", "gone.py", "--every-method"])
     assert run_main(tool, "--every-method", "--method", "cps") == 2
-    assert "goes with neither --method nor --json" in capsys.readouterr().err
+    assert "cannot be combined with --method or --json" in capsys.readouterr().err
 
 
 def test_the_floor_has_the_passes_of_the_method():
@@ -98,7 +98,7 @@ def test_loss_path_is_timed_alone(tmp_path):
         ({"sup.loss_ce": 1.0, "alpha_t": float("nan"), "contra.anchors": 3.0}, None),
         ({"sup.loss_ce": 1.0}, None),  # a method without anchors
         ({"sup.loss_ce": float("nan")}, "NaN or infinite in the last step: sup.loss_ce"),
-        ({"sup.loss_ce": 1.0, "contra.anchors": 0.0}, "the last step had no anchor"),
+        ({"sup.loss_ce": 1.0, "contra.anchors": 0.0}, "the last step had no anchors"),
     ],
 )
 def test_steps_that_do_not_work_are_not_timed(losses, message):

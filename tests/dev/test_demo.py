@@ -36,9 +36,9 @@ def demo():
 
 @pytest.fixture
 def tiny_demo(demo, tmp_path, monkeypatch):
-    """The demo with its own configs but for the models, in an empty folder."""
+    """The demo with its own configs but small models, in an empty folder."""
     segmentor = tiny_segmentor(NUM_CLASSES)
-    segmentor["data_preprocessor"]["size"] = (128, 128)  # what the pipeline crops to
+    segmentor["data_preprocessor"]["size"] = (128, 128)  # crop size of the pipeline
     semi = dict(
         type="U2PL",
         segmentor=segmentor,
@@ -111,7 +111,7 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
     for one, other in combinations(expected.values(), 2):
         assert np.nanmax(abs(one - other)) > 0.1, "too alike to tell whether they are mixed up"
 
-    # What is written.
+    # Written files.
     written = {
         "sup-only": (results["sup_only"]["mIoU"], results["sup_only"]["per_class"]),
         "student": (results["u2pl"]["student_mIoU"], results["u2pl"]["student_per_class"]),
@@ -127,13 +127,13 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
     assert list(results["seconds"]) == ["data", "sup_only", "u2pl", "total"]
     assert results["seconds"]["total"] >= results["seconds"]["u2pl"] > 0
 
-    # What MMSegmentation logged of the last validation.
+    # MMSegmentation's log of the last validation.
     (scalars,) = (folder / "u2pl").glob("*/vis_data/scalars.json")
     logged = json.loads(scalars.read_text().splitlines()[-1])
     assert logged["mIoU"] == pytest.approx(results["u2pl"]["mIoU"], abs=0.011)
     assert logged["student/mIoU"] == pytest.approx(results["u2pl"]["student_mIoU"], abs=0.011)
 
-    # What is printed.
+    # Printed output.
     rows = table_rows(out)
     assert rows.pop("class") == ["sup-only", "u2pl student", "u2pl teacher", "gain"]
     assert list(rows) == [*CLASSES, "mean"]
@@ -149,13 +149,13 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
     assert "work_dirs/demo/results.json" in out
     assert "work_dirs/demo/comparison.png" in out
 
-    # What is drawn: five columns, six scenes, and a fifth of the last column unreliable.
+    # The picture: five columns, six scenes, and a fifth of the last column unreliable.
     picture = np.asarray(Image.open(folder / "comparison.png").convert("RGB"))
     assert picture.shape == (6 * 260 + 120, 5 * 260, 3)
     grey = (picture[:-40, 4 * 260 :] == UNRELIABLE_COLOUR).all(-1).sum() / (6 * 260**2)
     assert 0.18 < grey < 0.21
 
-    # A second run finds the data, and one checkpoint and one log a run are left.
+    # A second run reuses the data; one checkpoint and one log per run remain.
     assert len(list(scandir(str(folder), ".pth", recursive=True))) == 2
     logs = list((folder).glob("*/*/*.log"))
     assert len(logs) == 2
@@ -181,7 +181,7 @@ def test_another_method(tiny_demo, tmp_path, capsys):
 
 @pytest.fixture
 def fake_runner():
-    """Two images of 2 x 2 pixels with fixed predictions; class 'c' occurs nowhere."""
+    """Two images of 2 x 2 pixels with fixed predictions; class 'c' does not occur."""
     label = [torch.tensor([[0, 0], [1, 1]]), torch.tensor([[0, 1], [255, 0]])]
     predicted = [torch.tensor([[0, 1], [1, 1]]), torch.tensor([[0, 0], [0, 0]])]
     samples = []

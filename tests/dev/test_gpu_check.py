@@ -1,4 +1,4 @@
-"""dev/gpu_check.py: what it leaves behind, tried on a CPU."""
+"""dev/gpu_check.py: the files it writes, on a CPU."""
 
 import json
 import sys

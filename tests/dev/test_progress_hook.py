@@ -28,7 +28,7 @@ def terminal(monkeypatch):
 
 
 def train(hook, clock, iters, start=0, stop=None):
-    """What a runner does with the hook, up to iteration `stop`."""
+    """Call the hook as a runner does, up to iteration `stop`."""
     runner = SimpleNamespace(iter=start, max_iters=iters, message_hub=MessageHub("progress"))
     hook.before_train(runner)
     for i in range(start, iters if stop is None else stop):
@@ -63,7 +63,7 @@ def test_without_a_terminal_a_line_is_printed_every_tenth(capsys, clock):
     train(ProgressHook("tiny"), clock, 25)
     lines = capsys.readouterr().out.splitlines()
     done = [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
-    # 2 seconds an iteration.
+    # 2 seconds per iteration.
     left = ["0:00:44", "0:00:40", "0:00:34", "0:00:30", "0:00:24"]
     left += ["0:00:20", "0:00:14", "0:00:10", "0:00:04", "0:00:00"]
     assert lines == [

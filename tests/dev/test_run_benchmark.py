@@ -62,7 +62,7 @@ def test_benchmark_gathers_mean_and_deviation_beside_the_published_score(benchma
     scores = [float(row["miou"]) for row in rows]
     assert all(float(row["best_miou"]) == score for row, score in zip(rows, scores, strict=True))
     assert all(float(row["step_seconds"]) > 0 for row in rows)
-    # The smallest training has PyTorch in memory.
+    # Even the smallest training has PyTorch in memory.
     assert all(100 < int(row["memory_mib"]) < 10_000 for row in rows)
     head = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout
@@ -113,7 +113,7 @@ def test_dry_run_prints_the_commands_and_what_they_cost(benchmark, tmp_path):
         "# plain, seed 0: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
         "# from plain, seed 1: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
         "# from plain, seed 2: 2 steps of 900.000 s on 4 GPU(s): 2.00 GPU hours",
-        "# together 6.00 GPU hours, without validation",
+        "# total: 6.00 GPU hours, without validation",
     ]
 
 
@@ -139,7 +139,7 @@ def test_dry_run_measures_a_step_once_for_all_seeds(benchmark, tmp_path, capsys,
     seconds = [float(cost[2]) for cost in costs]
     assert min(seconds) > 0
     assert seconds[1] == seconds[2]
-    # Nothing is left that a later run would take for its own.
+    # No files are left that a later run would use.
     assert list((tmp_path / "work_dirs/small").iterdir()) == []
 
 
@@ -154,7 +154,7 @@ def test_dry_run_counts_and_measures_the_steps_of_epochs(benchmark, tmp_path, ca
     path.write_text(f"runs = [dict(name='a', config={str(config)!r}, options={options!r})]")
     tool = load_tool("run_benchmark")
     tool.main([str(path), "--dry-run"])
-    # Four labeled and four unlabeled images, one of each a step.
+    # Four labeled and four unlabeled images, one of each per step.
     assert "# a, seed 0: 12 steps" in capsys.readouterr().out
     tool.main([str(path), "--dry-run", "--gpus", "2"])
     assert "# a, seed 0: 6 steps" in capsys.readouterr().out
@@ -173,12 +173,12 @@ def test_dry_run_without_the_data_prints_the_commands(tmp_path, capsys):
     options = {"data_root": str(tmp_path), "train_dataloader.dataset.times": 2}
     path.write_text(f"runs = [dict(name='a', config={str(SUP_ONLY)!r}, options={options!r})]")
     tool = load_tool("run_benchmark")
-    message = "the steps of an epoch cannot be counted without the data: training: the split list "
+    message = "cannot count the steps of an epoch without the data: training: the split list "
     message += f"(ann_file) '{tmp_path}/splits/u2pl/186/labeled.txt' does not exist."
     assert run_main(tool, path, "--dry-run") == 0
     comment, command, _ = capsys.readouterr().out.splitlines()
     assert comment.startswith(f"# a, seed 0: {message}")
-    assert comment.endswith("tools/misc/import_splits.py those of papers.")
+    assert comment.endswith("tools/misc/import_splits.py published ones.")
     assert str(ROOT / "tools/train.py") in command
     assert run_main(tool, path, "--dry-run", "--step-seconds", 1) == 1
     assert f"error: a: {message}" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_dry_run_finds_a_misspelt_option(tmp_path, capsys):
     options = {"modle.alpha_0": 0.3}
     path.write_text(f"runs = [dict(name='a', config={str(CONFIG)!r}, options={options!r})]")
     assert run_main(load_tool("run_benchmark"), path, "--dry-run") == 1
-    assert "no key modle in the config; did you mean model?" in capsys.readouterr().err
+    assert "the config has no key modle; did you mean model?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_all_runs_of_a_seed_come_before_those_of_the_next_and_start_from_its_che
     ("text", "message"),
     [
         ("runs = []", "there are no runs"),
-        ("runs = [dict(name='a')]", r"a run has the keys name and config.*\['name'\]"),
+        ("runs = [dict(name='a')]", r"a run needs the keys name and config.*\['name'\]"),
         (
             "runs = [dict(name='a', config='x', seed=1)]",
             "may have method, seeds, options and published",
@@ -289,4 +289,4 @@ def test_run_with_other_options_is_not_taken_for_finished(benchmark, tmp_path):
     root = folder / "work_dirs/small"
     done = run_tool("run_benchmark.py", tmp_path / "small.py", "--root", root, cwd=folder)
     assert done.returncode == 1
-    assert "holds a run with another config or options; remove the folder" in done.stderr
+    assert "has a run with another config or other options; remove the folder" in done.stderr

@@ -152,8 +152,8 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
         ({"size": 32}, "size=32 is too small; use at least 64"),
         ({"seed": -1}, "seed=-1 is too small; use at least 0"),
         ({"num_workers": 0}, "num_workers=0 is too small; use at least 1"),
-        ({"labeled_fraction": 0.01}, "labeled_fraction=0.01 makes 0 of num_train=12 .* 1 to 11"),
-        ({"labeled_fraction": 1.0}, "labeled_fraction=1 makes 12 of num_train=12 .* 1 to 11"),
+        ({"labeled_fraction": 0.01}, "labeled_fraction=0.01 labels 0 of num_train=12 .* 1 to 11"),
+        ({"labeled_fraction": 1.0}, "labeled_fraction=1 labels 12 of num_train=12 .* 1 to 11"),
     ],
 )
 def test_impossible_values(tmp_path, change, message):
@@ -164,7 +164,7 @@ def test_impossible_values(tmp_path, change, message):
 
 @pytest.mark.parametrize("progress", [True, False])
 def test_progress_is_shown_on_request(tmp_path, capsys, monkeypatch, progress):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes Rich treat the output as a terminal
     values = {**SMALL, "num_train": 2, "num_val": 1, "progress": progress}
     write_builtin_dataset(tmp_path / "data", num_workers=1, **values)
     assert ("3/3" in capsys.readouterr().err) is progress
@@ -208,7 +208,7 @@ def test_command_defaults_are_those_of_the_function(tool):
     [
         (["--labeled-fraction", "half"], "'half' is not a fraction; write it as 0.0625 or 1/16"),
         (["--labeled-fraction", "1/0"], "'1/0' is not a fraction"),
-        (["--labeled-fraction", "1/1000"], "makes 0 of num_train=480"),
+        (["--labeled-fraction", "1/1000"], "labels 0 of num_train=480"),
         (["--size", "8"], "size=8 is too small"),
     ],
 )

@@ -14,7 +14,7 @@ MIB = 2**20
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves only when it is told to."""
+    """A clock that only moves on request."""
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(time, "perf_counter", lambda: now.seconds)
     return now
@@ -55,7 +55,7 @@ def test_calls_of_a_wrapped_function_are_counted(clock):
 
 
 def take(mebibytes: int) -> None:
-    """Take memory from the system and give it back, past what the allocator keeps for reuse."""
+    """Allocate memory that the allocator does not keep for reuse, and free it."""
     np.frombuffer(mmap.mmap(-1, mebibytes * MIB), np.uint8).fill(1)
 
 

@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""Names in the documents exist."""
 
 import inspect
 import re
@@ -51,7 +51,7 @@ def test_algorithm_names_options_that_exist_and_all_there_are():
     listed = set(re.findall(r"`(?:head\.)?(\w+)`", table.split("\n", 2)[2]))
     frame = {"segmentor", "data_preprocessor", "train_cfg", "pretrained", "init_cfg"}
     assert options_of(U2PL) - listed == frame | {"contrastive_head"}
-    # Everything of the head but what the model fills in.
+    # All options of the head except those that the model fills in.
     assert options_of(UnreliableContrastiveHead) - listed == {"num_classes", "embed_dims"}
     for name in re.findall(r"(\w+)=", re.search(r"`teacher` \| `(.*?)`", table)[1]):
         assert name in options_of(EMATeacher)

@@ -1,4 +1,4 @@
-"""Code in the documents: configs are built, programs are run, commands are what the tools take."""
+"""Code in the documents: configs build, programs run, and the tools accept the commands."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ REGISTRIES = [value for value in vars(mmseg.registry).values() if isinstance(val
 
 
 def blocks(language):
-    """Fenced blocks of a language with the page and the line that they stand in."""
+    """Fenced blocks of a language, with page and line."""
     for page in PAGES:
         text = page.read_text()
         for block in re.finditer(rf"^```{language}\n(.*?)^```", text, re.M | re.S):
@@ -54,7 +54,7 @@ PROGRAMS = [block for block in blocks("python") if is_program(block.values[0])]
 
 @pytest.mark.parametrize("block", CONFIG_BLOCKS)
 def test_config_builds(block, tmp_path):
-    """As configs/my/config.py; what inherits nothing stands on top of a config of ours."""
+    """Load as configs/my/config.py; a config without a base inherits one of ours."""
     shutil.copytree(CONFIGS, tmp_path / "configs")
     path = tmp_path / "configs/my/config.py"
     path.parent.mkdir()
@@ -80,7 +80,7 @@ def types_in(node):
 
 
 def test_programs_stand_on_pages_that_a_test_follows():
-    """test_guide.py runs all that one page says, in its order; the other is below."""
+    """test_guide.py runs all commands of that page in order; the other page is below."""
     pages = {block.id.split(":")[0] for block in PROGRAMS}
     assert pages == {"docs/guide.md", "docs/datasets.md"}
 
@@ -99,7 +99,7 @@ def test_colours_become_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("block", list(blocks("(?:shell|bash)")))
 def test_commands_exist(block):
-    """The shell reads the block, and what is ours in it takes the arguments that it gets."""
+    """The shell parses the block, and our programs in it accept their arguments."""
     done = subprocess.run(["bash", "-n", "-c", block], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for line in block.replace("\\\n", " ").splitlines():
@@ -114,7 +114,7 @@ def test_commands_in_the_text_exist(page):
 
 
 def check_command(line):
-    """Whatever starts it (torchrun, srun, variables), find what is of this project in a command."""
+    """Find this project's program in a command, whatever starts it (torchrun, srun, variables)."""
     words = shlex.split(line, comments=True)
     for number, word in enumerate(words):
         rest = words[number + 1 :]
@@ -126,7 +126,7 @@ def check_command(line):
             check_script(ROOT / word, rest)
         elif word == "pytest":
             assert all((ROOT / path).exists() for path in rest if path.startswith("tests")), line
-        elif "/.mim/tools/" in word:  # of MMSegmentation
+        elif "/.mim/tools/" in word:  # MMSegmentation's
             tool = word.split("/.mim/")[1]
             assert (Path(mmseg.__file__).parent / ".mim" / tool).is_file(), line
     if words[:1] == ["make"]:
@@ -146,7 +146,7 @@ def parse(path, arguments):
 
 
 def check_script(path, arguments):
-    """The launchers: as many arguments as their usage line names, then those of the tool."""
+    """Launchers take the arguments of their usage line, then those of the tool."""
     names = re.search(r"usage: \$0 (.*?) \[arguments of tools/(\w+)\.py\]", path.read_text())
     own = names[1].split()
     assert len(arguments) >= len(own), f"{path.name} {arguments}"

@@ -1,4 +1,4 @@
-"""docs/guide.md, from photographs to pseudo-labels, as it stands but for the iterations."""
+"""docs/guide.md, from photographs to pseudo-labels, with fewer iterations."""
 
 import json
 import multiprocessing as mp
@@ -49,9 +49,10 @@ def write_photos(folder):
 
 
 def run(command, folder):
-    """What a command of the page prints, run in a process of its own.
+    """Run a command of the page in a separate process, and return its output.
 
-    The processes are forked from one that has imported the package, which takes seconds.
+    The processes are forked from one that has imported the package, because importing takes
+    seconds.
     """
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["mmseg_u2pl"])
@@ -69,14 +70,14 @@ def _run(words, folder, output):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
-    mp.set_start_method("fork", force=True)  # of data loaders, as in a program of its own
+    mp.set_start_method("fork", force=True)  # for data loaders, as in a separate program
     python, *sys.argv = words
     assert python == "python"
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def commands():
-    """The page's commands but for the installation, in its order."""
+    """The page's commands in order, without the installation."""
     text = "".join(blocks("shell")[1:]).replace("\\\n", " ").replace("iter_1000", "iter_3")
     for command in text.splitlines():
         is_semi = "tools/train.py configs/my/u2pl.py" in command
@@ -86,7 +87,7 @@ def commands():
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
-    """The folder after all steps, and what they printed."""
+    """The folder after all steps, and their output."""
     folder = tmp_path_factory.mktemp("newcomer")
     (folder / "tools").symlink_to(ROOT / "tools")
     shutil.copytree(ROOT / "configs", folder / "configs")

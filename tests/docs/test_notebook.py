@@ -1,4 +1,4 @@
-"""docs/demo.ipynb: its cells run in order, on a CPU, with a demo of four steps."""
+"""The cells of docs/demo.ipynb run in order, on a CPU, with a demo of four steps."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ SHORT = (
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What the notebook displays; IPython, which it has on Colab, need not be installed."""
+    """Objects displayed by the notebook; IPython, which Colab has, need not be installed."""
     things: list = []
     module = ModuleType("IPython.display")
     module.display = things.append

@@ -59,12 +59,12 @@ def test_classes_without_a_pixel_are_warned_of(root, monkeypatch):
     DataCheckHook().before_train(built(run_config(root)))
     ((text, logger, level),) = said
     assert text.startswith("labeled: no mask has a pixel of sky, building,")
-    assert "bicyclist" not in text  # the one that all masks show
+    assert "bicyclist" not in text  # the class in all masks
     assert (logger, level) == ("current", logging.WARNING)
 
 
 class TestProcesses:
-    """The main process checks and tells the others; each takes part in the broadcast."""
+    """The main process checks and informs the others; each takes part in the broadcast."""
 
     @staticmethod
     def before_train(monkeypatch, is_main, finding, received=None):
@@ -105,7 +105,7 @@ class TestProcesses:
 
 
 def check_data_for_long(rank, port):
-    """Processes wait for each other for a second, and reading takes more."""
+    """The default timeout is one second, and reading takes longer."""
     address, patience = f"tcp://127.0.0.1:{port}", timedelta(seconds=1)
     dist.init_process_group("gloo", address, patience, rank=rank, world_size=2)
 

@@ -14,7 +14,7 @@ def step(hook, iteration, unsup=0.5, contra=0.1, **others):
         "loss": torch.tensor(unsup + contra),
         "unsup.loss_ce": torch.tensor(unsup),
         "contra.loss_nce": torch.tensor(contra),
-        "gamma_t": torch.tensor(NAN),  # a statistic may be anything
+        "gamma_t": torch.tensor(NAN),  # statistics may have any value
         **others,
     }
     names = [f"{iteration}_{letter}.jpg" for letter in "ab"]
@@ -122,7 +122,7 @@ def test_without_an_enabled_scaler_no_step_is_skipped(scaler):
 
 
 def look_before_a_checkpoint(rank):
-    """Losses of rank 1 are bad in step 2; what rank 0, which writes the checkpoint, says."""
+    """Losses of rank 1 are bad in step 2; return the error of rank 0, which saves."""
     hook = LossCheckHook(interval=100)
     for iteration in (1, 2, 3):
         step(hook, iteration, unsup=NAN if rank == 1 and iteration == 2 else 0.5)

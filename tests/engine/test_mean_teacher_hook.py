@@ -1,4 +1,4 @@
-"""When progress is set and when the teacher moves, in real runs of MMEngine's Runner."""
+"""When progress is set and the teacher is updated, in real runs of MMEngine's Runner."""
 
 from types import SimpleNamespace
 from typing import ClassVar
@@ -22,7 +22,7 @@ from tiny import batch, tiny_segmentor, tiny_u2pl
 
 
 class Recorder(Hook):
-    """Notes, at each iteration, what the model was told and how often its teacher has moved."""
+    """Records the state of the model and the number of teacher updates at each iteration."""
 
     priority = "LOWEST"
 
@@ -103,7 +103,7 @@ def test_a_training_that_never_uses_unlabeled_images_is_warned_of(
     said = []
     monkeypatch.setattr(mean_teacher_hook, "print_log", lambda text, *_: said.append(text))
     run(tmp_path, sup_only_iters=sup_only_iters)
-    expected = f"start has {sup_only_iters} iterations and the training 4, so no unlabeled image"
+    expected = f"start has {sup_only_iters} iterations, the training 4, so no unlabeled image"
     assert [expected in text for text in said] == ([] if sup_only_iters == 3 else [True])
 
 
@@ -123,7 +123,7 @@ def test_gradient_accumulation_counts_steps_of_the_optimizer(tmp_path):
 def test_steps_that_overflow_move_neither_student_nor_teacher(
     tmp_path, monkeypatch, fused, accumulative_counts
 ):
-    # MMEngine has mixed precision for GPUs alone; what it does with a scaler is the same here.
+    # MMEngine only has mixed precision for GPUs; its use of a scaler is the same here.
     monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
     model = tiny_u2pl(unsup_weight=1e6)
     before = state_of(model)
@@ -177,7 +177,7 @@ def test_teacher_is_the_average_of_the_student_over_the_steps(tmp_path):
 
 
 def test_a_plain_model_is_refused(tmp_path):
-    message = "works on a semi-supervised model such as U2PL, but the model is EncoderDecoder"
+    message = "needs a semi-supervised model, such as U2PL, but the model is EncoderDecoder"
     with pytest.raises(TypeError, match=message):
         run(tmp_path, model=tiny_segmentor())
 
@@ -219,7 +219,7 @@ def test_a_plain_model_needs_no_hook():
 
 
 class WithoutTeacher(SemiSegmentor):
-    """A method whose student learns from the labeled images alone."""
+    """A method whose student only learns from labeled images."""
 
     networks: ClassVar = {"student": "student.segmentor"}
 
@@ -253,7 +253,7 @@ def test_a_method_without_a_teacher_is_told_too(tmp_path):
 
 
 class Sharded(nn.Module):
-    """Stands for FSDP and for DeepSpeed's engine, which MMEngine registers as wrappers too."""
+    """Stands in for FSDP and DeepSpeed's engine, which MMEngine also registers as wrappers."""
 
     def __init__(self, module):
         super().__init__()
@@ -263,7 +263,7 @@ class Sharded(nn.Module):
 def test_wrappers_that_split_the_weights_are_refused(monkeypatch):
     monkeypatch.setitem(MODEL_WRAPPERS.module_dict, "Sharded", Sharded)
     runner = SimpleNamespace(model=Sharded(tiny_u2pl()), optim_wrapper=None, hooks=[])
-    with pytest.raises(TypeError, match="wrapped in Sharded, which splits its weights"):
+    with pytest.raises(TypeError, match="wrapped in Sharded, which shards its weights"):
         MeanTeacherHook().before_train(runner)
 
 
@@ -271,7 +271,7 @@ def test_several_optimizers_are_refused(tmp_path):
     parts = {
         name: OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)) for name in "ab"
     }
-    with pytest.raises(TypeError, match="OptimWrapperDict has no single optimizer of PyTorch"):
+    with pytest.raises(TypeError, match="OptimWrapperDict has no single PyTorch optimizer"):
         run(tmp_path, optim_wrapper=OptimWrapperDict(**parts))
 
 

@@ -12,7 +12,7 @@ from tiny import TinyBackbone, tiny_segmentor, tiny_u2pl
 
 @MODELS.register_module()
 class TinyConvNeXt(TinyBackbone):
-    """Has the names of the parameters of a ConvNeXt, which layer decay goes by."""
+    """Has the parameter names of a ConvNeXt, which layer decay uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class TinyConvNeXt(TinyBackbone):
 
 @MODELS.register_module()
 class TinyBEiT(TinyBackbone):
-    """Has the names of the parameters of a BEiT."""
+    """Has the parameter names of a BEiT."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TinyBEiT(TinyBackbone):
 
 
 def groups(optim_wrapper, model: nn.Module) -> dict[str, dict]:
-    """Options of the group of each parameter, by its name in the model; every one just once."""
+    """Options of each parameter's group, by its name in the model; each occurs once."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     found = {}
     for group in optim_wrapper.optimizer.param_groups:
@@ -80,7 +80,7 @@ CASES = [
                 "backbone.layers.1": dict(lr_mult=0.3, decay_mult=0.0),
                 ".cls_token": dict(decay_mult=0.0),
                 "head": dict(lr_mult=10.0),
-                # Parts of 'student.segmentor.', a prefix that must not count.
+                # Parts of the prefix 'student.segmentor.', which must not match.
                 "segmentor": dict(lr_mult=7.0),
                 ".backbone": dict(lr_mult=8.0),
             }
@@ -164,7 +164,7 @@ def test_config_is_not_changed_and_wrapper_options_arrive():
 
 
 def test_model_inside_the_wrapper_of_distributed_training(monkeypatch):
-    # Its initialiser wants processes to talk to; what counts here is the type.
+    # Its constructor needs a process group; only its type matters here.
     monkeypatch.setattr(MMDistributedDataParallel, "__init__", nn.Module.__init__)
     wrapped = MMDistributedDataParallel()
     wrapped.module = tiny_u2pl()

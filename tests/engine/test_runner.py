@@ -28,7 +28,7 @@ def test_log_has_losses_statistics_and_both_scores(trained):
 def test_log_has_each_class_and_the_distance_of_the_teacher(trained):
     records = [line for line in scalars(trained) if "teacher_distance" in line]
     assert [record["step"] for record in records] == [2, 4]
-    # Student and teacher are the same after the first update and part from then on.
+    # Student and teacher are equal after the first update and differ from then on.
     assert 0 < records[0]["teacher_distance"] < records[1]["teacher_distance"] < 1
     filled, anchors, bias = (
         [records[1][f"{kind}/{name}"] for name in CLASSES]
@@ -108,7 +108,7 @@ def test_faulty_unlabeled_images_are_skipped_counted_and_reported(data, tmp_path
     for name in names[:2]:
         path = root / f"JPEGImages/{name}.jpg"
         path.write_bytes(path.read_bytes()[:-200])
-    # Of 12 unlabeled images two are drawn a step, so 6 steps draw them all.
+    # Each step draws two of 12 unlabeled images, so 6 steps draw all of them.
     options = small_options(root, max_iters=6) | {"train_dataloader.num_workers": 1}
     flags = ["--work-dir", "run", *as_flags(options)]
     refused = run_tool("train.py", CONFIG, *flags, cwd=tmp_path)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 
 
 def config(data, work_dir, **changes):
-    """Config of 16 iterations that can be repeated on a GPU; MMSegmentation's IoU cannot be."""
+    """Config of 16 iterations that is deterministic on a GPU, unlike MMSegmentation's IoU."""
     cfg = interrupted.config(data, work_dir, "iterations", 0, **changes)
     cfg |= dict.fromkeys(("val_dataloader", "val_evaluator", "val_cfg"))
     del cfg["default_hooks"]["checkpoint"]["save_best"]

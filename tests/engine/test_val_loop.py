@@ -1,4 +1,4 @@
-"""Who is validated when; that scores are those of the roles is tested in real runs."""
+"""Order of validation; real runs test that the scores are those of the roles."""
 
 from types import SimpleNamespace
 

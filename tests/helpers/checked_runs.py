@@ -1,4 +1,4 @@
-"""Runs on seven written images, and the parts of them that the checks look at."""
+"""Runs on seven written images, and their parts that the checks use."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,7 +113,7 @@ def plain_config(root, **changes):
 
 
 def built(config):
-    """The parts of a runner that the checks look at; a Runner takes a second to build."""
+    """The parts of a runner that the checks use; a real Runner takes a second to build."""
     init_default_scope("mmseg")
     loop = LOOPS.get(config.train_cfg.type)
     train, val = (

@@ -1,4 +1,4 @@
-"""Small trainings whose checkpoints are looked at."""
+"""Small trainings for tests of checkpoints."""
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -11,7 +11,7 @@ from tiny import batch, tiny_u2pl
 
 @METRICS.register_module()
 class Growing(BaseMetric):
-    """A score that is better each time."""
+    """A score that improves each time."""
 
     score = 0.0
 
@@ -25,7 +25,7 @@ class Growing(BaseMetric):
 
 @METRICS.register_module()
 class UpAndDown(BaseMetric):
-    """Scores of which the second is worse than the first."""
+    """Scores, the second of which is worse than the first."""
 
     def __init__(self, prefix=None):
         super().__init__(prefix=prefix)
@@ -76,7 +76,7 @@ CAN_ALLOW_TYPES = hasattr(torch.serialization, "safe_globals")
 def load(path):
     if not CAN_ALLOW_TYPES:
         return torch.load(path, weights_only=False)
-    # MMEngine of OneDL allows its types at each call; for the originals, mmseg_u2pl has done it.
+    # OneDL's MMEngine allows its types at each call; for the originals, mmseg_u2pl does.
     allowed = getattr(checkpoint, "get_torch_safe_globals", list)()
     with torch.serialization.safe_globals(allowed):
         return torch.load(path, weights_only=True)

@@ -1,4 +1,4 @@
-"""Confident pixels of weak and strong views, written a second time, pixel by pixel in float64."""
+"""Independent version of the losses of confident pixels, pixel by pixel in float64."""
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def slow_mix(values, plan):
 
 
 def full_size_logits(segmentor, images, change=None):
-    """Logits of a plain segmentor, of changed feature maps if asked for."""
+    """Logits of a plain segmentor, optionally of changed feature maps."""
     with torch.no_grad():
         features = segmentor.extract_feat(torch.as_tensor(images))
         features = [change(level) for level in features] if change else features
@@ -64,13 +64,13 @@ def full_size_logits(segmentor, images, change=None):
 
 
 def median_confidence(view):
-    """Between two confidences in the middle of those of valid pixels."""
+    """A threshold between the two middle confidences of valid pixels."""
     values = np.sort(view.confidence[view.valid])
     return float(values[len(values) // 2 - 1 : len(values) // 2 + 1].mean())
 
 
 def recorded_plans(model, monkeypatch):
-    """The plans that the model draws from now on."""
+    """Record the plans that the model draws."""
     plans, draw = [], model.mix_plan
 
     def recording(*args):
@@ -82,7 +82,7 @@ def recorded_plans(model, monkeypatch):
 
 
 def images_in_passes(segmentor):
-    """Number of images in each pass of a backbone from now on."""
+    """Record the number of images in each pass of a backbone."""
     passes = []
     segmentor.backbone.register_forward_pre_hook(lambda _, args: passes.append(len(args[0])))
     return passes

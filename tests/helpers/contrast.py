@@ -1,4 +1,4 @@
-"""Batches for the contrastive head, and its rules written out class by class."""
+"""Batches for the contrastive head, and an independent version of its rules, class by class."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from oracles import IGNORE
 
 
 class Batch(NamedTuple):
-    """What the head is given, labeled images first."""
+    """Inputs of the head, labeled images first."""
 
     student_embedding: torch.Tensor
     teacher_embedding: torch.Tensor
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
     @property
     def target(self):
-        """Labels of the pixels that may be anchors, the others ignored."""
+        """Labels of the pixels that may be anchors; others are ignored."""
         target = self.label.clone()
         target[len(target) - len(self.anchor_pixels) :][~self.anchor_pixels] = IGNORE
         return target
@@ -67,7 +67,7 @@ class SlowHead:
     ):
         self.queues = oracles.Queues(sizes)
         self.low_rank, self.high_rank, self.min_prob = low_rank, high_rank, min_prob
-        # The authors' code: all candidates make the positive, and negatives need the label.
+        # The authors' code: the positive uses all candidates, and negatives need the label.
         self.reference = reference
         self.positive_min_prob = -1.0 if reference else min_prob
 
@@ -89,7 +89,7 @@ class SlowHead:
         return of_class
 
     def step(self, batch):
-        """Anchors and, where there are some, positive of each class; pushes the negatives."""
+        """Anchors of each class, and its positive if it has anchors; pushes the negatives."""
         teacher = batch.teacher_embedding.double().numpy()
         for c, places in enumerate(self.negatives(batch)):
             for place in places:

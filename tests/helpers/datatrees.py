@@ -1,4 +1,4 @@
-"""Small data sets with the folders and files that the real ones have, and the tools' main()."""
+"""Small data sets with the layout of the real ones, and the tools' main()."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ TOOLS = ROOT / "tools"
 
 
 def tool_path(name: str) -> Path:
-    """A tool of tools/ or dev/ by its file's name."""
+    """A tool of tools/ or dev/ by file name."""
     [path] = [*TOOLS.rglob(name), *(ROOT / "dev").glob(name)]
     return path
 
@@ -29,7 +29,7 @@ def load_tool(name: str) -> ModuleType:
 
 
 def run_main(tool: ModuleType, *arguments: object) -> int:
-    """Run a tool in this process; its exit status."""
+    """Run a tool in this process; return its exit status."""
     try:
         tool.main([str(argument) for argument in arguments])
     except SystemExit as end:
@@ -38,7 +38,7 @@ def run_main(tool: ModuleType, *arguments: object) -> int:
 
 
 def keep_columns(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """Columns that a module hands to plot_comparison, once it has done so."""
+    """Columns that a module passes to plot_comparison."""
     kept: dict[str, np.ndarray] = {}
     plot = module.plot_comparison
 
@@ -57,19 +57,19 @@ def write_image(path: Path, size: tuple[int, int] = (4, 6), value: int = 90) -> 
 
 
 def write_sideways(path: Path, picture: np.ndarray) -> None:
-    """Write a picture as a camera does that was held upright: turned, with EXIF data that say so.
+    """Write a picture as from a camera held upright: rotated, with EXIF data for it.
 
     Args:
         path: A JPEG file.
-        picture: (H, W, 3), RGB, as it is to be seen.
+        picture: (H, W, 3), RGB, upright.
     """
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     Image.fromarray(np.rot90(picture)).save(path, exif=exif, quality=95)
 
 
 def write_mask(path: Path, values: Sequence[int] | int, size: tuple[int, int] = (4, 6)) -> None:
-    """Write a mask whose first pixels are `values` and the others the last of them."""
+    """Write a mask that starts with `values` and repeats the last one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.atleast_1d(values)
     mask = np.full(size, values[-1], np.uint8)
@@ -83,9 +83,9 @@ def write_list(path: Path, names: Sequence[str]) -> None:
 
 
 def make_voc(root: Path, train: Sequence[str], val: Sequence[str], sbd: Sequence[str]) -> Path:
-    """VOC 2012 as its archive unpacks, with images for the names of SBD, which VOC has too.
+    """VOC 2012 as unpacked, including images for the names of SBD, as in the archive.
 
-    Masks of VOC hold 1 and the border value 255.
+    VOC's masks have 1 and the border value 255.
     """
     voc = root / "VOCdevkit" / "VOC2012"
     for name in {*train, *val, *sbd}:
@@ -98,7 +98,7 @@ def make_voc(root: Path, train: Sequence[str], val: Sequence[str], sbd: Sequence
 
 
 def make_sbd(root: Path, train: Sequence[str], val: Sequence[str]) -> Path:
-    """SBD as its archive unpacks, as far as MMSegmentation's converter reads it."""
+    """SBD as unpacked, as far as MMSegmentation's converter reads it."""
     from scipy.io import savemat
 
     dataset = root / "benchmark_RELEASE" / "dataset"
@@ -113,7 +113,7 @@ def make_sbd(root: Path, train: Sequence[str], val: Sequence[str]) -> Path:
 
 
 def make_cityscapes(root: Path) -> Path:
-    """Two cities for training, one for validation; each image holds all ids of the labels."""
+    """Two cities for training, one for validation; each mask has all label ids."""
     for split, city in (("train", "aachen"), ("train", "ulm"), ("val", "lindau")):
         for frame in range(2):
             name = f"{city}_{frame:06}_000019"
@@ -124,7 +124,7 @@ def make_cityscapes(root: Path) -> Path:
 
 
 def make_segnet_camvid(root: Path, counts: dict[str, int]) -> Path:
-    """CamVid as the SegNet tutorial has it: frames of a split and their masks, 11 being void."""
+    """CamVid as in the SegNet tutorial: frames of a split and their masks, where 11 is void."""
     for split, count in counts.items():
         for number in range(count):
             write_image(root / split / f"0001TP_{number:06}.png", value=10 * number % 256)
@@ -135,7 +135,7 @@ def make_segnet_camvid(root: Path, counts: dict[str, int]) -> Path:
 
 
 def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> None:
-    """Write what LabelMe saves for an image of (height, width)."""
+    """Write LabelMe's file for an image of (height, width)."""
     content = dict(
         version="5.5.0",
         flags={},
@@ -152,7 +152,7 @@ CVAT_COLOURS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]
 
 
 def make_cvat_masks(root: Path, masks: dict[str, np.ndarray], classes: Sequence[str]) -> Path:
-    """An export "Segmentation mask 1.1", whose masks hold colours; class 0 is the background."""
+    """A "Segmentation mask 1.1" export, whose masks have colours; class 0 is the background."""
     lines = ["# label:color_rgb:parts:actions"]
     lines += [
         f"{name}:{','.join(map(str, colour))}::"

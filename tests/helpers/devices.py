@@ -1,4 +1,4 @@
-"""Run what a test calls on another device, and leave the test its tensors on the CPU."""
+"""Runs the functions under test on another device, with the test's tensors on the CPU."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -34,9 +34,9 @@ METHODS = (
     (UnreliableContrastiveHead, "forward"),
 )
 DRAW_ON_DEVICE = {"sample", "sample_per_class", "forward"}
-"""Names of functions whose generator is that of the device; the others draw on the CPU."""
+"""Names of functions whose generator is on the device; the others draw on the CPU."""
 WITHOUT_AUTOCAST = {"blur", "change_colors"}
-"""Names of functions that are called with autocast switched off."""
+"""Names of functions that are called without autocast."""
 
 _calls: list[Callable] = []
 
@@ -44,8 +44,8 @@ _calls: list[Callable] = []
 class Place(NamedTuple):
     """A device, and the dtype of autocast there, if any.
 
-    Functions of ``mmseg_u2pl`` that a test module imports, and the methods in ``METHODS``, are
-    called there: arguments go to the device, results come back.
+    Functions of ``mmseg_u2pl`` that a test module imports, and the methods in ``METHODS``, run
+    there: arguments are moved to the device, and results back.
     """
 
     device: torch.device
@@ -99,14 +99,14 @@ class Place(NamedTuple):
 
 
 def places(request: pytest.FixtureRequest) -> Place:
-    """The place that a parameter names: ``cpu``, or ``gpu`` with or without a dtype."""
+    """The place named by a parameter: ``cpu``, or ``gpu`` with or without a dtype."""
     if request.param == "cpu":
         return Place(torch.device("cpu"))
     return Place(gpu(request.config), DTYPES[request.param.removeprefix("gpu")])
 
 
 def gpu(config: pytest.Config) -> torch.device:
-    """The device of tests that are marked ``gpu``; skips if there is none."""
+    """The device of tests marked ``gpu``; skips if there is none."""
     device = torch.device(config.getoption("--gpu-device"))
     if device.type == "cuda" and not torch.cuda.is_available():
         pytest.skip("there is no GPU")

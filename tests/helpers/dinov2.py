@@ -13,7 +13,7 @@ WIDTHS = {"dinov2-small": 384, "base": 768}
 
 @MODELS.register_module()
 class StandInVisionTransformer(BaseModule):
-    """Patches, twelve layers of little work, and maps of some of them; stages freeze as there."""
+    """Patches, twelve cheap layers, and maps of some of them; stages freeze as in the original."""
 
     def __init__(
         self, arch, img_size, patch_size, out_indices, out_type, final_norm, frozen_stages=-1, **_

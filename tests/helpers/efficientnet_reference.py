@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 a second time, from raw tensors."""
+"""Independent EfficientNet-Lite0, from raw tensors."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ CHANNELS = (16, 24, 40, 80, 112, 192, 320)
 STRIDES = (2, 4, 8, 16, 16, 32, 32)
 
 
-# One row a block, written out: kernel, stride, expanded channels, output channels.
+# One row per block: kernel, stride, expanded channels, output channels.
 BLOCKS = (
     (3, 1, 32, 16),
     (3, 2, 96, 24),

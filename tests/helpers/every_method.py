@@ -1,4 +1,4 @@
-"""All methods, small and sure enough of something, for tests of what holds for each of them."""
+"""All methods, small and confident enough, for tests that apply to each of them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A config and a runner that stand for those of a training."""
+"""A config and a runner that stand in for those of a training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ test_evaluator = dict(type='IoUMetric')
 
 
 class FakeRunner:
-    """Stands for MMEngine's Runner; keeps the config it is made from and what is called."""
+    """Stands in for MMEngine's Runner; records its config and calls."""
 
     def __init__(self) -> None:
         self.cfg: Config | None = None
@@ -28,7 +28,7 @@ class FakeRunner:
         return self
 
     def register_hook(self, hook: Hook) -> None:
-        """Take the hook of the tools, which is tested with a real Runner."""
+        """Accept the hook of the tools, which is tested with a real Runner."""
 
     def train(self) -> None:
         self.calls.append("train")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class _Anew(torch.autograd.Function):
-    """Calls the function again in each backward pass."""
+    """Call the function again in each backward pass."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -24,5 +24,5 @@ class _Anew(torch.autograd.Function):
 
 
 def gradcheck(function: Callable[[Tensor], Tensor], values: Tensor) -> bool:
-    """Compare the gradient with finite differences; gradcheck takes it several times."""
+    """Compare the gradient with finite differences; gradcheck computes it several times."""
     return torch.autograd.gradcheck(lambda v: _Anew.apply(v, function), values)

@@ -1,4 +1,4 @@
-"""What stands in an HTML page."""
+"""Reads the contents of an HTML page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Page(HTMLParser):
     """Reads a page.
 
     Attributes:
-        elements: All that begin.
-        tables: Heading above it to rows of a table, text of the cells.
+        elements: All start tags.
+        tables: Rows of each table as texts of its cells, by the heading above it.
         texts: All text.
-        unbalanced: Tags that end without having begun, or the other way round.
+        unbalanced: Tags without a matching start or end tag.
     """
 
     def __init__(self, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Small whole trainings in processes of their own, which can be killed and resumed."""
+"""Small whole trainings in separate processes, which can be killed and resumed."""
 
 import gc
 import json
@@ -24,7 +24,7 @@ from scenes import CLASSES, PALETTE
 from tiny import tiny_segmentor
 
 NUM_CLASSES = len(CLASSES)
-# All that draws random numbers: resizing, cropping, flipping, colours, and a choice.
+# All transforms that draw random numbers: resizing, cropping, flipping, colours, and a choice.
 PIPELINE = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
@@ -38,7 +38,7 @@ LOOPS = {
     "iterations": dict(type="IterBasedTrainLoop", max_iters=16, val_interval=6),
     "epochs": dict(type="EpochBasedTrainLoop", max_epochs=4, val_interval=1),
 }
-"""Both of 16 iterations: an epoch are the 8 unlabeled images, two a batch."""
+"""Both of 16 iterations: an epoch has the 8 unlabeled images, two per batch."""
 
 
 def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def config(data: Path, work_dir: Path, loop: str, workers: int, **changes: Any) 
         optim_wrapper=dict(
             type="OptimWrapper",
             optimizer=dict(type="SGD", lr=0.05, momentum=0.9),
-            accumulative_counts=2,  # checkpoints are from between two steps as well
+            accumulative_counts=2,  # some checkpoints are between two steps
         ),
         param_scheduler=[dict(type="PolyLR", begin=0, end=16, by_epoch=False)],
         default_hooks=dict(
@@ -141,7 +141,7 @@ def start(
 ) -> multiprocessing.Process:
     """A process that trains.
 
-    It is forked, which spares it the seconds of importing. CUDA needs the method ``"spawn"``.
+    It is forked, which saves seconds of importing. CUDA needs the method ``"spawn"``.
     """
     return start_several(cfg, resume, 1, method)[0]
 
@@ -150,7 +150,7 @@ def start_several(
     cfg: dict[str, Any], resume: bool, count: int, method: str = "fork"
 ) -> list[multiprocessing.Process]:
     """Processes that train together (gloo)."""
-    gc.freeze()  # MMEngine collects garbage often, and what was there before the fork is none
+    gc.freeze()  # MMEngine often collects garbage; objects from before the fork are not garbage
     common = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
     processes = []
     for rank in range(count):
@@ -173,10 +173,10 @@ def run(cfg: dict[str, Any], resume: bool = False, count: int = 1, method: str =
 def run_and_kill(
     cfg: dict[str, Any], step: int, seconds: float, resume: bool = False, count: int = 1
 ) -> bool:
-    """Train, and kill the processes some time after a step was logged, by them or ones before.
+    """Train, and kill the processes some time after a step was logged, by them or earlier ones.
 
     Returns:
-        Whether that came in time; a fast machine may have trained to the end before.
+        Whether they were killed; a fast machine may have finished before.
     """
     processes = start_several(cfg, resume, count)
     first = processes[0]
@@ -198,13 +198,13 @@ def last_checkpoint(work_dir: Path) -> dict[str, Any]:
 
 
 def logged(work_dir: Path) -> dict[tuple[str, int], dict[str, float]]:
-    """What was logged of each step, but times; later lines of a step replace earlier ones."""
+    """The log of each step without times; later lines of a step replace earlier ones."""
     lines: dict[tuple[str, int], dict[str, float]] = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json"), key=os.path.getmtime):
         for text in file.read_text().splitlines():
             try:
                 line = json.loads(text)
-            except ValueError:  # it is being written, or was when the process was killed
+            except ValueError:  # it is being written, or the process was killed while writing
                 continue
             kind = "mIoU" if "mIoU" in line else "loss"
             for key in ("time", "data_time"):
@@ -214,7 +214,7 @@ def logged(work_dir: Path) -> dict[tuple[str, int], dict[str, float]]:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What the last checkpoints and the logs of two trainings do not have in common."""
+    """Differences between the last checkpoints and logs of two trainings."""
     parts = [_flat(last_checkpoint(folder) | dict(log=logged(folder))) for folder in (one, other)]
     first, second = ({k: v for k, v in part.items() if not _may_differ(k)} for part in parts)
     common = first.keys() & second.keys()

@@ -1,4 +1,4 @@
-"""Data sets of a few written images that are listed by name."""
+"""Data sets of a few written images, listed by name."""
 
 import json
 import os
@@ -46,14 +46,14 @@ def listed(root: Path, names: list[str], **changes: object) -> BaseDataset:
 
 
 def age_files(root: Path, seconds: float = 100) -> None:
-    """Make all images and masks that many seconds old; the cache keeps nothing that is new."""
+    """Make all images and masks that many seconds old; the cache does not keep new files."""
     then = time.time() - seconds
     for path in [*root.glob("images/*"), *root.glob("labels/*")]:
         os.utime(path, (then, then))
 
 
 def poison_cache(folder: Path, **values: object) -> None:
-    """Change what the cache says of each file, to see where an answer comes from."""
+    """Change the cache's entry of each file, to see where a result comes from."""
     for path in folder.glob("*.json"):
         content = json.loads(path.read_text())
         for entry in content.values():

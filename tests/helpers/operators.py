@@ -1,8 +1,8 @@
 """Stand-ins for MMCV's compiled operators, on the CPU, where MMCV has none.
 
-Most of what heads of MMSegmentation and MMDetection take from `mmcv.ops` is plain PyTorch, which
-only cannot be imported without the compiled part. So the models that need it can be tried with
-`pytest -p operators`, with `tests/` in the PYTHONPATH.
+Most parts of `mmcv.ops` that heads of MMSegmentation and MMDetection use are plain PyTorch, but
+cannot be imported without the compiled part. `pytest -p operators`, with `tests/` in the
+PYTHONPATH, tests the models that need them.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from types import ModuleType
 
 
 class Operators(ModuleType):
-    """Has every name; those that are not below cannot be called."""
+    """Has every name; only those below can be called."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -25,9 +25,9 @@ class Operators(ModuleType):
 
 
 def _pairs(height, width, mask_height, mask_width, half_height, half_width):
-    """For each pixel and each place of the mask around it: pixel, place, and pixel at that place.
+    """For each pixel and each position of the mask around it: pixel, position, and pixel there.
 
-    One tensor of indices each; pairs whose second pixel is outside the map are left out.
+    One tensor of indices each; pairs whose second pixel is outside the map are skipped.
     """
     import torch
 

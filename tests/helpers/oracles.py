@@ -1,6 +1,6 @@
-"""The method, written a second time: from the paper's definitions, in float64, pixel by pixel.
+"""Independent versions of the method's rules, from the paper's definitions, in float64, per pixel.
 
-Slow and meant to be obviously right. Nothing here knows how the package computes the same things.
+They are slow, meant to be obviously correct, and share no code with the package.
 """
 
 from collections import deque
@@ -43,7 +43,7 @@ def mask_of(places: Sequence[Place], shape: Sequence[int]) -> np.ndarray:
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Probabilities of one pixel; a single logit is that of class 1 against class 0."""
+    """Probabilities of one pixel; a single logit is for class 1 against class 0."""
     if len(logits) == 1:
         likely = 1 / (1 + exp(-logits[0]))
         return [1 - likely, likely]
@@ -95,7 +95,7 @@ def class_totals(
 
 
 def entropy_threshold(entropy: np.ndarray, valid: np.ndarray, alpha: float) -> np.float32:
-    """``gamma``: the ``1 - alpha`` quantile of the entropy of valid pixels; 0 without any."""
+    """``gamma``: the ``1 - alpha`` quantile of the entropy of valid pixels; 0 if there are none."""
     values = [float(entropy[place]) for place in places_of(entropy) if valid[place]]
     if not values:
         return np.float32(0)
@@ -118,7 +118,7 @@ def unsupervised_loss(
 def thresholded_loss(
     logits: np.ndarray, label: np.ndarray, kept: np.ndarray, valid: np.ndarray
 ) -> float:
-    """Sum over kept of ``-log p(label)`` by the number of valid pixels (FixMatch)."""
+    """Sum over kept of ``-log p(label)``, divided by the number of valid pixels (FixMatch)."""
     prob = probabilities(logits)
     total = 0.0
     for place in places_of(label):
@@ -179,7 +179,7 @@ def contrastive_loss(
 
 
 def ranks(pixel: Sequence[float]) -> list[int]:
-    """``O(c)`` of each class at a pixel; of equals the lower index comes first."""
+    """``O(c)`` of each class at a pixel; in a tie, the lower index comes first."""
     order = sorted(range(len(pixel)), key=lambda c: (-pixel[c], c))
     return [order.index(c) for c in range(len(pixel))]
 
@@ -240,7 +240,7 @@ def mean_vector(vectors: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class Queues:
-    """One first-in-first-out queue of normalised vectors a class."""
+    """One first-in-first-out queue of normalized vectors per class."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.of_class: list[deque] = [deque(maxlen=size) for size in sizes]
@@ -264,7 +264,7 @@ def averages(students: Sequence[float], decay: float) -> list[float]:
 
 
 def centre_indices(target: int, target_size: int, source_size: int) -> list[int]:
-    """Source pixels in which the centre of a target pixel lies: two if it is on their border."""
+    """Source pixels that contain the centre of a target pixel: two if it is on their border."""
     centre = (target + Fraction(1, 2)) * Fraction(source_size, target_size)
     last = floor(centre)
     return [last - 1, last] if centre == last else [last]
@@ -274,7 +274,7 @@ def centre_indices(target: int, target_size: int, source_size: int) -> list[int]
 
 
 def looks_uniform(counts: Sequence[int]) -> bool:
-    """Chi-square test against equal chances; false alarm in less than one of a million cases."""
+    """Chi-square test against equal chances, with less than one false alarm in a million."""
     counts = np.asarray(counts, dtype=np.float64)
     statistic = float(((counts - counts.mean()) ** 2 / counts.mean()).sum())
     freedom = len(counts) - 1

@@ -1,6 +1,6 @@
-"""Plain MMSegmentation runs, and what the process looks like after them, as JSON.
+"""Plain MMSegmentation runs, and the state of the process after them, as JSON.
 
-As a script it takes the folder of the images and that of the runs, and a package to import before.
+As a script, it takes the folder of the images, that of the runs, and a package to import first.
 """
 
 import json
@@ -37,7 +37,7 @@ def stream_of(handler: logging.Handler) -> str:
 
 
 def keys_of(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Names of all that is in a checkpoint, at each level."""
+    """All names in a checkpoint, at each level."""
     inner = (f"{key}/{name}" for key, value in checkpoint.items() for name in _keys(value))
     return sorted([*checkpoint, *inner])
 
@@ -84,7 +84,7 @@ def runs(root: Path, work_dir: Path) -> dict[str, Any]:
 
 
 def process() -> dict[str, Any]:
-    """What belongs to the whole process."""
+    """Global state of the process."""
     registries = {
         f"{module}.{name}": {key: name_of(kind) for key, kind in registry.module_dict.items()}
         for module in ("mmengine.registry", "mmseg.registry")

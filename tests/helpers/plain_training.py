@@ -141,7 +141,7 @@ def plain_config(root: Path, **changes) -> Config:
 
 
 def write_config(path: Path | str, config: Config) -> str:
-    """As `Config.dump`, which spends a second on formatting."""
+    """Like `Config.dump`, which spends a second on formatting."""
     lines = (f"{key} = {value!r}\n" for key, value in config.to_dict().items())
     Path(path).write_text("".join(lines))
     return str(path)

@@ -11,11 +11,11 @@ import torch
 import torch.multiprocessing as mp
 
 PATIENCE = 60.0
-"""Seconds to wait for a function; the slowest takes a tenth of it."""
+"""Seconds to wait for a function; the slowest one takes a tenth of it."""
 
 
 class Processes:
-    """Processes with a process group of their own, from construction to :meth:`close`.
+    """Processes with their own process group, from construction to :meth:`close`.
 
     Args:
         count: Number of processes.
@@ -37,7 +37,7 @@ class Processes:
             process.start()
 
     def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        """Call ``function(rank, *args)`` in all processes; what each returns, in order."""
+        """Call ``function(rank, *args)`` in all processes; return the results in order."""
         for connection in self.connections:
             connection.send((function, args))
         results = []
@@ -51,7 +51,7 @@ class Processes:
         return results
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes, whatever they are doing."""
         for process in self.processes:
             process.terminate()
             process.join()
@@ -84,7 +84,7 @@ def checksum(tensors) -> str:
 
 
 def state_of(model) -> dict[str, str]:
-    """What all ranks must have alike: checksums of weights and queues, and counters."""
+    """State that must be equal on all ranks: checksums of weights and queues, and counters."""
     bank = model.contrastive_head.bank
     return dict(
         student=checksum(model.student.parameters()),

@@ -17,7 +17,7 @@ def queue_of(bank, c):
 
 
 def axes_in(bank, c):
-    """Which rows of UNIT are in the queue of a class, the oldest first."""
+    """Rows of UNIT in the queue of a class, the oldest first."""
     return queue_of(bank, c).argmax(dim=1).tolist()
 
 

@@ -11,7 +11,7 @@ CONFIG = next((ROOT / "configs/u2pl").glob("*builtin-1of16*.py"))
 
 
 def small_options(data: Path, max_iters: int = 4) -> dict:
-    """What makes a run of the demo's config short; as --cfg-options takes it."""
+    """Values of --cfg-options that make a run of the demo's config short."""
     return {
         "data_root": str(data),
         "train_dataloader.batch_size": 4,
@@ -23,7 +23,7 @@ def small_options(data: Path, max_iters: int = 4) -> dict:
         "test_dataloader.persistent_workers": False,
         "model.segmentor.data_preprocessor.size": "(64,64)",
         "model.contrastive_head.queue_size": 100,
-        "model.contrastive_head.min_prob": 0.0,  # so few steps make no class likely
+        "model.contrastive_head.min_prob": 0.0,  # after so few steps, no class is likely
         "default_hooks.mean_teacher.sup_only_iters": 0,
         "default_hooks.semi_statistics.interval": 2,
         "train_cfg.max_iters": max_iters,
@@ -35,7 +35,7 @@ def small_options(data: Path, max_iters: int = 4) -> dict:
 
 
 def run_tool(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    """Run a tool of tools/ or dev/ by its file's name, in a process of its own."""
+    """Run a tool of tools/ or dev/ by file name, in a separate process."""
     command = [sys.executable, str(tool_path(name)), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""What the parts of a model are given in a step."""
+"""Records the inputs of a model's parts in a step."""
 
 import torch
 
@@ -10,7 +10,7 @@ from tiny import SIZE, batch, tiny_u2pl
 
 
 def distinct_teacher(model):
-    """A teacher whose pixels are not all alike."""
+    """A teacher whose predictions differ between pixels."""
     generator = torch.Generator().manual_seed(9)
     for parameter in model.teacher.parameters():
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=generator))
@@ -23,7 +23,7 @@ def step(model, raw=None):
 
 
 def inputs_of(module, monkeypatch):
-    """Keyword or first positional arguments of every call of a module's forward."""
+    """Record the keyword or first positional arguments of every call of a module's forward."""
     calls, forward = [], module.forward
 
     def recording(*args, **kwargs):
@@ -35,7 +35,7 @@ def inputs_of(module, monkeypatch):
 
 
 def head_inputs(monkeypatch, **options):
-    """What the contrastive head is given in one step at half of the training."""
+    """Inputs of the contrastive head in a step at half of the training."""
     model = distinct_teacher(tiny_u2pl(**options))
     model.progress = 0.5
     calls = inputs_of(model.contrastive_head, monkeypatch)
@@ -44,7 +44,7 @@ def head_inputs(monkeypatch, **options):
 
 
 def clean_teacher(model, raw):
-    """Labels and entropies of the unlabeled images as the evaluated teacher sees them."""
+    """Labels and entropies of the unlabeled images from the teacher in evaluation mode."""
     images = model.data_preprocessor(raw, True)["inputs"][1:]
     logits = model.teacher.predict(images).logits
     return images, predict_pixels(resize_logits(logits, (SIZE, SIZE)))

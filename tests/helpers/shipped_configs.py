@@ -1,4 +1,4 @@
-"""The shipped configs: their names, and what is in them."""
+"""The shipped configs: their names and contents."""
 
 import os
 import re
@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def twin(semi):
-    """The supervised-only config of one in PAIRED: half the batch, the labeled half."""
+    """The supervised-only config of one in PAIRED, with the labeled half of the batch."""
     path = semi.replace("u2pl", "suponly")
     return re.sub(r"xb(\d+)-", lambda match: f"xb{int(match[1]) // 2}-", path)
 
@@ -39,7 +39,7 @@ parse = cache(Config._file2dict)
 
 
 def parse_once(filename, *args, **kwargs):
-    """MMEngine parses the same base anew for every config that has it, with a temporary folder."""
+    """MMEngine parses a base again for every config that inherits it, with a temporary folder."""
     return deepcopy(parse(os.path.abspath(filename), *args, **kwargs))
 
 
@@ -49,7 +49,7 @@ def load(path):
     init_default_scope("mmseg")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, "_file2dict", parse_once)
-        # A base named mmseg::... by its path: MMEngine reads a hundred files for each.
+        # Replace mmseg::... bases by their paths, because MMEngine reads a hundred files for each.
         patch.setattr(
             "mmengine.config.config._get_external_cfg_path",
             lambda package, name: str(Path(package) / ".mim/configs" / name),
@@ -62,7 +62,7 @@ def plain_model(cfg):
 
 
 def labeled_dataset(cfg):
-    """The data set of the labeled images, taken out of others."""
+    """The data set of the labeled images, without wrappers."""
     dataset = cfg.train_dataloader.dataset
     dataset = dataset.get("labeled", dataset)
     return dataset.dataset if dataset.type == "RepeatDataset" else dataset
@@ -81,7 +81,7 @@ def require_packages(path):
     if re.search("convnext|dinov2", path):
         try:
             import mmpretrain.models  # noqa: F401
-        except Exception as error:  # beside a torch of another build it is no ImportError
+        except Exception as error:  # with another build of torch, it is not an ImportError
             pytest.skip(f"mmpretrain cannot be imported: {error}")
 
 
@@ -89,7 +89,7 @@ BUILT = {}
 
 
 def build_without_memory(config):
-    """A model whose parameters have shapes and no values; the same object for the same config."""
+    """A model whose parameters have shapes but no values; the same object for the same config."""
     config = without_weights(config.to_dict())
     if repr(config) not in BUILT:
         with pytest.MonkeyPatch.context() as patch, torch.device("meta"):

@@ -22,7 +22,7 @@ def rngs() -> st.SearchStrategy[np.random.Generator]:
 
 
 def map_shapes(max_images: int = 3) -> st.SearchStrategy[tuple[int, int, int]]:
-    """(N, H, W) of small maps, mostly not square."""
+    """(N, H, W) of small, mostly not square maps."""
     return st.tuples(st.integers(1, max_images), st.integers(1, 5), st.integers(1, 7))
 
 
@@ -87,6 +87,6 @@ def masks_like(draw: st.DrawFn, values: Tensor) -> Tensor:
 
 @contextmanager
 def pieces_of_size(elements: int) -> Iterator[None]:
-    """Let large tensors be worked on in pieces of so many elements."""
+    """Process large tensors in pieces of this many elements."""
     with mock.patch.object(chunks, "ELEMENTS_ON_CPU", elements):
         yield

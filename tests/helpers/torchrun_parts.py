@@ -13,7 +13,7 @@ from processes import state_of
 
 @HOOKS.register_module()
 class WriteStateHook(Hook):
-    """Writes what a rank has after the training as ``rank<r>.json`` into the work folder."""
+    """Writes the state of a rank after the training to ``rank<r>.json`` in the work folder."""
 
     def after_train(self, runner):
         state = state_of(runner.model.module)
@@ -22,7 +22,7 @@ class WriteStateHook(Hook):
 
 @DATASETS.register_module()
 class FailsOnRank1(SemiDataset):
-    """Fails on one of the processes, as if its disk were gone."""
+    """Fails on one of the processes, as if its disk were missing."""
 
     def __getitem__(self, index):
         if get_rank() == 1:

@@ -1,4 +1,4 @@
-"""The rows of UniMatch's and UniMatch V2's tables: what a file's name says, published figures."""
+"""The rows of UniMatch's and UniMatch V2's tables: parts of file names, and published figures."""
 
 import re
 
@@ -13,8 +13,8 @@ SHARES = {
     "ade20k-unimatch": {316: "1/64", 631: "1/32", 1263: "1/16", 2526: "1/8", 5052: "1/4"},
 }
 NUM_IMAGES = dict(voc2012=10582, cityscapes=2975, ade20k=20210)
-# Figures as published: of UniMatch, README and logs at 0324f3d; of UniMatch V2, at f6afb4d. None
-# is published for U2PL.
+# Published figures: UniMatch's README and logs at 0324f3d, and UniMatch V2's at f6afb4d. There are
+# none for U2PL.
 PUBLISHED = {
     ("suponly", "r101", "voc2012"): [45.1, 55.3, 64.8, 69.7, 73.5],
     ("unimatch", "r101", "voc2012"): [75.2, 77.2, 78.8, 79.9, 81.2],

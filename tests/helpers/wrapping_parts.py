@@ -1,4 +1,4 @@
-"""What tests of tools/misc/wrap_config.py have in common."""
+"""Shared parts of the tests of tools/misc/wrap_config.py."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from datatrees import load_tool
 
 
 def wrap(plain, *arguments, labeled=("data/labeled.txt",), unlabeled=("data/unlabeled.txt",)):
-    """Run the tool and load what it wrote."""
+    """Run the tool and load the written config."""
     out = Path("out/wrapped.py")
     out.unlink(missing_ok=True)
     flags = ["--labeled", *labeled, *(["--unlabeled", *unlabeled] if unlabeled else [])]

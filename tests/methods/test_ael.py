@@ -1,4 +1,4 @@
-"""AEL: class-aware mixing, equalization and weights; with and without U2PL's contrast."""
+"""AEL: class-aware mixing, equalization and weights, with and without U2PL's loss."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ ALONE_OR_NOT = pytest.mark.parametrize("options", [{}, CONTRAST], ids=["alone", 
 
 
 def tiny_ael(**options):
-    """With a bank and a teacher that are not those of the start."""
+    """Give the bank and the teacher values other than their initial ones."""
     model = distinct_teacher(tiny_method("AEL", **options))
     model.bank.confidence.copy_(torch.linspace(0.2, 0.9, NUM_CLASSES))
     return model
@@ -144,7 +144,7 @@ def head_calls(model, monkeypatch):
 
 
 def test_contrast_is_given_the_pixels_and_embeddings_that_u2pl_gives(monkeypatch):
-    """With a bank that says nothing and no pasting, the plan of AEL given to U2PL."""
+    """With a uniform bank and no pasting, AEL equals U2PL with AEL's plan."""
     calls = {}
     models = dict(
         AEL=tiny_ael(**CONTRAST, copy_paste=dict(prob=0.0)), U2PL=distinct_teacher(tiny_u2pl())

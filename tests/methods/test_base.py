@@ -1,4 +1,4 @@
-"""The frame of all methods, seen through U2PL."""
+"""The base class of all methods, tested through U2PL."""
 
 from copy import deepcopy
 
@@ -35,7 +35,7 @@ def test_supervised_only_start_uses_labeled_images_alone():
     assert losses["contra.loss_nce"] == 0
     total, _ = model.parse_losses(losses)
     total.backward()
-    # Distributed training needs a gradient, if only zero, for every trainable parameter.
+    # Distributed training needs a gradient, even if zero, for every trainable parameter.
     assert all(p.grad is not None for p in model.student.parameters())
 
 
@@ -130,7 +130,7 @@ def test_dropout_depends_on_seed_and_step_alone(sup_only):
     runs = []
     for seed in (1, 2):
         model.load_state_dict(state)
-        torch.manual_seed(seed)  # as in another process, after other steps
+        torch.manual_seed(seed)  # as in another process or after other steps
         runs.append([losses_of(model, batch())["sup.decode.loss_ce"].item() for _ in range(2)])
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[0][1]

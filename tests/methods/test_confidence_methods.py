@@ -1,4 +1,4 @@
-"""What holds for every method that trusts confident pixels."""
+"""Common properties of all methods that trust confident pixels."""
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def test_pictures_show_the_first_strong_view(case):
 
 @pytest.mark.parametrize("name", ["FixMatch", "UniMatchV2"])
 def test_the_head_is_given_the_same_pixels_of_teacher_and_student(name, monkeypatch):
-    """Labeled images and the first strong view, with what the teacher says mixed as it is."""
+    """Labeled images and the first strong view, with the teacher's predictions mixed like it."""
     model = distinct_teacher(method(f"{name} + U2PL", photometric=None, mixing_prob=1.0))
     plans, outputs, forward = recorded_plans(model, monkeypatch), [], model.student.forward
     monkeypatch.setattr(
@@ -126,7 +126,7 @@ def test_binary_segmentation_with_one_channel(name):
         (dict(photometric=True), TypeError, "photometric must be a dictionary"),
         (dict(photometric=dict(hue=2.0)), ValueError, "photometric.hue must lie in"),
         (dict(mixing="cutmix"), TypeError, "unexpected keyword argument 'mixing'"),
-        (dict(train_cfg=dict()), ValueError, "takes no train_cfg and no pretrained"),
+        (dict(train_cfg=dict()), ValueError, "takes neither train_cfg nor pretrained"),
     ],
 )
 def test_options_that_cannot_work(name, options, error, message):
@@ -141,8 +141,8 @@ def test_options_that_cannot_work(name, options, error, message):
         (dict(teacher=[]), TypeError, "teacher must be a dictionary"),
         (dict(teacher=dict(decay=2.0)), ValueError, r"decay must lie in \[0, 1\]"),
         (dict(contra_weight=-1.0), ValueError, "contra_weight must be a number of at least 0"),
-        (dict(projector=dict()), ValueError, r"there is none; set contrastive_head=dict\(\)"),
-        (dict(embedding_source="decode_head"), ValueError, "serve a contrastive_head"),
+        (dict(projector=dict()), ValueError, r"need a contrastive_head; set contrast"),
+        (dict(embedding_source="decode_head"), ValueError, "need a contrastive_head"),
     ],
 )
 def test_options_of_teacher_and_head_that_cannot_work(name, options, error, message):

@@ -1,4 +1,4 @@
-"""CPS: two students, each of which learns the other's labels of mixed images."""
+"""CPS: two students, each of which learns the other's labels on mixed images."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_labels_come_from_the_clean_images_in_training_mode(monkeypatch):
     assert torch.equal(trained[:1], images[:1])
     assert len(trained) == 4
     statistics = model.second.segmentor.decode_head.convs[0].bn
-    assert statistics.num_batches_tracked == 2  # a pass of each kind
+    assert statistics.num_batches_tracked == 2  # one pass of each kind
 
 
 def test_a_weight_out_of_range():

@@ -1,4 +1,4 @@
-"""Training with real processes (gloo): what must be the same on all of them."""
+"""Training with real processes (gloo): state that must be equal on all of them."""
 
 import math
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def ordinary(rank, step):
 
 
 def no_ground_truth_on_the_first(rank, step):
-    """All labels of rank 0 are ignored: no anchor, no negative of labeled pixels."""
+    """All labels of rank 0 are ignored, so its labeled pixels give no anchors or negatives."""
     raw = ordinary(rank, step)
     if rank == 0:
         for sample in raw["data_samples"][:2]:
@@ -39,7 +39,7 @@ def no_class_in_common(rank, step):
 
 
 def no_valid_pixel_on_the_first(rank, step):
-    """Of rank 0 the unlabeled images are all padding, see :func:`train`."""
+    """The unlabeled images of rank 0 are all padding; see :func:`train`."""
     return ordinary(rank, step)
 
 
@@ -51,7 +51,7 @@ CASES = (
 )
 OPTIONS = {
     "paper": {},
-    # Negatives need a label: a rank may well have no key at all.
+    # Negatives need a label, so a rank may have no keys at all.
     "no keys": dict(contrastive_head=dict(type="ReferenceContrastiveHead", queue_size=50)),
     # No pixel is an anchor on any rank.
     "no anchors": dict(contrastive_head=dict(min_prob=1.0, queue_size=50)),
@@ -65,7 +65,7 @@ RUNS = [(case, name) for case in CASES for name in OPTIONS]
 
 def train(rank, case, name):
     """State and log after each step of one run."""
-    # Different seeds: only what is exchanged can make the ranks alike.
+    # Different seeds, so that only communication can make the ranks equal.
     model = tiny_u2pl(seed=rank, **OPTIONS[name])
     parallel = MMDistributedDataParallel(
         model, find_unused_parameters=False, broadcast_buffers=False
@@ -87,7 +87,7 @@ def train(rank, case, name):
 
 @pytest.fixture(scope="module")
 def histories(processes):
-    """For each run, what each rank has seen."""
+    """Results of each rank, for each run."""
     return {run: processes.run(train, *run) for run in RUNS}
 
 
@@ -99,7 +99,7 @@ def test_all_ranks_have_the_same_model_and_queues(histories, run):
             assert other[step][0] == state, f"step {step}"
         assert all(math.isfinite(value) for value in log.values()), log
     assert first[-1][0]["student"] != first[0][0]["student"]
-    # Each rank has images of its own, but losses of unlabeled images are of the global batch.
+    # Each rank has its own images, but the losses of unlabeled images are those of the whole batch.
     mine, yours = first[0][1], others[0][0][1]
     assert mine["sup.decode.loss_ce"] != yours["sup.decode.loss_ce"]
     assert mine["unsup.loss_ce"] == yours["unsup.loss_ce"]
@@ -150,7 +150,7 @@ def begin_with_averaged_buffers(rank):
 
 
 def test_averaged_buffers_are_refused(processes):
-    """The mean of three equal keys in half precision is another key."""
+    """In half precision, the mean of three equal keys is another key."""
     processes.run(begin_with_averaged_buffers)
 
 
@@ -164,5 +164,5 @@ def begin_with_broadcast_buffers(rank):
 
 
 def test_broadcast_buffers_are_refused(processes):
-    """The statistics of the teacher would be those of process 0, and all queues be sent."""
+    """Otherwise the teacher's statistics would be those of process 0, and queues would be sent."""
     processes.run(begin_with_broadcast_buffers)

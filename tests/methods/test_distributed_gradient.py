@@ -1,4 +1,4 @@
-"""The gradient of several processes is that of one process on all their images, in float64."""
+"""The gradient of several processes equals that of one process on all images, in float64."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tiny import batch, tiny_segmentor, tiny_u2pl
 
 STEPS = 3
 HEAD = dict(num_anchors=6, num_negatives=7, queue_size=50, min_prob=0.2, queue_dtype="float32")
-# Images are mixed with others of the same process, so that is left out.
+# Without mixing, which only uses images of the same process.
 LOSSES = {
     "all": {},
     "supervised": dict(unsup_weight=0.0, contra_weight=0.0),
@@ -27,12 +27,12 @@ def model_for(name):
     loss = dict(type="CrossEntropyLoss", loss_weight=supervised)
     options = dict(mixing="none", contrastive_head=HEAD) | LOSSES[name]
     model = tiny_u2pl(tiny_segmentor(loss_decode=loss), **options).double()
-    model.rule = EntropyQuantile(0.2, dynamic=True)  # the authors' is one of each process
+    model.rule = EntropyQuantile(0.2, dynamic=True)  # the authors' rule is per process
     return model
 
 
 def images(rank, step):
-    """Two labeled images a rank, but differently many unlabeled ones, some of them padded."""
+    """Two labeled images per rank, but different numbers of unlabeled ones, some of them padded."""
     size = (32, 20) if rank == 1 else (32, 32)
     return batch(2, 1 + rank, size=size, seed=10 * step + rank)
 
@@ -79,7 +79,7 @@ def test_gradient_queues_and_threshold_are_those_of_one_process(processes, name)
 
 
 def first_threshold(rank, method):
-    """Of a step, by what a process logs and by its own entropies."""
+    """Threshold of a step: logged by a process, and computed from its own entropies."""
     model, pools = tiny_u2pl(method=method, mixing="none"), []
     model.observer = lambda view: pools.append(view.pseudo.entropy[view.split.valid])
     losses = model.loss(**model.data_preprocessor(images(rank, 0), training=True))

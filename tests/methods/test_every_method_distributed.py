@@ -1,4 +1,4 @@
-"""With each method, several processes (gloo) train what one does."""
+"""With each method, several processes (gloo) train like a single one."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from processes import checksum
 from seen import distinct_teacher
 from tiny import SIZE, batch
 
-# What is drawn for the images of a process differs with the processes, so it is left out.
+# Without random draws for the images of a process, which depend on the number of processes.
 CONFIDENT = dict(mixing_prob=0.0, photometric=None)
 NOTHING_DRAWN = dict(
     MeanTeacher=dict(mixing="none"),
@@ -26,7 +26,7 @@ STEPS = 2
 
 
 def images(rank, step):
-    """Differently many unlabeled images a rank, some of them padded."""
+    """Different numbers of unlabeled images per rank, some of them padded."""
     size = (SIZE, 20) if rank == 1 else (SIZE, SIZE)
     return batch(2, 1 + rank, size=size, seed=10 * step + rank)
 
@@ -42,7 +42,7 @@ def train(model, parallel, batches):
 
 
 def train_without_chance(rank, name, count):
-    """In one of several processes, or with ``rank=None`` in one that has all their images."""
+    """In one of several processes, or with ``rank=None`` in a single one with all images."""
     kind = METHODS[name]["type"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmseg_u2pl.methods.cps.boxes_plan", MIXINGS["none"])
@@ -75,7 +75,7 @@ def test_several_processes_are_one_batch(processes, name):
 
 
 def train_from_another_seed(rank, name):
-    """Checksums of what must be alike after steps on different images, and the losses."""
+    """Checksums of state that must be equal after steps on different images, and the losses."""
     model = method(name, seed=rank)
     parallel = MMDistributedDataParallel(model, find_unused_parameters=False)
     wrapper = OptimWrapper(torch.optim.SGD(trained_parameters(model), lr=0.1))

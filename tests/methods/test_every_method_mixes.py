@@ -1,4 +1,4 @@
-"""With each method: images of any number are mixed, padding is left out, a teacher keeps up."""
+"""Each method mixes any number of images, ignores padding, and updates its teacher."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ WITH_TEACHER = [name for name in METHODS if "teacher" in MODELS.get(METHODS[name
 
 @pytest.mark.parametrize("name", WITH_TEACHER)
 def test_batch_statistics_of_a_teacher_that_has_its_own_move_in_its_passes(name):
-    """Those of the start belong to weights of the start, and prediction would use them."""
+    """Initial statistics belong to the initial weights, but prediction would use them."""
     segmentor = tiny_segmentor(norm_cfg=dict(type="BN"))
     model = method(name, segmentor=segmentor, teacher=dict(statistics="own"))
     losses_of(model, batch())

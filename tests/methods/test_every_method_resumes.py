@@ -1,4 +1,4 @@
-"""Whole trainings with each method: killed and resumed, alone and in two processes."""
+"""Whole trainings with each method, killed and resumed, in one and two processes."""
 
 import pytest
 from mmengine.config import Config
@@ -22,10 +22,10 @@ def data(tmp_path_factory):
 
 
 def config(data, work_dir, name):
-    """Of six steps, a checkpoint every other step, and dropout."""
+    """Config of six steps with dropout and a checkpoint every other step."""
     model = METHODS[name] | dict(segmentor=tiny_segmentor(len(CLASSES), dropout_ratio=0.3))
     if "tau" in model:
-        model["tau"] = 0.1  # after so few steps
+        model["tau"] = 0.1  # low, because there are few steps
     cfg = interrupted.config(data, work_dir, "iterations", 0, model=model)
     cfg["train_cfg"] = dict(type="IterBasedTrainLoop", max_iters=STEPS, val_interval=STEPS)
     cfg["optim_wrapper"] |= dict(constructor="StudentOptimWrapperConstructor")
@@ -35,7 +35,7 @@ def config(data, work_dir, name):
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """Work folders of runs that nothing interrupts, made when they are asked for."""
+    """Work folders of uninterrupted runs, made on demand."""
     made = {}
 
     def get(name, count=1):

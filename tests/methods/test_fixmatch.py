@@ -45,7 +45,7 @@ def test_loss_against_numpy(num_unlabeled, monkeypatch):
 
 
 def test_colours_come_before_boxes(monkeypatch):
-    """The box that is pasted has the colours of the image that it comes from."""
+    """A pasted box has the colours of the image that it comes from."""
     model = fixmatch(mixing_prob=1.0)
     plans, drawn = recorded_plans(model, monkeypatch), []
     distort = model.photometric
@@ -131,14 +131,14 @@ def test_teacher_averages_statistics_and_labels_as_in_evaluation():
     for _ in range(2):
         before = teacher.clone()
         step(model)
-        assert torch.equal(teacher, before)  # the pass itself moves nothing
+        assert torch.equal(teacher, before)  # the pass itself updates nothing
         model.after_optimizer_step()
     # Decays of 0 and 1/2: the first update copies
     torch.testing.assert_close(teacher, (before + student) / 2)
 
 
 def test_statistics_of_its_own_follow_the_weights():
-    """A teacher that only predicts would keep those of the start."""
+    """A teacher that only predicts would keep its initial statistics."""
     model = tiny_method("FixMatch", with_batch_norm(), teacher=dict(statistics="own"))
     assert model.teacher.decay == 0.996
     before = running_mean(model.teacher.module).clone()

@@ -24,7 +24,7 @@ METHODS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "supe
 EACH_METHOD = pytest.mark.parametrize("method", METHODS)
 OURS, THEIRS = (Path(package.__file__).parent for package in (mmseg_u2pl, mmseg))
 MOST_WAITS = 30
-"""In a step of any method, MMSegmentation's own not counted; how many there are is reported."""
+"""Allowed waits per step of any method, without MMSegmentation's own; their number is reported."""
 
 
 def tiny(method, device, **changes):
@@ -61,7 +61,7 @@ class Training:
             return self.model.loss(**data)
 
     def step(self):
-        """Losses of a step, and the gradient it is made with."""
+        """Losses of a step, and its gradient."""
         losses = self.loss()
         self.scaler.scale(self.model.parse_losses(losses)[0]).backward()
         self.scaler.unscale_(self.wrapper.optimizer)

@@ -49,7 +49,7 @@ def test_reference_has_the_numbers_of_the_authors_code():
     assert (head.num_anchors, head.num_negatives) == (256, 50)
     assert (model.contra_weight, model.mixing_prob) == (1.0, 0.5)
     assert model.teacher.dropout
-    # What the preset does not name is the paper's.
+    # Other options are the paper's.
     assert (head.temperature, head.min_prob, model.rule.alpha_0) == (0.5, 0.3, 0.2)
 
 

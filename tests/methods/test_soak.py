@@ -1,4 +1,4 @@
-"""Two thousand steps on a tiny model: memory stays, losses fall."""
+"""Two thousand steps on a tiny model: memory stays constant, losses fall."""
 
 import gc
 import resource

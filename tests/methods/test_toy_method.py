@@ -1,4 +1,4 @@
-"""A new method is one file: two students that label each other's images, and no teacher."""
+"""A new method in one file: two students that label each other's images, without a teacher."""
 
 from typing import ClassVar
 
@@ -51,7 +51,7 @@ def data(tmp_path_factory):
 
 
 def config(data, work_dir):
-    """Of a run on the built-in data, with the optimizer that groups the networks' parameters."""
+    """Config of a run on the built-in data, with an optimizer that groups parameters."""
     cfg = interrupted.config(data, work_dir, "iterations", 0)
     cfg["model"] = dict(type="TwoStudents", segmentor=cfg["model"]["segmentor"])
     cfg["optim_wrapper"]["constructor"] = "StudentOptimWrapperConstructor"
@@ -70,7 +70,7 @@ def test_trains_both_students(trained):
     losses = log["loss", 16]
     assert {"sup.first.decode.loss_ce", "sup.second.decode.loss_ce"} <= losses.keys()
     assert losses["unsup.loss_first"] > 0
-    assert "sup.first.decode.loss_ce" in log["loss", 1]  # labeled alone
+    assert "sup.first.decode.loss_ce" in log["loss", 1]  # only labeled images
     assert "unsup.loss_first" not in log["loss", 1]
     state = interrupted.last_checkpoint(trained)["state_dict"]
     first, second = (state[f"{role}.segmentor.decode_head.conv_seg.weight"] for role in ROLES)

@@ -166,7 +166,7 @@ def test_other_ignore_index_is_no_class():
         (dict(alfa_0=0.1), TypeError, "unexpected keyword argument 'alfa_0'"),
         (dict(alpha_0=1.5), ValueError, r"alpha_0 must lie in \[0, 1\], got 1.5"),
         (dict(teacher=dict(decay=2.0)), ValueError, r"decay must lie in \[0, 1\], got 2.0"),
-        (dict(train_cfg=dict()), ValueError, "takes no train_cfg and no pretrained"),
+        (dict(train_cfg=dict()), ValueError, "takes neither train_cfg nor pretrained"),
         (dict(embedding_source="decode_head.nothing"), ValueError, "'decode_head.nothing' is not"),
         (
             dict(embedding_source="decode_head.loss_decode"),

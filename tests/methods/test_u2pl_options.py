@@ -115,7 +115,7 @@ def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
     clean = model.data_preprocessor(raw, True)["inputs"]
     assert torch.equal(teacher[0], clean)
     assert torch.equal(student[0][:1], clean[:1])
-    # The same numbers from the pictures as they lie on the disk, RGB in [0, 255].
+    # The same numbers from the pictures as stored on disk, RGB in [0, 255].
     pictures = torch.stack(raw["inputs"][1:]).flip(1).float()
     generator = as_before.random.next(torch.device("cpu"))[0]
     plain_plan = draw_plan("none", 1.0, torch.zeros(3, SIZE, SIZE, dtype=torch.int64), generator)
@@ -144,7 +144,7 @@ def test_aligned_pseudo_labels_have_the_bias_and_move_it(monkeypatch, method):
     assert torch.equal(given[0]["label"][1:, rows], label[:, rows])
     entropy = pseudo.entropy[:, : SIZE - 8].double().numpy()
     assert losses["gamma_t"].item() == pytest.approx(np.percentile(entropy, 60), rel=1e-5)
-    # Ranks of classes, for anchors and negatives, are of the probabilities as they are.
+    # Ranks of classes, for anchors and negatives, use the unaligned probabilities.
     prob = resize_logits(logits, grid).softmax(dim=1)
     torch.testing.assert_close(given[0]["prob"], prob)
     expected = prob[1:, :, rows].mean(dim=(0, 2, 3))

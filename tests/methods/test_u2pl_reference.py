@@ -1,4 +1,4 @@
-"""What the authors' code does where it differs."""
+"""Differences of the authors' code from the paper."""
 
 import numpy as np
 import pytest

@@ -109,7 +109,7 @@ def test_each_view_reaches_the_parameters_it_should():
 
 
 def test_labels_have_no_gradient():
-    """Strong views without a difference to the weak one: only their own pass is derived."""
+    """With strong views equal to the weak one, only their own pass has a gradient."""
     model = method(photometric=None, mixing_prob=0.0, tau=0.0)
     loss = losses_of(model, batch(1, 2))["unsup.loss_s1"]
     images = model.data_preprocessor(batch(1, 2), True)["inputs"][1:]

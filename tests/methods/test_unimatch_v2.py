@@ -52,7 +52,7 @@ def test_losses_against_numpy(monkeypatch):
 
 
 def heads_see(model, monkeypatch):
-    """Feature maps that the decode head is given in the passes of a step."""
+    """Feature maps that enter the decode head in the passes of a step."""
     seen = []
     head = model.student.segmentor.decode_head
     transform = head._transform_inputs
@@ -64,7 +64,7 @@ def heads_see(model, monkeypatch):
 
 @pytest.mark.parametrize("num_unlabeled", [1, 2, 3])
 def test_strong_views_see_complementary_channels_of_all_maps(num_unlabeled, monkeypatch):
-    # Without colours and boxes both views show the same.
+    # Without colours and boxes, both views are equal.
     model = method(photometric=None, mixing_prob=0.0)
     images = model.data_preprocessor(batch(2, num_unlabeled), True)["inputs"]
     with torch.no_grad():

@@ -18,14 +18,14 @@ ON_THE_HOST = "mixing.py"
 
 
 class Waits(TorchDispatchMode):
-    """Counts, by file, operations of ours whose result or its shape the host must know."""
+    """Counts our operations whose result, or its shape, the host must know, by file."""
 
     def __init__(self, monkeypatch):
         super().__init__()
         self.files = Counter()
         tolist = torch.Tensor.tolist
 
-        def counted(values):  # a list is read from the memory, not through an operation
+        def counted(values):  # tolist() reads memory, without an operation
             self.note()
             return tolist(values)
 

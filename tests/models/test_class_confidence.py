@@ -21,7 +21,7 @@ def test_hand_worked_steps():
     bank.update(logits_of(0.2, 0.9, 0.7), torch.tensor([[[0, 1, 1]]]))
     np.testing.assert_allclose(bank.confidence, [0.0008, 0.0008], rtol=1e-3)
 
-    # Of class 1 there is no pixel: its mean is 0. What is ignored does not count.
+    # Class 1 has no pixels, so its mean is 0. Ignored pixels do not count.
     returned = bank.update(logits_of(0.5, 0.1), torch.tensor([[[0, -1]]]))
     np.testing.assert_allclose(
         bank.confidence, [0.999 * 0.0008 + 0.0005, 0.999 * 0.0008], rtol=1e-3
@@ -53,7 +53,7 @@ def test_half_precision_is_not_for_the_bank():
 
 
 def update_in_process(rank):
-    """Class 1 is seen by the first process alone, and each has other numbers of pixels."""
+    """Only the first process sees class 1, and the processes have different numbers of pixels."""
     bank = ClassConfidence(3)
     generator = torch.Generator().manual_seed(rank)
     logits = torch.randn(1 + rank, 3, 4, 4, generator=generator)

@@ -1,4 +1,4 @@
-"""Adaptive copy-paste and CutMix, a second time: with a flood fill, image by image."""
+"""Adaptive copy-paste and CutMix, compared with independent versions that use a flood fill."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_adaptive_cutmix_matches_its_rules():
         np.testing.assert_array_equal(plan.mask, masks)
         assert plan.partner.tolist() == partners
         seen |= set(kinds)
-    assert len(seen) == 4  # all cases have come
+    assert len(seen) == 4  # all cases occurred
 
 
 def test_classes_that_the_student_is_unsure_of_are_drawn_more_often(generator):
@@ -105,7 +105,7 @@ def test_classes_that_the_student_is_unsure_of_are_drawn_more_often(generator):
 def test_what_a_single_image_gets_is_a_region_of_its_mirror_image(generator):
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
     label[0, 1:4, 5:] = 1
-    confidence = torch.tensor([1.0, -99.0])  # as good as always the second class
+    confidence = torch.tensor([1.0, -99.0])  # almost always the second class
     plan = AdaptiveCutMix()(label, confidence, generator)
     assert plan.pasted(label)[plan.mask].eq(1).all()
     assert plan.mask.sum() == 9

@@ -60,9 +60,9 @@ def test_queues_and_statistics_match_the_rules(rng, num_classes, shape, num_step
 def test_loss_matches_the_rules(
     rng, num_classes, shape, num_steps, num_negatives, temperature, loss, reference
 ):
-    # With the ranks 0 and 1 each pixel is a negative of one class at most. So the negatives of a
-    # class may all point the same way, and so may its anchors: whatever is drawn, the loss is the
-    # same, and a mix-up of two classes shows.
+    # With the ranks 0 and 1, each pixel is a negative of at most one class. So all negatives of a
+    # class can point in one direction, and so can its anchors. The loss is then the same for every
+    # draw, and changes if two classes are mixed up.
     sizes = rng.integers(1, 30, num_classes).tolist()
     kind = ReferenceContrastiveHead if reference else UnreliableContrastiveHead
     head = kind(num_classes, 4, 3, num_negatives, temperature, 0.25, 1, 2, sizes, "float32", loss)
@@ -163,7 +163,7 @@ def test_gradient_reaches_the_anchors_of_the_student_alone(seed):
     batch = random_batch(rng, 3, 2, 1, (3, 4))
     for values in (batch.student_embedding, batch.teacher_embedding, batch.prob):
         values.requires_grad_()
-    # So many draws that no anchor is left out.
+    # Enough draws to include every anchor.
     head = UnreliableContrastiveHead(3, 4, 2000, 2, min_prob=0.25, low_rank=1, queue_size=50)
     slow = SlowHead([50] * 3, low_rank=1, high_rank=20, min_prob=0.25)
     detached = Batch(*(values.detach() for values in batch))
@@ -219,7 +219,7 @@ def test_an_anchor_meets_the_queue_of_its_own_class_when_classes_are_absent():
 
     near, far = log(exp(2) + 1) - 2, log(exp(2) + exp(-1.6)) - 2
     assert loss == pytest.approx(near, rel=1e-5)
-    # What that fault would give is another number.
+    # That fault would give another number.
     assert abs(far - near) > 0.05
     anchor, positive = own.tolist(), own.tolist()
     assert oracles.anchor_loss(anchor, positive, wrong.tolist(), 0.5) == pytest.approx(far)

@@ -45,7 +45,7 @@ def test_a_class_with_an_empty_queue_is_left_out():
     batch = small_batch(num_anchors=1, num_negatives=1)
     head = small_head(num_anchors=3, num_negatives=5)
     alone = run(deepcopy(head), batch)["loss_nce"].item()
-    # A second labeled image full of anchors of class 1, which nothing is a negative of
+    # A second labeled image full of anchors of class 1, which has no negatives
     more = Batch(*(torch.cat([values[:1], values]) for values in batch[:4]), *batch[4:])
     more.label[1] = 1
     more.prob[1] = torch.tensor([0.1, 0.7, 0.1, 0.1])[:, None, None]
@@ -68,7 +68,7 @@ def test_ignored_pixels_are_neither_anchors_nor_negatives(unlabeled_too):
     result = run(head, batch)
 
     assert result["anchors"].item() == 0.0
-    # Without the ignored ones: three ranks of each of the unlabeled pixels, or nothing at all
+    # Without ignored pixels: three ranks of each unlabeled pixel, or nothing at all
     assert head.bank.fill.sum().item() == (0 if unlabeled_too else 3 * 2 * 4 * 5)
 
 

@@ -21,7 +21,7 @@ def test_defaults_are_the_papers():
 
 @pytest.fixture
 def messages(caplog):
-    """What MMEngine's logger says."""
+    """Messages of MMEngine's logger."""
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     yield caplog
@@ -36,7 +36,7 @@ def test_too_few_classes_lower_the_default_rank_with_a_warning(num_classes, low_
     (record,) = messages.records
     assert record.levelno == logging.WARNING
     assert f"{num_classes} classes are too few for the paper's low_rank=3" in record.message
-    assert f"from probability rank {low_rank} on" in record.message
+    assert f"start at probability rank {low_rank}" in record.message
 
 
 @pytest.mark.parametrize("num_classes", [4, 21])

@@ -18,7 +18,7 @@ from tiny import NUM_CLASSES, TinyBackbone, batch, tiny_segmentor, tiny_u2pl
 
 @MODELS.register_module()
 class SeveralOutputsHead(BaseDecodeHead):
-    """An auxiliary output before and one after the main one, in training mode alone."""
+    """Auxiliary outputs before and after the main one, only in training mode."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -36,7 +36,7 @@ class SeveralOutputsHead(BaseDecodeHead):
 
 @MODELS.register_module()
 class StagesHead(FCNHead):
-    """Refines in stages what the head inside it says, and has no classifier of its own."""
+    """Refines the output of the head inside it in stages, without its own classifier."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -51,7 +51,7 @@ class StagesHead(FCNHead):
 
 @MODELS.register_module()
 class TokensHead(BaseDecodeHead):
-    """Classifies a sequence of one token a pixel, as Segmenter's mask head does."""
+    """Classifies a sequence of one token per pixel, as Segmenter's mask head does."""
 
     def __init__(self, skip=0, **options):
         super().__init__(**options)
@@ -69,7 +69,7 @@ class TokensHead(BaseDecodeHead):
 
 @MODELS.register_module()
 class FakeDepthHead(VPDDepthHead):
-    """Somebody's own head for depth; not built."""
+    """A user's head for depth; not built."""
 
 
 def segmentor_with(head_type, **options):
@@ -109,7 +109,7 @@ def test_student_and_teacher_may_return_different_numbers_of_outputs(teacher):
     model = tiny_u2pl(segmentor_with("SeveralOutputsHead"), teacher=teacher)
     losses = model(**model.data_preprocessor(batch(), True), mode="loss")
     assert losses["contra.loss_nce"] > 0
-    # At the start both have the same weights, and without batch norm the same logits.
+    # Initially, both have the same weights and, without batch norm, the same logits.
     for network in (model.student, model.teacher):
         torch.testing.assert_close(network(images()).logits, model.student(images()).logits)
 
@@ -145,7 +145,7 @@ def test_tokens_that_do_not_fit_the_logits_are_refused():
 
 
 class Head(nn.Module):
-    """Only what `main_output` looks at."""
+    """Has only the attributes that `main_output` reads."""
 
     out_channels = 5
 
@@ -176,7 +176,7 @@ def test_place_of_the_main_output_does_not_matter(outputs):
     ],
 )
 def test_unclear_main_output_is_refused(head, output, described):
-    with pytest.raises(ValueError, match=f"what Head.forward returned: {described}.*, 5, h, w"):
+    with pytest.raises(ValueError, match=f"output of Head.forward: {described}.*, 5, h, w"):
         main_output(head, output, [LOGITS])
 
 
@@ -245,7 +245,7 @@ def test_segmentor_without_decode_head_is_refused():
 
 
 def point_sample(features, points, mode="bilinear", align_corners=False, **_):
-    """What MMCV's operator of this name does, at (N, P, 2) points in [0, 1]."""
+    """Same as MMCV's operator of this name, at (N, P, 2) points in [0, 1]."""
     grid = 2.0 * points[:, :, None] - 1.0
     return F.grid_sample(features, grid, mode=mode, align_corners=align_corners)[..., 0]
 

@@ -1,4 +1,4 @@
-"""Labels become as frequent as their classes are likely."""
+"""Label frequencies approach the class probabilities."""
 
 import pytest
 import torch

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("on_device")
 
 
 class Scalar(nn.Module):
-    """A model of one number of every kind."""
+    """A model with one number of each kind."""
 
     def __init__(self):
         super().__init__()
@@ -31,7 +31,7 @@ class Scalar(nn.Module):
 
 
 def follow(student, teacher, values, **options):
-    """What the teacher's weight is after each of the student's."""
+    """The teacher's weight after each weight of the student."""
     result = []
     for value in values:
         student.set_to(value)
@@ -94,7 +94,7 @@ def test_buffers_follow_the_student_but_for_batch_norm():
         teacher.update(student)
 
     scalar, norm = teacher.module
-    # Floats are averaged as the weights are, others copied.
+    # Floats are averaged like the weights, others copied.
     assert scalar.statistic.item() == scalar.unsaved.item() == 6.0
     assert scalar.count.item() == 8
     assert scalar.flag.item() is True
@@ -177,7 +177,7 @@ def test_a_resumed_teacher_goes_on_with_the_ramp(resume):
     teacher = EMATeacher(student)
     expected = follow(student, teacher, values[:3])
     resumed = EMATeacher(again)
-    # It has been used already: what the counter remembers of that must go.
+    # It has already been used, so its counter must be reset.
     follow(again, resumed, [50.0] * 7)
     resume(resumed, teacher.state_dict())
 

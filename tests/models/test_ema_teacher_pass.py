@@ -39,7 +39,7 @@ def test_batch_norm_normalises_with_its_batch_and_moves_its_own_statistics(norm)
 
 
 class FrozenNorm(nn.Module):
-    """Keeps its first norm in evaluation mode, as backbones with `norm_eval` do."""
+    """Keeps its first norm in evaluation mode, like backbones with `norm_eval`."""
 
     def __init__(self):
         super().__init__()
@@ -82,7 +82,7 @@ def test_is_in_evaluation_mode_again_after_an_error():
 
 
 def batch_norm_after_a_step(statistics, has_run=True):
-    """Teacher of a batch norm, moved twice, and what it makes of a batch in training."""
+    """Teacher of a batch norm after two updates, and its training-mode output for a batch."""
     student = nn.BatchNorm1d(1)
     teacher = EMATeacher(student, statistics=statistics)
     for mean in (2.0, 6.0):
@@ -101,7 +101,7 @@ def test_averaged_statistics_follow_the_weights_and_normalise():
 def test_own_statistics_are_not_the_students():
     teacher, y = batch_norm_after_a_step("own")
 
-    # A tenth of the batch's mean of 7, and the batch itself normalised
+    # A tenth of the batch's mean of 7, and the batch itself normalized
     assert teacher.module.running_mean.item() == pytest.approx(0.7)
     torch.testing.assert_close(y, torch.tensor([-1.0, 1.0]), rtol=1e-4, atol=0)
 

@@ -1,4 +1,4 @@
-"""Mask classification heads, by stand-ins with the interface of MMDetection's.
+"""Mask classification heads, tested with stand-ins that have MMDetection's interface.
 
 The real ones run in `tests/dev/test_any_model.py` where MMDetection can be imported.
 """
@@ -18,7 +18,7 @@ from tiny import NUM_CLASSES, SIZE, batch, tiny_method, tiny_segmentor, tiny_u2p
 
 @MODELS.register_module()
 class StandInMaskHead(MaskFormerHead):
-    """One query a class; MMSegmentation's part of the head is the real one."""
+    """One query per class; MMSegmentation's part of the head is real."""
 
     def __init__(self, stacked, num_layers=3, channels=6, **options):
         BaseModule.__init__(self)
@@ -79,7 +79,7 @@ def test_pixels_have_the_classes_that_predict_gives_them(model):
 
     head = model.student.segmentor.decode_head
     scores = head.predict(output.features, [dict(img_shape=(SIZE, SIZE))] * 3, None)
-    # There masks are resized before scores are made of them, here logits are.
+    # MMSegmentation resizes masks before computing scores; we resize logits.
     logits = F.interpolate(output.logits, scores.shape[-2:], mode="bilinear")
     assert (logits.argmax(dim=1) == scores.argmax(dim=1)).float().mean() > 0.97
 
@@ -102,7 +102,7 @@ def test_embedding_is_what_the_mask_features_are_made_of(model):
 
 
 def test_supervised_losses_are_those_of_the_plain_segmentor(model):
-    # One labeled image among three, and three layers: a mistaken dimension would show.
+    # One labeled image among three, and three layers, to detect swapped dimensions.
     data = model.data_preprocessor(batch(1, 2), True)
     inputs, samples = data["inputs"], data["data_samples"][:1]
     expected = model.student.segmentor.loss(inputs[:1], samples)

@@ -27,7 +27,7 @@ def sample(bank, classes, num_samples, seed=0):
 
 @st.composite
 def pushes(draw):
-    """Sizes of the queues, and steps of pixels (P, 3) with who goes into which queue."""
+    """Sizes of the queues, and steps of pixels (P, 3) with the queues of each."""
     sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
     steps = []
     for count in draw(st.lists(st.integers(0, 20), max_size=6)):
@@ -39,7 +39,7 @@ def pushes(draw):
 
 
 class BankMachine(RuleBasedStateMachine):
-    """Any sequence of pushes, of one process or of several, draws, saves and loads."""
+    """Any sequence of pushes by one or several processes, draws, saves and loads."""
 
     sizes = (1, 2, 5)
 
@@ -57,7 +57,7 @@ class BankMachine(RuleBasedStateMachine):
             parts.append([torch.from_numpy(values) for values in (pixels, rows, labels)])
             for row, label in zip(rows, labels, strict=True):
                 self.queues.push(pixels[row], label)
-        # What each rank has after all have gathered.
+        # The rows of each rank after gathering.
         pixels = torch.cat([part[0] for part in parts])
         rows = torch.cat([part[1] + 4 * rank for rank, part in enumerate(parts)])
         self.bank.enqueue(as_map(pixels), rows, torch.cat([part[2] for part in parts]))
@@ -113,7 +113,7 @@ def test_is_first_in_first_out_for_any_sequence_of_pushes(case):
 
 @given(pushes(), st.integers(1, 60))
 def test_written_at_once_are_the_same_bits(case, elements):
-    """As GPUs do it; here on the CPU. Some embeddings are infinite and left out."""
+    """The GPU's code path, on the CPU. Some embeddings are infinite and skipped."""
     sizes, steps = case
     banks = [CategoryMemoryBank(len(sizes), 3, sizes) for _ in range(2)]
     banks[1]._write_by_class = banks[1]._write_at_once
@@ -252,7 +252,7 @@ def test_samples_are_uniform(pushed):
 
 def test_all_of_a_queue_of_the_papers_size_is_within_reach():
     bank = CategoryMemoryBank(1, 1, 30_000, dtype="float32")
-    # Not what enqueue() would store: numbers that tell the slots apart.
+    # Unlike stored embeddings, these numbers identify the slots.
     bank.keys.copy_(torch.arange(30_000)[:, None])
     bank.fill.fill_(30_000)
 

@@ -31,7 +31,7 @@ def test_a_checkpoint_holds_what_is_filled(dtype):
     state = bank.state_dict()
     assert state["keys"].shape == (3 + 0 + 2, 8)
     assert state["keys"].dtype == getattr(torch, dtype)
-    push(loaded, [7] * 12, [0] * 3 + [1] * 4 + [2] * 5)  # all of it is to go
+    push(loaded, [7] * 12, [0] * 3 + [1] * 4 + [2] * 5)  # loading must replace all of it
     loaded.load_state_dict(state)
     for name, buffer in bank.named_buffers():
         assert torch.equal(buffer, loaded.get_buffer(name)), name
@@ -63,7 +63,7 @@ def test_refuses_queues_that_hold_neither_all_nor_what_is_filled():
 def test_refuses_queues_of_another_model_and_says_what_to_do(args, message):
     state = CategoryMemoryBank(*args).state_dict()
 
-    advice = r"set \S+ as it was; .* export them with tools/model_converters/export_segmentor\.py"
+    advice = r"restore \S+; .* export them with tools/model_converters/export_segmentor\.py"
     with pytest.raises(ValueError, match=f"{message}.*{advice}"):
         CategoryMemoryBank(2, 8, 3).load_state_dict(state)
 

@@ -50,7 +50,7 @@ def test_many_classes_share_256_mib_and_the_log_says_so(
 
     assert set(bank.sizes) == {size}
     (record,) = messages.records
-    assert f"{num_classes} classes holds {size} embeddings" in record.message
+    assert f"{num_classes} classes has a queue of {size} embeddings" in record.message
     assert f"The paper's 30000 would take {paper}" in record.message
     assert "set model.contrastive_head.queue_size" in record.message
 

@@ -1,4 +1,4 @@
-"""Backbones of MMPretrain; runs where that can be imported."""
+"""Backbones of MMPretrain; skipped if it cannot be imported."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tiny import batch, tiny_segmentor, tiny_u2pl
 
 try:
     import mmpretrain  # noqa: F401
-except Exception as error:  # beside a torch of another build it is no ImportError
+except Exception as error:  # with another build of torch, it is not an ImportError
     pytest.skip(f"mmpretrain cannot be imported: {error}", allow_module_level=True)
 
 
@@ -33,7 +33,7 @@ def poolformer():
 
 
 def with_decoder(backbone, channels, **head):
-    """Any backbone under any decoder; the head of its last map supervises along with it."""
+    """Any backbone with any decoder, and an auxiliary head on its last map."""
     segmentor = tiny_segmentor()
     shared = {k: v for k, v in segmentor["decode_head"].items() if k in SHARED_OPTIONS}
     auxiliary = dict(in_channels=channels[-1], in_index=len(channels) - 1)
@@ -107,7 +107,7 @@ def dinov2(size):
 
 @MODELS.register_module()
 class WithoutClassToken(BaseModule):
-    """DPTHead takes pairs of a map and a class token, which it does not look at by default."""
+    """DPTHead takes pairs of a map and a class token, which it ignores by default."""
 
     def forward(self, maps):
         return [[one, None] for one in maps]

@@ -1,4 +1,4 @@
-"""Heads that need MMCV's compiled operators: here, or in a process that has stand-ins for them."""
+"""Heads that need MMCV's compiled operators: here, or in a process with stand-ins for them."""
 
 import importlib.util
 import os
@@ -48,7 +48,7 @@ def test_head_trains_and_predicts(name):
     optim_wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
     before = {name: value.clone() for name, value in model.student.named_parameters()}
 
-    for seed in range(2):  # CCNet's attention is weighted with 0 at first
+    for seed in range(2):  # the initial weight of CCNet's attention is 0
         log = model.train_step(batch(seed=seed), optim_wrapper)
 
     assert all(value.isfinite() for value in log.values())

@@ -47,7 +47,7 @@ def test_an_infinite_activation_does_not_stay_in_the_model(method, sup_only):
     model = tiny_method(method, segmentor)
     model.sup_only = sup_only
     data = model.data_preprocessor(batch(2, 2), True)
-    model.loss(**data)  # statistics have moved
+    model.loss(**data)  # updates the statistics
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert any("running_var" in name for name in before)
     data["inputs"][0] = INF  # a labeled image: all networks see it

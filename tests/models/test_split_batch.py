@@ -1,4 +1,4 @@
-"""Which pixels of unlabeled images are of the image."""
+"""Pixels of unlabeled images that belong to the image."""
 
 import torch
 from mmengine.structures import PixelData

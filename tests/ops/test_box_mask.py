@@ -1,4 +1,4 @@
-"""The mask of three boxes, painted a second time pixel by pixel."""
+"""The mask of three boxes, compared with one painted pixel by pixel."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from mmseg_u2pl.ops import boxes_plan, mix
 
 
 def painted(uniform, height, width):
-    """(N, H, W): each box turns the pixels in it over."""
+    """(N, H, W): each box inverts its pixels."""
     num_images = uniform.shape[1]
     mask = np.zeros((num_images, height, width), dtype=bool)
     for image in range(num_images):
@@ -44,8 +44,8 @@ def test_boxes_cover_at_most_half_and_reach_all_places(generator):
     masks = boxes_plan(torch.zeros(500, 50, 60), generator).mask.float()
     shares = masks.mean(dim=(1, 2))
     assert shares.max() <= 0.52  # but for rounding
-    assert 0.2 < shares.mean() < 0.375  # of what does not overlap
-    assert masks[:, 2:-2, 2:-2].any(dim=0).all()  # the very corners take a rare draw
+    assert 0.2 < shares.mean() < 0.375  # without overlaps
+    assert masks[:, 2:-2, 2:-2].any(dim=0).all()  # corners need a rare draw
 
 
 def test_a_single_image_is_pasted_from_its_mirror_image(generator):

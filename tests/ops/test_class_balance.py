@@ -25,7 +25,7 @@ from strategies import rngs
 
 @st.composite
 def maps(draw):
-    """Logits (N, C, h, w), a size (H, W), and a generator for what goes with them."""
+    """Logits (N, C, h, w), a size (H, W), and a generator for other inputs."""
     rng = draw(rngs())
     shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)))
     n, c, side = shape
@@ -50,7 +50,7 @@ def test_hand_worked_odds_and_chances():
     )
     assert keep_chances(confidence).tolist() == [0.0, 0.25, 1.0]
     assert keep_chances(torch.tensor([0.5, 0.9])).tolist() == pytest.approx([1.0, 0.2])
-    assert keep_chances(torch.ones(2)).tolist() == [0.0, 0.0]  # and not NaN
+    assert keep_chances(torch.ones(2)).tolist() == [0.0, 0.0]  # not NaN
 
 
 @given(maps())

@@ -63,7 +63,7 @@ def test_hand_worked_best_case(temperature, num_negatives):
 
 
 def test_hand_worked_mean_over_classes_and_anchors():
-    # Cosines with the positive 1, 0 and 0, -1, with the one negative always 0; tau = 1.
+    # Cosines with the positive: 1, 0 and 0, -1; with the only negative: 0. tau = 1.
     anchors = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[1, 0, 0], [0, -1, 0]]])
     positives = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     negatives = torch.tensor([0.0, 0, 1]).expand(2, 2, 1, 3)

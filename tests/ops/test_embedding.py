@@ -9,7 +9,7 @@ import oracles
 from mmseg_u2pl.ops import EmbeddingMap, class_sums, normalized_rows
 from strategies import HALF_AND_FULL, LAYOUTS, laid_out, map_shapes, pieces_of_size, rngs
 
-TOLERANCE = 1e-5  # layers in half precision are run in single precision
+TOLERANCE = 1e-5  # half-precision layers run in single precision
 
 
 @st.composite
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_a_convolution_of_the_whole_map(count):
     dense = F.conv2d(features, weight[:, :, None, None], bias)
     expected = torch.autograd.grad((dense[image, :, row, col] * scale).sum(), inputs)
     some = EmbeddingMap(features, weight, bias).at(image, row, col)
-    # Also of no pixel at all: distributed training waits for the gradients.
+    # Also for no pixels at all, because distributed training waits for the gradients.
     gradients = torch.autograd.grad((some * scale).sum(), inputs)
 
     for ours, theirs in zip(gradients, expected, strict=True):

@@ -1,4 +1,4 @@
-"""Logits of pixels from masks and their classes."""
+"""Pixel logits from masks and their classes."""
 
 import pytest
 import torch

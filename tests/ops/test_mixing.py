@@ -56,7 +56,7 @@ def test_widths_and_places_are_uniform_and_independent():
     boxes = [box for seed in range(10) for box in boxes_of(plan_of(200, (height, width), seed))]
     top, bottom, left, right = np.array(boxes).T
     down, across = height - (bottom - top), width - (right - left)  # room to move
-    # In boxes that can hardly move the rounding to whole pixels would show.
+    # In boxes that can hardly move, rounding to whole pixels would dominate.
     movable = (down >= margin) & (across >= margin)
     narrowest = width * height / 2 / (height - margin)
     shares = (right - left - narrowest) / (width - margin - narrowest)
@@ -75,8 +75,8 @@ def test_boxes_reach_all_places():
     masks = plan_of(3000, (9, 14)).mask
 
     assert masks.any(dim=0).all()
-    # A box of half the area is at least half as wide and as high as the image: only its centre
-    # can be in all of them.
+    # A box of half the area is at least half as wide and high as the image, so only the centre of
+    # the image can be in all boxes.
     always = masks.all(dim=0).nonzero()
     assert always.tolist() in ([], [[4, 6]], [[4, 7]], [[4, 6], [4, 7]])
 
@@ -148,7 +148,7 @@ def test_coarser_maps_use_the_same_boxes(rng, num_images, size, grid):
     mixed, mask = mix(values, plan).tolist(), plan.mask.tolist()
 
     for image, row, col in oracles.places_of(values):
-        # A border of the box may run through the centre of a coarse pixel: then both are right.
+        # If a border of the box runs through the centre of a coarse pixel, both are correct.
         seen = {
             (image + mask[image][i][j]) % num_images
             for i in oracles.centre_indices(row, grid[0], size[0])

@@ -80,7 +80,7 @@ def test_maps_of_one_width_share_a_mask_and_others_have_their_own(generator):
     assert torch.equal(wide[:, :, 0, 0], again[:, :, 0, 0])
     assert torch.equal(wide[:, :, 0, 0], token)
     assert not torch.equal(narrow[:, :, 0, 0], token[:, :32])
-    # The images that are left alone are the same on all levels.
+    # The unperturbed images are the same on all levels.
     assert torch.equal((token == 1).all(dim=1), (narrow == 1).all(dim=1).flatten())
 
 

@@ -73,7 +73,7 @@ def test_hue_turns_as_far_as_asked(share):
     image = torch.tensor([140.0, 120.0, 110.0])[None, :, None, None]
     one = torch.ones(1)
     turned = change_colors(image, one, one, one, torch.tensor([share]))
-    # A circle in YIQ and one in HSV run the other way round, and not evenly.
+    # Hue circles in YIQ and HSV run in opposite directions, and unevenly.
     difference = (hue(image[0, :, 0, 0]) - hue(turned[0, :, 0, 0])) % 1.0
     assert difference == pytest.approx(share % 1.0, abs=0.06)
 
@@ -122,7 +122,7 @@ def test_some_images_are_gray_some_blurred_and_some_left_as_they_are():
     gray = (result.amax(dim=1) - result.amin(dim=1)).amax(dim=(1, 2)) < 0.5
     same = (result - images).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert gray.float().mean().item() == pytest.approx(0.2, abs=0.04)
-    # Neither jittered (0.2) nor gray (0.8), and not blurred (0.5) or by hardly anything.
+    # Neither jittered (0.2) nor gray (0.8), and not or hardly blurred (0.5).
     assert same.float().mean().item() == pytest.approx(0.2 * 0.8 * 0.5, abs=0.04)
 
 

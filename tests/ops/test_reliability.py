@@ -140,7 +140,7 @@ def test_the_kth_smallest_counts_equal_elements(k):
 
 
 def test_kthvalue_is_for_the_cpu_alone(monkeypatch):
-    # On CUDA it raises with deterministic algorithms.
+    # With deterministic algorithms, it raises an error on CUDA.
     def fail(*_):
         raise AssertionError("kthvalue was called")
 

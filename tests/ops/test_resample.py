@@ -11,7 +11,7 @@ SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
 def numbered(source):
-    """A map whose values say where they are: 1000 * row + column."""
+    """A map whose values encode their position: 1000 * row + column."""
     return (1000 * torch.arange(source[0])[:, None] + torch.arange(source[1]))[None]
 
 
@@ -100,7 +100,7 @@ def test_zoom_samples_each_image_at_a_scale_and_place_of_its_own(seed):
     count, height, width, (low, high) = 3, 7, 9, (0.4, 2.0)
     uniform = torch.rand(4, count, generator=torch.Generator().manual_seed(seed)).double().tolist()
     rows, cols = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    images = torch.stack([rows, cols]).double().expand(count, -1, -1, -1)  # pixels say where
+    images = torch.stack([rows, cols]).double().expand(count, -1, -1, -1)  # positions
     label = (10 * rows + cols).expand(count, -1, -1)
 
     zoomed, marked = zoom(images, label, (low, high), torch.Generator().manual_seed(seed))

@@ -72,7 +72,7 @@ def test_a_class_may_have_the_number_that_masks_ignore():
 
 
 def negative_mask(negatives, prob):
-    """(N, C, h, w) mask of pairs, each of which occurs once, pixels in their order."""
+    """(N, C, h, w) mask of pairs; checks that each occurs once, with pixels in order."""
     n, c, h, w = prob.shape
     assert (negatives.pixel.diff() >= 0).all()
     mask = torch.zeros(n * h * w, c, dtype=torch.int64)
@@ -94,7 +94,7 @@ def test_ranks_match_the_definition(prob, num_ranks):
 
 
 def test_hand_worked_ranks():
-    # Of equals the class with the lower index comes first.
+    # In a tie, the class with the lower index comes first.
     prob = torch.tensor([[0.3, 0.1, 0.4, 0.2], [0.25] * 4, [0.0, 0.5, 0.0, 0.5]])
 
     assert classes_by_rank(prob, 4).tolist() == [[2, 0, 3, 1], [0, 1, 2, 3], [1, 3, 0, 2]]

@@ -1,4 +1,4 @@
-"""Boxes of UniMatch: for each image by a draw of its own."""
+"""Boxes of UniMatch, drawn separately for each image."""
 
 import math
 
@@ -28,7 +28,7 @@ def sides(mask):
 
 
 def published_box(rng, size):
-    """Height, width, top and left as the rule draws them on a square of this size."""
+    """Height, width, top and left, drawn by the rule on a square of this size."""
     area = rng.uniform(0.02, 0.4) * size * size
     while True:
         ratio = rng.uniform(0.3, 1 / 0.3)
@@ -47,7 +47,7 @@ def test_boxes_are_distributed_as_published():
 
     area = boxes.prod(axis=1)
     counts, _ = np.histogram(area, bins=10, range=(0.02, 0.4))
-    assert counts.sum() >= count - 20  # of which the rounding takes some out of the range
+    assert counts.sum() >= count - 20  # rounding moves some out of the range
     assert oracles.looks_uniform(counts)
     places = np.array([[mask.any(axis=axis).argmax() for axis in (1, 0)] for mask in masks]) / size
     found = np.concatenate([boxes, places, boxes**2], axis=1)

@@ -1,4 +1,4 @@
-"""Folders and stand-ins of the tools' tests."""
+"""Folders and stand-ins for the tests of the tools."""
 
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRunner:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LOCAL_RANK", "0")  # so that it is put back, whatever the tool sets
+    monkeypatch.setenv("LOCAL_RANK", "0")  # so that it is restored, whatever the tool sets
     monkeypatch.delenv("LOCAL_RANK")
     for checkpoint in ("net.pth", "iter_8.pth"):
         (tmp_path / checkpoint).touch()

@@ -1,4 +1,4 @@
-"""The converters of LabelMe's and CVAT's annotations, through their command lines."""
+"""The converters of LabelMe and CVAT annotations, run by their command lines."""
 
 import base64
 import io
@@ -96,7 +96,7 @@ def test_classes_set_the_numbers_and_what_is_left_blank(labelme, tmp_path):
 
 def test_photographs_are_turned_as_annotation_programs_show_them(labelme, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # rotate by 90 degrees
     Image.new("RGB", (SIZE[0], SIZE[1])).save(labelme / "a.jpg", exif=exif)
     assert run_main(LABELME, labelme, tmp_path / "out") == 0
     assert read(tmp_path / "out/images/a.jpg").shape == (*SIZE, 3)
@@ -167,13 +167,13 @@ def resize(root):
     ("damage", "flags", "words"),
     [
         (add_stray, [], ["z.json", "have no image"]),
-        (break_json, [], ["a.json", "not an annotation of LabelMe"]),
-        (add_line, [], ["a.json", "line of 2 points", "polygons"]),
+        (break_json, [], ["a.json", "not a LabelMe annotation"]),
+        (add_line, [], ["a.json", "line with 2 points", "polygons"]),
         (resize, [], ["a.json", "9x6", "8x6"]),
         (None, ["--classes", "background", "cat"], ["not among --classes", "dog"]),
-        (None, ["--classes", "cat", "dog", "cow"], ["in no annotation", "cow"]),
+        (None, ["--classes", "cat", "dog", "cow"], ["without annotations", "cow"]),
         (None, ["--classes", "cat", "cat"], ["given twice"]),
-        (None, ["--val", "3"], ["--val 3 holds out all of the", "fewer"]),
+        (None, ["--val", "3"], ["--val 3 holds out all 3", "fewer"]),
     ],
 )
 def test_labelme_errors_name_file_and_remedy(labelme, tmp_path, capsys, damage, flags, words):

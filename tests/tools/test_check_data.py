@@ -100,7 +100,7 @@ def test_all_problems_and_warnings_are_told(root, capsys):
     assert run(root, SEMI, *options) == 1
     out = capsys.readouterr().out
     for text in (
-        "problem: The model has num_classes=5, the labeled data set 2 classes (road, car).",
+        "problem: The model has num_classes=5, but the labeled data set has 2 classes (road, car).",
         "problem: 1 images are both in labeled and in validation:",
         "problem: labeled: 1 of 2 masks cannot be trained on:",
         "problem: batch_size=3 is not a multiple of 2",
@@ -113,7 +113,7 @@ def test_all_problems_and_warnings_are_told(root, capsys):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["model.type=U2PL"], "train_dataloader.dataset is a BaseSegDataset, and the model"),
+        (["model.type=U2PL"], "train_dataloader.dataset is a BaseSegDataset, but the model"),
         (["model.decode_head.1.num_classes=3"], "The model has num_classes=3"),
         (["model.decode_head.1.ignore_index=9"], "training: 1 of 2 masks cannot be trained on:"),
     ],
@@ -127,7 +127,7 @@ def test_model_and_data_must_fit(root, capsys, options, problem):
 @pytest.mark.parametrize(
     ("train_cfg", "problem"),
     [
-        ("dict(by_epoch=True, max_epochs=1)", "problem: With EpochBasedTrainLoop an epoch of"),
+        ("dict(by_epoch=True, max_epochs=1)", "problem: With EpochBasedTrainLoop, an epoch of"),
         ("dict(type='EpochBasedTrainLoop', max_epochs=1)", "problem: With EpochBasedTrainLoop"),
         ("dict(type='IterBasedTrainLoop', max_iters=1)", "0 problems"),
     ],

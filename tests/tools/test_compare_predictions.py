@@ -1,4 +1,4 @@
-"""Predictions on two images of 2 x 4 pixels, whose scores are worked out by hand."""
+"""Predictions on two images of 2 x 4 pixels, with scores computed by hand."""
 
 from __future__ import annotations
 
@@ -109,15 +109,15 @@ def test_gains_come_first(
         (lambda root: (root / "new/b.png").unlink(), "there is no '.*new/b.png'.*--out .*new"),
         (
             lambda root: Image.new("L", (8, 2)).save(root / "new/b.png"),
-            r"new/b.png' has \(2, 8\) pixels and the mask of its image \(2, 4\)",
+            r"new/b.png' has \(2, 8\) pixels, but the mask of its image has \(2, 4\)",
         ),
         (
             lambda root: write_image(root / "images/more/a.jpg"),
-            "1 names stand for several test images, the first is a, ",
+            "1 names belong to several test images, such as a, ",
         ),
         (
             lambda root: Image.new("L", (4, 2), 7).save(root / "new/b.png"),
-            r"new/b.png' has labels from [67] to [67], and the data set 2 classes",
+            r"new/b.png' has labels from [67] to [67], but the data set has 2 classes",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_so_many_images_are_drawn_as_it_says(
     tool.main([*arguments, "--out", str(out)])
     assert len(drawn["image"]) == gains + losses
     assert capsys.readouterr().out.splitlines()[-1] == (
-        f"{out}: the {gains} with the greatest gain, then the {losses} with the greatest loss, of "
+        f"{out}: the {gains} greatest gains, then the {losses} greatest losses, among "
         f"{len(images)} images"
     )
 
@@ -210,7 +210,7 @@ def test_one_folder_is_nothing_to_compare(
     for folders in ([arguments[2]], [arguments[2], arguments[2]]):
         with pytest.raises(SystemExit):
             tool.main([*arguments[:2], *folders])
-        assert_matches(capsys.readouterr().err, "two or more folders of different names")
+        assert_matches(capsys.readouterr().err, "two or more folders with distinct names")
 
 
 def assert_matches(text: str, pattern: str) -> None:

@@ -48,7 +48,7 @@ class TestCityscapes:
         assert out.splitlines() == [
             "train: 4 images, 4 masks to make",
             "val: 2 images, 2 masks to make",
-            "All masks are there.",
+            "All masks exist.",
         ]
         assert err == ""
         made = [name for name in files(root) if "labelTrainIds" in name]
@@ -99,7 +99,7 @@ class TestCityscapes:
         fails(root, f"1 images of val have no mask:\n  {root}/gtFine/val/lindau/{name}")
         (root / "leftImg8bit/train").rename(root / "old")
         (root / "leftImg8bit/train").mkdir()
-        fails(root, "leftImg8bit/train' has no image CITY/*_leftImg8bit.png")
+        fails(root, "leftImg8bit/train' has no images CITY/*_leftImg8bit.png")
 
     def test_a_broken_mask(self, root, capsys):
         (root / "gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png").write_text("no PNG")
@@ -108,7 +108,7 @@ class TestCityscapes:
 
 
 class TestVOC:
-    """Six images in the lists of VOC and five of SBD, of which two are in both."""
+    """Six images in the lists of VOC and five in those of SBD; two are in both."""
 
     TOOL = load_tool("dataset_converters/voc_aug")
     TRAIN, VAL = ["t0", "t1", "t2"], ["v0", "v1", "v2"]
@@ -125,7 +125,7 @@ class TestVOC:
 
     @pytest.fixture(scope="class")
     def converted(self, tmp_path_factory):
-        """VOC after MMSegmentation's own converter, told that there are six images."""
+        """VOC after MMSegmentation's own converter, with six as the expected number of images."""
         root = tmp_path_factory.mktemp("voc")
         voc = make_voc(root, self.TRAIN, self.VAL, [*self.SBD_TRAIN, *self.SBD_VAL])
         sbd = make_sbd(root, self.SBD_TRAIN, self.SBD_VAL)
@@ -159,7 +159,7 @@ class TestVOC:
             assert (augmented / f"SegmentationClassAug/{name}.png").read_bytes() == own
         for name in ("s0", "s1", "s2", "v0"):
             assert (read(augmented / f"SegmentationClassAug/{name}.png") == 1).all()
-        # The lists of MMSegmentation have the right names, in an order of their own.
+        # MMSegmentation's lists have the right names in another order.
         assert before == {name: (lists / f"{name}.txt").read_text() for name in before}
         assert run_main(self.TOOL, augmented) == 0
         assert "\n0 masks to copy" in capsys.readouterr().out
@@ -178,14 +178,14 @@ class TestVOC:
         assert run_main(self.TOOL, augmented, "--dry-run") == 0
         out = capsys.readouterr().out
         assert "3 masks to copy" in out
-        assert "aug.txt to write, 3 names" in out
+        assert "aug.txt to write with 3 names" in out
         assert files(augmented) == before
 
     def test_too_few_masks(self, augmented, capsys, monkeypatch):
         (augmented / "SegmentationClassAug/s1.png").unlink()
         assert run_main(self.TOOL, augmented) == 2
         err = capsys.readouterr().err
-        assert "has masks for 5 training images, and VOC with SBD has 6. Unpack SBD" in err
+        assert "has masks for 5 training images, but VOC with SBD has 6. Unpack SBD" in err
 
     def test_wrong_layouts(self, augmented, capsys):
         assert run_main(self.TOOL, augmented.parent) == 2
@@ -280,7 +280,7 @@ class TestCamVid:
         fails(source, f"1 frames of val have no mask:\n  {path}")
         for path in (source / "val").iterdir():
             path.unlink()
-        fails(source, "val' holds no PNG")
+        fails(source, "val' has no PNG files")
 
     def test_no_folder_is_overwritten(self, source, tmp_path, capsys):
         (tmp_path / "out").mkdir()

@@ -1,4 +1,4 @@
-"""A wrapped config trains, and what it trained leaves as a plain checkpoint."""
+"""A wrapped config trains, and its model is exported as a plain checkpoint."""
 
 import importlib.util
 import io
@@ -18,7 +18,7 @@ from plain_training import CLASSES, write_images, write_list, write_plain
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Folder of a run of three steps, the first of them supervised only, of a wrapped config."""
+    """Folder of a run of a wrapped config, with three steps, the first one supervised only."""
     folder = tmp_path_factory.mktemp("run")
     root = folder / "data"
     write_images(root, "abcdefg")
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
         file.write('model["contrastive_head"] = dict(queue_size=1000)\n')
     cfg = Config.fromfile(wrapped)
     cfg.work_dir = str(folder / "work")
-    cfg.optim_wrapper.optimizer.lr = 1.0  # student and teacher are to differ
+    cfg.optim_wrapper.optimizer.lr = 1.0  # so that student and teacher differ
     runner = Runner.from_cfg(cfg)
     runner.train()
     scalars = runner.message_hub.log_scalars
@@ -57,7 +57,7 @@ def wrapped_model(run, role="teacher"):
 def test_logits_are_bit_equal(run, tmp_path, role):
     out = export(run, tmp_path / "new/plain.pth", "--from", role)
     plain = MODELS.build(Config.fromfile(run / "plain.py").model).eval()
-    # Nothing but tensors and plain values in it.
+    # It only has tensors and plain values.
     state = torch.load(out, weights_only=True)["state_dict"]
     plain.load_state_dict(state, strict=True)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -90,7 +90,7 @@ def test_mmseg_apis(run, tmp_path):
 
 
 def test_augmented_alike(run, tmp_path, monkeypatch):
-    """tools/test.py --tta predicts with the exported model what it does with the wrapped one."""
+    """tools/test.py --tta predicts the same with the exported and the wrapped model."""
     monkeypatch.chdir(tmp_path)
     export(run, tmp_path / "plain.pth")
     maps = {}
@@ -103,7 +103,7 @@ def test_augmented_alike(run, tmp_path, monkeypatch):
 
 
 def test_exported_checkpoint_starts_a_run(run, tmp_path):
-    """As any checkpoint of the plain config: its weights go to student and teacher."""
+    """Like any checkpoint of the plain config, it initializes student and teacher."""
     out = export(run, tmp_path / "plain.pth", "--from", "student")
     cfg = Config.fromfile(run / "wrapped.py")
     cfg.merge_from_dict(dict(load_from=str(out), work_dir=str(tmp_path)))
@@ -181,7 +181,7 @@ class TestErrors:
     def test_out_is_a_folder(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):
             export(run, tmp_path)
-        assert f"out is a file to write, and '{tmp_path}' is a folder" in capsys.readouterr().err
+        assert f"out must be a file, but '{tmp_path}' is a folder" in capsys.readouterr().err
 
     def test_role(self, run, tmp_path, capsys):
         with pytest.raises(SystemExit, match="2"):

@@ -124,7 +124,7 @@ def test_dry_run_and_overwriting(data, capsys):
     assert not (data / "out").exists()
     assert run(data) == 0
     assert run(data) == 2
-    assert "2 lists exist already" in capsys.readouterr().err
+    assert "2 lists already exist" in capsys.readouterr().err
     assert run(data, "--overwrite") == 0
 
 
@@ -133,7 +133,7 @@ def test_errors(data, capsys):
     assert "has no list of labeled images" in capsys.readouterr().err
     write_list(data / "lists/labeled.txt", ["aachen_0"])
     assert run(data, "--img-suffix", ".tif") == 2
-    assert "holds no file that ends in '.tif'" in capsys.readouterr().err
+    assert "has no file that ends in '.tif'" in capsys.readouterr().err
 
 
 def test_help(capsys):

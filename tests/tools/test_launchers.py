@@ -1,4 +1,4 @@
-"""tools/*.sh: what they start."""
+"""tools/*.sh: the commands they start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datatrees import TOOLS
 def run_script(
     tmp_path: Path, script: str, arguments: list[str], **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a launcher with a torchrun and an srun that print their arguments, one a line."""
+    """Run a launcher with a torchrun and an srun that print their arguments, one per line."""
     for name in ("torchrun", "srun"):
         program = tmp_path / name
         program.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$(basename "$0")" "$@"\n')

@@ -7,7 +7,7 @@ TOOL = load_tool("make_splits")
 
 @pytest.fixture
 def folder(tmp_path):
-    """32 images in two folders; all show class 0, image 5 alone class 1, 7 and 9 class 2."""
+    """32 images in two folders: all show class 0, only image 5 class 1, and 7 and 9 class 2."""
     for number in range(32):
         name = f"{'ab'[number % 2]}/{number:02}"
         write_image(tmp_path / "images" / f"{name}.jpg")
@@ -103,7 +103,7 @@ def test_images_with_another_ending_are_counted(folder, capsys):
         write_image(folder / "images" / name) if name != "notes.txt" else None
     assert with_masks(folder, "--labeled", 4) == 0
     assert (
-        f"warning: 3 images of '{folder}/images' do not end in '.jpg' and are skipped, with their "
+        f"warning: 3 images of '{folder}/images' do not end in '.jpg' and are skipped with their "
         "masks: 2 .png, 1 .JPG."
     ) in capsys.readouterr().err
 
@@ -129,7 +129,7 @@ def test_masks_with_the_ending_of_the_images_are_no_images(tmp_path):
 def test_masks_of_0_and_255_are_warned_of(folder, capsys):
     write_list(folder / "list.txt", [f"a/{number:02}" for number in range(0, 32, 2)])
     assert with_masks(folder, "--labeled", 4, "--ann-file", folder / "list.txt") == 0
-    expected = "warning: images: all masks hold only 0 and 255, and 255 is ignored"
+    expected = "warning: images: all masks contain only 0 and 255, and 255 is ignored"
     assert expected in capsys.readouterr().err
     assert with_masks(folder, "--labeled", 4, "--overwrite") == 0
     assert expected not in capsys.readouterr().err
@@ -138,7 +138,7 @@ def test_masks_of_0_and_255_are_warned_of(folder, capsys):
 def test_without_masks_the_draw_is_random_and_said_to_be(folder, capsys):
     assert split(folder, "--labeled", "1/8") == 0
     assert len(names(folder / "splits/1of8/seed0/labeled.txt")) == 4
-    assert "so the labeled images are drawn at random." in capsys.readouterr().out
+    assert "labeled images are drawn at random." in capsys.readouterr().out
 
 
 def test_images_with_masks_are_labeled_if_no_size_is_given(folder):
@@ -160,7 +160,7 @@ def test_few_masks(folder, capsys):
     assert with_masks(folder, "--labeled", "1/4") == 0  # of all images
     assert all(name.startswith("b/") for name in names(folder / "splits/1of4/seed0/labeled.txt"))
     assert with_masks(folder, "--labeled", 17) == 2
-    assert "17 labeled images are asked for, but only 16 of 32 images have a mask" in (
+    assert "--labeled requests 17 images, but only 16 of 32 have a mask" in (
         capsys.readouterr().err
     )
 
@@ -189,11 +189,11 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --labeled, or --mask-dir to label the images that have a mask"),
+        ([], "pass --labeled, or --mask-dir to label the images that have a mask"),
         (["--labeled", "2/1.5"], "argument --labeled: '2/1.5' is neither a share"),
         (["--labeled", "32"], "32 labeled images leave none of 32 unlabeled"),
         (["--labeled", "2", "--seeds", "-1"], "expected non-negative integer"),
-        (["--labeled", "2", "--img-suffix", ".png"], "ends in '.png'. Check it and --img-suffix."),
+        (["--labeled", "2", "--img-suffix", ".png"], "has no file that ends in '.png'"),
         (["--labeled", "2", "--img-suffix", "jpg"], "jpg: a suffix begins with a dot"),
         (["--labeled", "2", "--seg-map-suffix", "png"], "give .png"),
         (["--labeled", "2", "--ann-file", "gone.txt"], "list of --ann-file 'gone.txt' does not"),
@@ -202,7 +202,7 @@ def test_reduce_zero_label_of_a_data_set_type(tmp_path, capsys):
             ["--labeled", "2", "--dataset", "CityscapeDataset"],
             "no data set type 'CityscapeDataset'. Did you mean CityscapesDataset?",
         ),
-        (["--labeled", "2", "--dataset", "Nothing"], "There are ADE20KDataset, "),
+        (["--labeled", "2", "--dataset", "Nothing"], "Known types: ADE20KDataset, "),
     ],
 )
 def test_argument_errors(folder, capsys, arguments, message):
@@ -222,7 +222,7 @@ def test_data_errors(folder, capsys):
         assert with_masks(folder, "--labeled", 2, *arguments) == 2
         assert message in capsys.readouterr().err
 
-    fails("No image has a mask: there is no ", "--seg-map-suffix", "_mask.png")
+    fails("No image has a mask: ", "--seg-map-suffix", "_mask.png")
     fails("images: 2 of 32 masks cannot be trained on", "--classes", "road", "car")
     write_list(folder / "list.txt", ["a/00", "gone", "b/01"])
     fails("images: 1 listed files are not on disk", "--ann-file", folder / "list.txt")
@@ -233,7 +233,7 @@ def test_data_errors(folder, capsys):
     (folder / "splits").unlink()
     (folder / "splits/2/seed0").mkdir(parents=True)
     (folder / "splits/2/seed0/labeled.txt").write_text("mine\n")
-    fails("1 lists exist already")
+    fails("1 lists already exist")
     assert names(folder / "splits/2/seed0/labeled.txt") == ["mine"]
 
 

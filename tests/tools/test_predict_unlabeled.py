@@ -1,4 +1,4 @@
-"""tools/misc/predict_unlabeled.py on small images, with a teacher whose opinion is known."""
+"""tools/misc/predict_unlabeled.py on small images, with known predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = ("a", "b", "c", "d")
 def predict(
     model: object, leaves: Sequence[BaseSegDataset], cfg: Config
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Class 1 where an image is bright, and doubt in its uppermost row alone."""
+    """Predict class 1 where an image is bright, with uncertainty only in its top row."""
     for leaf in leaves:
         for index in range(len(leaf)):
             label = (mmcv.imread(leaf.get_data_info(index)["img_path"])[..., 0] > 128) * 1
@@ -41,7 +41,7 @@ def predict(
 
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tool open no checkpoint and ask :func:`predict`."""
+    """Let the tool use :func:`predict` instead of a checkpoint."""
     monkeypatch.setattr(tool, "require_checkpoint", lambda path: None)
     monkeypatch.setattr(tool, "init_model", lambda *args, **kwargs: MODEL)
     monkeypatch.setattr(tool, "predict", predict)
@@ -71,13 +71,13 @@ def run(
 
     Args:
         root: Working folder.
-        metainfo: Of the labeled data set.
-        unlabeled: What the config says of the unlabeled data set besides its images.
-        reduce_zero_label: Of the labeled data set.
-        kind: Its type.
+        metainfo: Metainfo of the labeled data set.
+        unlabeled: Options of the unlabeled data set in addition to its images.
+        reduce_zero_label: Option of the labeled data set.
+        kind: Type of the labeled data set.
 
     Returns:
-        What it wrote.
+        The folder of the output.
     """
     labeled = dict(
         type=kind,
@@ -143,7 +143,7 @@ def test_classes_are_those_of_the_labeled_data_set(
 
 @pytest.mark.parametrize("shift", [0, 1], ids=["values from 0", "reduce_zero_label"])
 def test_masks_load_again_as_what_was_predicted(root: Path, shift: int) -> None:
-    """Also with classes that are some of a data set's, in another order."""
+    """Also with a subset of a data set's classes, in another order."""
     chosen = dict(metainfo=dict(classes=("sky", "car")), reduce_zero_label=bool(shift))
     out = run(root, chosen["metainfo"], dict(), bool(shift), kind="FourClasses")
     names = FourClasses.METAINFO["classes"]
@@ -209,7 +209,7 @@ def test_names_are_not_compared_with_all_others(monkeypatch: pytest.MonkeyPatch)
     images = tool.list_images([leaf])
     assert CountingName.comparisons < len(names)
     assert [(image.name, image.path) for image in images] == [(n, f"{n}.jpg") for n in names]
-    with pytest.raises(DataError, match="300 names stand for two images, the first is 0: "):
+    with pytest.raises(DataError, match="300 names belong to two images, such as 0, "):
         tool.list_images([leaf, leaf])
 
 

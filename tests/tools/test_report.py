@@ -1,4 +1,4 @@
-"""The page that tools/analysis_tools/report.py writes about real and hand-written runs."""
+"""The report of tools/analysis_tools/report.py about real and hand-written runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLE = """
 def write_run(
     folder: Path, start: str, records: list[dict], config: str = "", tables: list[dict] = ()
 ) -> Path:
-    """A start of a run as MMEngine leaves it; `tables` are the IoUs of each validation."""
+    """A start of a run as MMEngine writes it; `tables` are the IoUs of each validation."""
     vis_data = folder / start / "vis_data"
     vis_data.mkdir(parents=True)
     lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -71,7 +71,7 @@ def column(table: list[list[str]], name: str) -> dict[str, str]:
 
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
-    """A plain run in which the teacher of `trained` has no part."""
+    """A plain run, without the teacher of `trained`."""
     scores = dict(background=50.0, ball=20.0)
     config = PLAIN.format(duration="by_epoch=False, max_iters=8", load_from=None)
     records = [step(2), dict(mIoU=30.0, time=9.0, step=2), step(4), dict(mIoU=35.0, step=4)]
@@ -204,7 +204,7 @@ def test_images_with_the_greatest_gain_and_loss(trained, data, tmp_path):
     assert len(pictures) == 4 * 5
     kinds = [source.partition(";")[0] for source in pictures]
     assert kinds == (["data:image/jpeg"] + 4 * ["data:image/png"]) * 4
-    texts = [text for text in page.texts if "of pixels right" in text]
+    texts = [text for text in page.texts if "of pixels correct" in text]
     pairs = [re.search(r"(\S+)\.jpg: ([\d.]+) → ([\d.]+) %", text).groups() for text in texts]
     gains = [float(after) - float(before) for _, before, after in pairs]
     assert gains == sorted(gains, reverse=True)
@@ -225,16 +225,16 @@ def test_images_must_be_the_same(trained, data, tmp_path, capsys):
     config.write_text(text.replace(loader, changed))
     arguments = (trained, other, "--images", "1", "--device", "cpu", "--out", tmp_path / "a.html")
     assert run_main(tool, *arguments) == 2
-    assert "--images compares the same images, and 9 are in the" in capsys.readouterr().err
+    assert "needs the same validation images in both runs, but 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gone"], "'gone' has no */vis_data/scalars.json"),
-        (["run", "--baseline", "other"], "--baseline 'other' is none of the work folders"),
+        (["run", "--baseline", "other"], "--baseline 'other' is not one of the given work folders"),
         (["run", "run"], "a work folder is given twice"),
-        (["run", "--images", "1"], "needs a last run that is not the baseline"),
+        (["run", "--images", "1"], "and the last run not be the baseline"),
         (["run", "more", "--images", "1"], "'run' has no checkpoint, which --images needs"),
     ],
 )

@@ -1,4 +1,4 @@
-"""tools/test.py: what it makes of config and command line."""
+"""tools/test.py: how it applies the command line to the config."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_tta_wraps_the_model(tester: ModuleType, runner: FakeRunner, config: str
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        (CONFIG, ["--tta"], "--tta needs tta_model in the config, and it has none"),
+        (CONFIG, ["--tta"], "--tta needs tta_model in the config"),
         (NO_HOOK, ["--show"], "dict(type='SegVisualizationHook')"),
         (NO_HOOK, ["--show-dir", "x"], "dict(type='SegVisualizationHook')"),
         (

@@ -1,4 +1,4 @@
-"""What the tools make of a short run of the demo's config."""
+"""The tools on a short run of the demo's config."""
 
 import csv
 import json
@@ -49,10 +49,10 @@ def test_browse_names_what_it_cannot_use(tmp_path):
         f"_base_ = {str(CONFIG)!r}\nmodel = dict(_delete_=True, **_base_.model.segmentor)\n"
     )
     for arguments, message in (
-        ((suponly,), "is a BaseSegDataset, which has no unlabeled images; give a config with U2PL"),
+        ((suponly,), "is a BaseSegDataset, which has no unlabeled images"),
         ((CONFIG, "--progress", "2"), r"--progress in \[0, 1\]"),
         ((CONFIG, "--cfg-options", "data_root=nowhere"), "nowhere"),
-        ((plain,), "the model of .* is EncoderDecoder, which sees no unlabeled images"),
+        ((plain,), "the model of .* is EncoderDecoder, which uses no unlabeled images"),
         ((CONFIG, "--cfg-options", "train_dataloader=None"), "has no train_dataloader, which"),
     ):
         done = run_tool("browse_semi_dataset.py", *arguments, cwd=tmp_path)
@@ -73,7 +73,7 @@ def read_masks(folder):
 
 @pytest.fixture(scope="session")
 def predicted(trained, data, tmp_path_factory):
-    """What predict_unlabeled.py wrote with a quarter of the pixels unreliable."""
+    """Output of predict_unlabeled.py with a quarter of the pixels unreliable."""
     out = tmp_path_factory.mktemp("predicted") / "out"
     flags = ["--out", str(out), "--unreliable-share", "0.25", *as_flags(small_options(data))]
     checkpoint = str(trained / "iter_4.pth")
@@ -111,7 +111,7 @@ def test_masks_are_an_export_of_cvat(predicted):
     assert classes == list(CLASSES)
     assert drawn.keys() == masks.keys()
     for name, mask in masks.items():
-        expected = np.where(mask == 255, 0, mask)  # what nobody has drawn is background
+        expected = np.where(mask == 255, 0, mask)  # unannotated pixels are background
         np.testing.assert_array_equal(drawn[name]((64, 64), numbers), expected)
 
 

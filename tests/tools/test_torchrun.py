@@ -16,7 +16,7 @@ from runs import CONFIG, ROOT, as_flags, small_options
 from scenes.dataset import write_builtin_dataset
 
 PATIENCE = 120
-"""Seconds that a run may take; it takes a tenth of it on a machine that does nothing else."""
+"""Time limit of a run in seconds; on an idle machine, it takes a tenth of it."""
 
 RUN = """
 _base_ = [{base!r}]
@@ -52,7 +52,7 @@ def launch(command: list, tmp_path: Path, images: Path, **more) -> subprocess.Co
         try:
             output, errors = job.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(job.pid, signal.SIGKILL)  # with the processes that it started
+            os.killpg(job.pid, signal.SIGKILL)  # including its child processes
             raise
     return subprocess.CompletedProcess(command, job.returncode, output, errors)
 
@@ -65,7 +65,7 @@ def test_both_ranks_end_with_the_same_model_and_one_writes_it(images, tmp_path):
 
     assert result.returncode == 0, result.stderr
     printed = result.stdout.splitlines()
-    assert printed.count("labeled    4 images, 4 a step") == 1  # by one rank, for both
+    assert printed.count("labeled    4 images, 4 per step") == 1  # by one rank, for both
     work = tmp_path / "work"
     states = [json.loads((work / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     assert states[0] == states[1]

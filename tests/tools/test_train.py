@@ -1,4 +1,4 @@
-"""tools/train.py, and what it has in common with tools/test.py."""
+"""tools/train.py, and its common parts with tools/test.py."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_train_argument_errors(
         (
             "train",
             ["CONFIG", "--cfg-options", "modle.type=Other"],
-            "--cfg-options: no key modle in the config; did you mean model?",
+            "--cfg-options: the config has no key modle; did you mean model?",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_checkpoints_that_are_no_local_files_are_not_looked_for(
 
 
 def test_new_keys_are_allowed(trainer: ModuleType, runner: FakeRunner, config: str) -> None:
-    # One of the runner, one that MMEngine reads besides, one of the user.
+    # One key of the runner, another one that MMEngine reads, and one of the user.
     options = ["test_cfg.fp16=True", "model_wrapper_cfg.type=Wrapper", "my_key=1"]
     trainer.main([config, "--cfg-options", *options])
     assert runner.cfg.test_cfg.fp16 is True
@@ -245,7 +245,7 @@ def test_amp_of_the_config_stands(
 @pytest.mark.parametrize(
     ("device", "wrapper", "message"),
     [
-        ("cpu", "OptimWrapper", "--amp needs a GPU, and PyTorch sees none; leave --amp out"),
+        ("cpu", "OptimWrapper", "--amp needs a GPU, but PyTorch finds none; leave --amp out"),
         ("cuda", "DeepSpeedOptimWrapper", "the config has 'DeepSpeedOptimWrapper'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What MMEngine does to a plain model, it does to the segmentor under U2PL."""
+"""MMEngine treats the segmentor inside U2PL like a plain model."""
 
 import pytest
 import torch
@@ -64,10 +64,10 @@ def test_pretrained_backbone_is_read_once_and_reaches_both(key, tmp_path, monkey
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_sync_batch_norm_comes_and_goes(tmp_path):
-    """As MMEngine converts: SyncBN on several GPUs (`sync_bn`), BN again in a single process."""
+    """Like MMEngine, convert to SyncBN on several GPUs (`sync_bn`), to BN in a single process."""
 
     def kinds(model):
-        """How many batch norms of student and teacher are synchronised, and how many are not."""
+        """Numbers of synchronized and other batch norms of student and teacher."""
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         sync = sum(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
         return sync, len(norms) - sync
@@ -101,7 +101,7 @@ def test_every_weight_of_the_student_gets_a_gradient(tmp_path):
 
 
 def test_compiled_step_draws_the_same_numbers(tmp_path):
-    """`compile=True` of a config compiles the training step; NumPy in it is not to be traced."""
+    """`compile=True` of a config compiles the training step, whose NumPy must not be traced."""
     seeds = []
     for compiling in (False, True):
         model = u2pl(plain_config(tmp_path).model)
@@ -116,7 +116,7 @@ def test_compiled_step_draws_the_same_numbers(tmp_path):
 
 
 def test_compiled_student_says_the_same():
-    """It is traced with the methods of its parts that are replaced during a pass."""
+    """It is traced with the replaced methods of a pass."""
     model = tiny_u2pl()
     images = torch.rand(2, 3, 32, 32)
     expected = model.student(images)
@@ -128,7 +128,7 @@ def test_compiled_student_says_the_same():
 
 
 def test_complexity_is_that_of_the_plain_model():
-    """As MMSegmentation's get_flops.py measures it."""
+    """Measured like MMSegmentation's get_flops.py."""
     flops = [
         get_model_complexity_info(
             model.eval(), inputs=torch.rand(1, 3, 32, 32), show_table=False, show_arch=False

@@ -1,4 +1,4 @@
-"""tools/misc/wrap_config.py: what it writes for the configs that people have."""
+"""tools/misc/wrap_config.py: the configs it writes."""
 
 import subprocess
 import sys
@@ -48,11 +48,11 @@ def test_written_config(root, capsys):
         "written    out/wrapped.py, which inherits from plain.py",
         f"labeled    2 images in {root}/images, masks in {root}/masks",
         f"unlabeled  3 images in {root}/images; pipeline without LoadAnnotations",
-        "schedule   that of the plain config, 3 iters",
+        "schedule   3 iters, as in the plain config",
         "sup. only  the first 1 iters use",
-        "batch      4 images a GPU: 2 labeled, as in the plain config, and 2 unlabeled",
-        "embedding  what enters decode_head.conv_seg",
-        "tried      all listed files are there",
+        "batch      4 images per GPU: 2 labeled, as in the plain config, and 2 unlabeled",
+        "embedding  input of decode_head.conv_seg",
+        "tried      all listed files exist",
         "train      python tools/train.py out/wrapped.py",
     ):
         assert line in said
@@ -63,7 +63,7 @@ def test_written_config_is_formatted_and_short(root):
     command = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", "out/wrapped.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    # Where the checkout lies decides whether the list of base configs takes one line or four.
+    # The path of the checkout determines whether the list of base configs takes one or four lines.
     assert len(Path("out/wrapped.py").read_text().splitlines()) <= 22
 
 
@@ -87,11 +87,11 @@ def test_lists_outside_the_data(root, tmp_path):
 def test_embedding_source(root, capsys):
     cfg = wrap(write_plain("plain.py", root), "--embedding-source", "decode_head.convs")
     assert cfg.model.embedding_source == "decode_head.convs"
-    assert "what enters decode_head.convs" in capsys.readouterr().out
+    assert "input of decode_head.convs" in capsys.readouterr().out
 
 
 def test_folder_of_unlabeled_images(root, tmp_path):
-    """It is a place of its own, with no list: the images that no one has labeled."""
+    """A folder of unlabeled images, without a list."""
     write_images(tmp_path, "xyz", images="found")
     plain = plain_config(root)
     plain.train_dataloader.dataset.update(ann_file="val.txt", indices=1)
@@ -123,7 +123,7 @@ def test_sup_only_twin(root, capsys):
     plain.train_dataloader.dataset = dataset(root, ann_file="labeled.txt", indices=None)
     assert cfg.to_dict() == plain.to_dict()
     said = capsys.readouterr().out
-    assert "schedule   that of the plain config, 3 iters" in said
+    assert "schedule   3 iters, as in the plain config" in said
     assert "unlabeled" not in said
 
 
@@ -138,7 +138,7 @@ class TestEpochs:
         assert cfg.train_dataloader.sampler == dict(type="DualStreamSampler", infinite=False)
         assert cfg.default_hooks.mean_teacher.sup_only_epochs == 2
         said = capsys.readouterr().out
-        assert "that of the plain config, 20 epochs" in said
+        assert "20 epochs, as in the plain config" in said
         assert "the first 2 epochs" in said
 
     def test_twin_has_as_many_steps(self, plain):
@@ -154,7 +154,7 @@ class TestEpochs:
 
 def test_left_out_hooks_are_named(root, capsys):
     wrap(write_plain("plain.py", root, custom_hooks=[dict(type="EMAHook")]))
-    assert "EMAHook; the teacher is an average" in capsys.readouterr().out
+    assert "EMAHook, replaced by the teacher" in capsys.readouterr().out
 
 
 def test_data_on_another_machine(root, tmp_path, capsys):

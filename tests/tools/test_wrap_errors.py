@@ -1,4 +1,4 @@
-"""tools/misc/wrap_config.py: what it refuses."""
+"""tools/misc/wrap_config.py: configs that it refuses."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class TestErrors:
     def test_wrapped_twice(self, root, capsys):
         wrap(write_plain("plain.py", root))
         Path("out/wrapped.py").rename("out/first.py")
-        message = "the model of 'out/first.py' is U2PL, which has a segmentor inside"
+        message = "the model of 'out/first.py' is U2PL, which already wraps a segmentor"
         fails(capsys, message, "out/first.py")
 
     def test_existing_file_stays(self, root, capsys):
@@ -41,7 +41,7 @@ class TestErrors:
         arguments = ["mine.py", "--labeled", "data/labeled.txt", "-o", "mine.py"]
         with pytest.raises(SystemExit, match="2"):
             load_tool("wrap_config").main(arguments)
-        assert "error: mine.py exists already; remove it" in capsys.readouterr().err
+        assert "error: mine.py already exists; remove it" in capsys.readouterr().err
         assert Path("mine.py").read_text() == "mine"
 
     def test_name_without_suffix(self, root, capsys):
@@ -61,7 +61,7 @@ class TestErrors:
             labeled=["labeled.txt"],
         )
         lists = [write_list(root / f"{number}.txt", "a") for number in (1, 2)]
-        fails(capsys, "--labeled: got 2 lists, but the training data are 1", plain, labeled=lists)
+        fails(capsys, "--labeled: got 2 lists, but the training data have 1", plain, labeled=lists)
         write_list(root / "labeled.txt", ["a.jpg"])
         fails(capsys, "labeled: 2 listed files are not on disk", plain)
         write_list(root / "labeled.txt", "abc")
@@ -73,7 +73,7 @@ class TestErrors:
             wrap(plain, unlabeled=["data/images"])
         error = capsys.readouterr().err
         assert "2 images are both in labeled and in unlabeled" in error
-        assert "Instead of a folder that holds them, give a list" in error
+        assert "Replace a folder that contains them by a list" in error
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -84,7 +84,7 @@ class TestErrors:
                 dict(type="ClassBalancedDataset", oversample_thr=0.1, dataset=dict()),
                 "the training data are wrapped in a ClassBalancedDataset, which mixes or selects",
             ),
-            (dict(type="LEVIRCDDataset"), "LEVIRCDDataset is not a BaseSegDataset, whose ann_file"),
+            (dict(type="LEVIRCDDataset"), "LEVIRCDDataset is not a BaseSegDataset"),
         ],
     )
     def test_data_sets(self, root, capsys, changes, message):
@@ -96,7 +96,7 @@ class TestErrors:
     def test_folder_where_a_list_is_needed(self, root, capsys):
         plain = plain_config(root)
         plain.train_dataloader.dataset.update(type="PascalVOCDataset", ann_file="labeled.txt")
-        del plain.train_dataloader.dataset.metainfo  # the class has classes of its own
+        del plain.train_dataloader.dataset.metainfo  # the data set type has its own classes
         write_config("plain.py", plain)
         message = "--unlabeled: PascalVOCDataset needs a list of names, got the folder"
         fails(capsys, message, "plain.py", unlabeled=["data/images"])
@@ -105,13 +105,13 @@ class TestErrors:
         plain = plain_config(root)
         plain.model.decode_head.in_index = [0, 1]
         write_config("plain.py", plain)
-        fails(capsys, "U2PL around this model does not build: AssertionError", "plain.py")
+        fails(capsys, "cannot build U2PL around this model: AssertionError", "plain.py")
 
     def test_pipeline(self, root, capsys):
         plain = plain_config(root)
         plain.train_dataloader.dataset.pipeline = [dict(type="NoSuchTransform"), *PIPELINE]
         write_config("plain.py", plain)
-        fails(capsys, "the training data do not build: KeyError", "plain.py")
+        fails(capsys, "cannot build the training data: KeyError", "plain.py")
         needs_masks = dict(type="NeedsMaskFile")
         plain.train_dataloader.dataset.pipeline = [*PIPELINE[:2], needs_masks, PIPELINE[-1]]
         write_config("plain.py", plain)
@@ -121,4 +121,4 @@ class TestErrors:
         plain = plain_config(root)
         plain.model.decode_head.num_classes = 4
         write_config("plain.py", plain)
-        fails(capsys, "The model has num_classes=4, the labeled data set 5 classes", "plain.py")
+        fails(capsys, "The model has num_classes=4, but the labeled data set has 5", "plain.py")

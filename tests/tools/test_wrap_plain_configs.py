@@ -1,4 +1,4 @@
-"""tools/misc/wrap_config.py: parts of plain configs that must be kept, changed or left out."""
+"""tools/misc/wrap_config.py: parts of plain configs that must be kept, changed or removed."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from wrapping_parts import fails, images, wrap
 
 
 class TestSeveralDataSets:
-    """As VOC with its extra annotations: the same images, masks in two places."""
+    """Like VOC with its extra annotations: the same images, masks in two folders."""
 
     @pytest.fixture
     def plain(self, root):
@@ -82,11 +82,11 @@ class TestSeveralDataSets:
 
     def test_wrong_number_of_lists(self, plain, capsys):
         three = ["data/labeled.txt"] * 3
-        fails(capsys, "--labeled: got 3 lists, but the training data are 2", plain, labeled=three)
+        fails(capsys, "--labeled: got 3 lists, but the training data have 2", plain, labeled=three)
 
 
 class TestWhatPlainConfigsContain:
-    """Parts of a training that must be kept, changed or left out; no model is built."""
+    """Parts of a training that must be kept, changed or removed; no model is built."""
 
     @staticmethod
     def written(root, plain):

@@ -1,4 +1,4 @@
-"""Configs of MMSegmentation, wrapped on a few images in the places they expect."""
+"""Configs of MMSegmentation, wrapped with a few images in the folders they expect."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CITYSCAPES = dict(
     img_suffix="_leftImg8bit.png",
     seg_map_suffix="_gtFine_labelTrainIds.png",
 )
-# Config, folder of its data, what its files are called, and the names in its lists.
+# Config, folder of its data, names of its files, and names in its lists.
 CONFIGS = [
     (
         "segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py",
@@ -75,7 +75,7 @@ def test_wrapped_config_builds_and_loads_data(
     # By path: the lookup of mmseg:: reads a hundred files, which takes a second.
     load_tool("wrap_config").main([str(SHIPPED / config), *flags])
     said = capsys.readouterr().out
-    assert "all listed files are there, and a first image of each list loads" in said
+    assert "all listed files exist, and the first image of each list loads" in said
     cfg = Config.fromfile("wrapped.py")
     assert cfg.train_dataloader.dataset.labeled.data_prefix.seg_map_path == files["masks"]
     assert cfg.train_dataloader.dataset.unlabeled == dict(ann_file=str(tmp_path / "u.txt"))

@@ -1,4 +1,4 @@
-"""Values that an option refuses, and what the error says."""
+"""Values that an option refuses, and the errors."""
 
 import math
 

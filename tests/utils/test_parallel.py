@@ -24,7 +24,7 @@ def test_no_bar_without_a_terminal(capsys):
 
 
 def test_bar_on_a_terminal(capsys, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes Rich treat the output as a terminal
     map_parallel(str, [1, 2], "Printing")
     out, err = capsys.readouterr()
     assert out == ""

@@ -1,4 +1,4 @@
-"""The backends of the extras [tensorboard] and [wandb], switched on by the lines of the docs."""
+"""The backends of the extras [tensorboard] and [wandb], enabled as in the docs."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from plain_training import plain_config, write_images, write_list
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    """A plain training of three steps with a backend of the visualizer besides the files."""
+    """A plain training of three steps with an additional backend of the visualizer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")

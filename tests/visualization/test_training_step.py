@@ -29,9 +29,9 @@ def observed(model, data):
 
 
 @pytest.mark.parametrize("bgr_to_rgb", [False, True])
-@pytest.mark.parametrize("normalised", [False, True])
-def test_restored_images_are_those_that_were_loaded_in_rgb(bgr_to_rgb, normalised):
-    options = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0]) if normalised else {}
+@pytest.mark.parametrize("normalized", [False, True])
+def test_restored_images_are_those_that_were_loaded_in_rgb(bgr_to_rgb, normalized):
+    options = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0]) if normalized else {}
     preprocessor = MODELS.build(
         dict(type="SegDataPreProcessor", bgr_to_rgb=bgr_to_rgb, size=(5, 4), **options)
     )
@@ -144,7 +144,7 @@ def test_pictures_show_what_the_step_saw_and_said():
     erased = (view.strong.images[0] != view.unlabeled.images[0]).any(0).numpy()
     clean, mixed = picture("unlabeled image\n(teacher)"), picture("mixed image\n(student)")
     np.testing.assert_array_equal((clean != mixed).any(-1), erased)
-    # Of three labeled images two are drawn, in three columns; of one and two, all.
+    # Two of three labeled images are drawn, in three columns; of one or two, all of them.
     assert len(figures["labeled"].axes) == 6
     view, _ = observed(model, batch(num_labeled=1, num_unlabeled=2))
     figures = plot_step(view, model.data_preprocessor, CLASSES, PALETTE, num_images=4)

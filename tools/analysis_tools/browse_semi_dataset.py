@@ -1,9 +1,9 @@
-"""Show what the networks of a method are fed, before a long training is started.
+"""Show the inputs of a method's networks before you start a long training.
 
-For each of some batches of the config's train_dataloader: the labeled images as augmented; the
-unlabeled ones as the teacher sees them and, mixed, as the student does; the teacher's
-pseudo-labels, which of them are reliable, and their entropy or confidence. Without --checkpoint
-the networks are those that a training starts with, and only inputs are of interest.
+For each batch of the config's train_dataloader, the pictures show the augmented labeled images; the
+unlabeled images as the teacher sees them and, mixed, as the student sees them; the teacher's
+pseudo-labels, which of them are reliable, and their entropy or confidence. Without --checkpoint,
+the networks have their initial weights, so only the inputs are meaningful.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_config_arguments(parser)
     add = parser.add_argument
-    add("--checkpoint", help="of a semi-supervised training, or a plain one")
+    add("--checkpoint", help="checkpoint of a semi-supervised or plain training")
     add(
         "--output-dir",
         type=Path,
         default=Path("work_dirs/browse"),
-        help="where to write BATCH_labeled.png and BATCH_unlabeled.png (default: %(default)s)",
+        help="folder for BATCH_labeled.png and BATCH_unlabeled.png (default: %(default)s)",
     )
-    add("--batches", type=int, default=4, help="how many to show (default: %(default)s)")
-    add("--num-images", type=int, default=4, help="of each stream (default: %(default)s)")
+    add("--batches", type=int, default=4, help="number of batches (default: %(default)s)")
+    add("--num-images", type=int, default=4, help="images per stream (default: %(default)s)")
     add(
         "--progress",
         type=float,
         default=0.0,
-        help="of the training, in [0, 1]: with it the share of unreliable pixels falls "
+        help="progress of the training, in [0, 1]; the share of unreliable pixels falls with it "
         "(default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="of order, augmentation and mixing (default: 0)")
+    add("--seed", type=int, default=0, help="seed of order, augmentation and mixing (default: 0)")
     return parser
 
 
 def build_model(args: argparse.Namespace, cfg: dict) -> SemiSegmentor:
-    """The model of the config, with its first or the checkpoint's weights.
+    """Build the model of the config, with its initial weights or those of the checkpoint.
 
     Raises:
         ValueError: The model is a plain one.
@@ -69,8 +69,8 @@ def build_model(args: argparse.Namespace, cfg: dict) -> SemiSegmentor:
     model = MODELS.build(cfg)
     if not isinstance(model, SemiSegmentor):
         raise ValueError(
-            f"the model of '{args.config}' is {type(model).__name__}, which sees no unlabeled "
-            "images; give a config with U2PL, such as tools/misc/wrap_config.py writes"
+            f"the model of '{args.config}' is {type(model).__name__}, which uses no unlabeled "
+            "images; give a semi-supervised config, such as tools/misc/wrap_config.py writes"
         )
     model.init_weights()
     if args.checkpoint:

@@ -1,8 +1,8 @@
-"""Compare what models predict on the same test images, class by class and pixel by pixel.
+"""Compare predictions of several models on the same test images, per class and per pixel.
 
-Each folder is what `tools/test.py CONFIG CHECKPOINT --out FOLDER` wrote. IoUs of all of them are
-printed as a markdown table; the picture shows the images in which the last gains most over the
-first, and those in which it loses most.
+Each folder holds the output of `tools/test.py CONFIG CHECKPOINT --out FOLDER`. The IoUs are printed
+as a Markdown table. The picture shows the images on which the last folder gains most over the
+first, and those on which it loses most.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="two or more; the table names them as they are named",
+        help="two or more folders; the table uses their names",
     )
     add("--out", type=Path, metavar="FILE.png", help="picture to write (default: none)")
-    add("--scenes", type=int, default=3, help="images with gains, and with losses (default: 3)")
+    add("--scenes", type=int, default=3, help="gains, and losses, in the picture (default: 3)")
     return parser
 
 
 def make_table(scores: Scores, classes: Sequence[str], names: Sequence[str]) -> str:
-    """Markdown table: IoU of each class and folder, and what the last one gains over the first."""
+    """Markdown table: IoU of each class and folder, and gain of the last one over the first."""
     rows = [["class", *names, "gain"], ["---"] + ["---:"] * (len(names) + 1)]
     means = np.nanmean(scores.iou, axis=1, keepdims=True)
     columns = np.concatenate([scores.iou, means], axis=1).T
@@ -65,7 +65,7 @@ def compare(args: argparse.Namespace) -> None:
     require_count("--scenes", args.scenes)
     names = [folder.name for folder in args.predictions]
     if len(set(names)) < max(2, len(names)):
-        raise ValueError(f"--predictions needs two or more folders of different names, got {names}")
+        raise ValueError(f"--predictions needs two or more folders with distinct names: {names}")
     cfg = load_config(args)
     require_key(cfg, args.config, "test_dataloader")
     init_default_scope(cfg.get("default_scope", "mmseg"))
@@ -78,8 +78,8 @@ def compare(args: argparse.Namespace) -> None:
         gains, losses = choose(scores.right, args.scenes)
         plot_scenes(scenes, [*gains, *losses], dataset.ignore_index).savefig(args.out)
         print(
-            f"{args.out}: the {len(gains)} with the greatest gain, then the {len(losses)} with the "
-            f"greatest loss, of {len(scores.right)} images"
+            f"{args.out}: the {len(gains)} greatest gains, then the {len(losses)} greatest losses, "
+            f"among {len(scores.right)} images"
         )
 
 

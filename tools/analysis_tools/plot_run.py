@@ -1,4 +1,4 @@
-"""Plot the curves of one or several runs on one page."""
+"""Plot the curves of one or several runs as a picture for papers and slides."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from mmseg_u2pl_tools.errors import run_tool
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Losses, mIoU of both networks, reliable share, accuracy of pseudo-labels, queue "
-        "fill, agreement and confidence, as far as the runs logged them in vis_data/scalars.json.",
+        epilog="The panels show losses, mIoU of both networks, reliable share, accuracy of "
+        "pseudo-labels, queue fill, agreement and confidence, as far as the runs logged them in "
+        "vis_data/scalars.json.",
     )
     parser.add_argument(
         "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="work folder of a run"
     )
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE.png", help="picture to write"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE.png",
+        help="picture to write; its suffix sets the format (.png, .pdf or .svg)",
     )
     return parser
 

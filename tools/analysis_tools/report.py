@@ -1,8 +1,8 @@
 """Write one HTML page about one or several runs.
 
-It has curves, the IoU of each class beside that of a baseline, share and accuracy of pseudo-labels,
-how full the queues are, and in which keys the configs differ. It needs no other file and no server,
-so it can be sent by mail. Runs may be of any method or of plain MMSegmentation, unfinished, or
+The page shows curves, per-class IoU against a baseline, share and accuracy of pseudo-labels, fill
+of the queues, and differences between the configs. It is self-contained and needs no server, so you
+can send it by mail. Runs may use any method or plain MMSegmentation, and may be unfinished or
 resumed.
 """
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--baseline",
         type=Path,
         metavar="WORK_DIR",
-        help="the one of them to which the others are compared (default: the first)",
+        help="the run to which the others are compared (default: the first)",
     )
     add(
         "--images",
@@ -41,10 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="predict the validation images with the last checkpoints of the baseline and of the "
-        "last run, and show N with the greatest gain and N with the greatest loss; the data must "
-        "be where the configs say, seen from the current folder (default: 0)",
+        "last run, and show the N greatest gains and losses; relative data paths of the configs "
+        "must be valid from the current folder (default: 0)",
     )
-    add("--device", default=get_device(), help="for --images (default: %(default)s)")
+    add("--device", default=get_device(), help="device for --images (default: %(default)s)")
     return parser
 
 
@@ -60,10 +60,10 @@ def report(args: argparse.Namespace) -> None:
     wanted = args.baseline or args.work_dirs[0]
     bases = [run for run in runs if run.work_dir.resolve() == wanted.resolve()]
     if not bases:
-        raise UsageError(f"--baseline '{wanted}' is none of the work folders that are given")
+        raise UsageError(f"--baseline '{wanted}' is not one of the given work folders")
     pictures = ""
     if args.images < 0 or (args.images and runs[-1] is bases[0]):
-        raise UsageError("--images N, at least 1, needs a last run that is not the baseline")
+        raise UsageError("--images must be at least 1, and the last run not be the baseline")
     if args.images:
         pictures = compare_images(bases[0], runs[-1], args.images, args.device)
     args.out.parent.mkdir(parents=True, exist_ok=True)

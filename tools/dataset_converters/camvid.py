@@ -1,11 +1,11 @@
-"""Convert CamVid, as the SegNet tutorial has it, to the layout of the CamVid configs.
+"""Convert CamVid from the SegNet tutorial to the layout of the CamVid configs.
 
-SOURCE holds train/, trainannot/, val/, valannot/ and, if you want them, test/ and testannot/, with
-frames and masks of the same names. OUT gets images/<split>/*.jpg (JPEG of quality 92),
-labels/<split>/*.png (void, 11 in the source, becomes 255), splits/<split>.txt, and
-splits/<name>/{labeled,unlabeled}.txt: 1of4, 1of8, 1of16 and 1of32, where every 4th, 8th, 16th and
-32nd training frame is labeled, and one of each drive (0001TP, 0006R0, 0016E5), where its frames
-are. OUT appears when it is complete.
+SOURCE holds train/, trainannot/, val/, valannot/ and optionally test/ and testannot/, with frames
+and masks of the same names. OUT gets images/<split>/*.jpg (JPEG, quality 92), labels/<split>/*.png
+(void, 11 in the source, becomes 255), splits/<split>.txt, and splits/<name>/labeled.txt and
+unlabeled.txt. <name> is 1of4, 1of8, 1of16 or 1of32, in which every 4th, 8th, 16th or 32nd training
+frame is labeled, or a drive (0001TP, 0006R0, 0016E5), whose frames are labeled. OUT only appears
+once it is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUM_CLASSES = 11
 LABELS = [value if value < NUM_CLASSES else 255 for value in range(256)]
 GOOD_VALUES = {*range(NUM_CLASSES + 1), 255}
 ADVICE = (
-    "Give the folder CamVid of the SegNet tutorial, with train, trainannot, val and valannot in it."
+    "Give the folder CamVid of the SegNet tutorial, which has train, trainannot, val and valannot."
 )
 
 
@@ -40,9 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of the SegNet tutorial")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="CamVid of the SegNet tutorial")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write, absent or empty")
-    parser.add_argument("--dry-run", action="store_true", help="check the folder, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only check the folder")
     return parser
 
 
@@ -58,7 +58,7 @@ def find_frames(source: Path) -> dict[str, list[str]]:
     for split in splits:
         frames[split] = sorted(path.stem for path in (source / split).glob("*.png"))
         if not frames[split]:
-            raise DataError(f"'{source / split}' holds no PNG. {ADVICE}")
+            raise DataError(f"'{source / split}' has no PNG files. {ADVICE}")
         masks = [source / f"{split}annot" / f"{name}.png" for name in frames[split]]
         missing = [str(mask) for mask in masks if not mask.is_file()]
         raise_if_any(f"{len(missing)} frames of {split} have no mask", missing, [ADVICE])
@@ -87,7 +87,7 @@ def convert(source: Path, out: Path, frame: tuple[str, str]) -> None:
 
 
 def write_lists(frames: dict[str, list[str]], folder: Path) -> None:
-    """Write the lists of all splits, and of the labeled and unlabeled frames."""
+    """Write the list of each split, and the lists of labeled and unlabeled frames."""
     for split, names in frames.items():
         write_list(folder / f"{split}.txt", [f"{split}/{name}" for name in names])
     train = frames["train"]

@@ -1,12 +1,12 @@
 """Make the masks of Cityscapes that MMSegmentation trains on (..._gtFine_labelTrainIds.png).
 
-ROOT holds leftImg8bit/ and gtFine/ as the archives leftImg8bit_trainvaltest.zip and
-gtFine_trainvaltest.zip contain them. For every training and validation image, the 19 classes of
-the benchmark get their training index, all else 255; the masks lie beside the labelIds masks they
-are made of. Masks that exist already stay as they are.
+ROOT holds leftImg8bit/ and gtFine/ from the archives leftImg8bit_trainvaltest.zip and
+gtFine_trainvaltest.zip. For every training and validation image, the 19 classes of the benchmark
+get their training index, and everything else 255. Each mask is written next to the labelIds mask
+it is made from. Existing masks are kept.
 
-MMSegmentation's own converter makes the same masks from the polygons, with the package
-cityscapesscripts. Here the published masks are recoded, which needs no other package.
+MMSegmentation's own converter makes the same masks from the polygons and needs the package
+cityscapesscripts. This one recodes the published masks and needs no other package.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUM_IMAGES = {"train": 2975, "val": 500}
 # Ids of the 19 classes in the order of CityscapesDataset: road, sidewalk, building, ...
 CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 TRAIN_IDS = [CLASS_IDS.index(value) if value in CLASS_IDS else 255 for value in range(256)]
-ADVICE = "Unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip of Cityscapes there."
+ADVICE = "Unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip there."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,12 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", metavar="ROOT", type=Path, help="folder of Cityscapes")
-    parser.add_argument("--dry-run", action="store_true", help="check the folder, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only check the folder")
     return parser
 
 
 def find_sources(root: Path, split: str) -> list[Path]:
-    """Find the labelIds masks of a split whose labelTrainIds masks are still to be made.
+    """Find the labelIds masks of a split that have no labelTrainIds mask yet.
 
     Raises:
         DataError: Folders, images or masks are missing.
@@ -51,7 +51,7 @@ def find_sources(root: Path, split: str) -> list[Path]:
     images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
     if not images:
         raise DataError(
-            f"'{root / 'leftImg8bit' / split}' has no image CITY/*_leftImg8bit.png. {ADVICE}"
+            f"'{root / 'leftImg8bit' / split}' has no images CITY/*_leftImg8bit.png. {ADVICE}"
         )
     masks = [
         root / "gtFine" / split / image.parent.name / image.name.replace("_leftImg8bit", "_gtFine")
@@ -73,7 +73,7 @@ def find_sources(root: Path, split: str) -> list[Path]:
 def convert(source: Path) -> None:
     """Write the labelTrainIds mask of a labelIds mask."""
     target = source.with_name(source.name.replace("_labelIds", "_labelTrainIds"))
-    partial = target.with_suffix(".part")  # so that one that is there is whole
+    partial = target.with_suffix(".part")  # so that existing masks are complete
     with Image.open(source) as mask:
         mask.point(TRAIN_IDS).save(partial, format="PNG")
     os.replace(partial, target)
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     sources = [source for split in NUM_IMAGES for source in find_sources(args.root, split)]
     if not args.dry_run:
         map_parallel(convert, sources, "Recoding masks")
-    print("Nothing was written (--dry-run)." if args.dry_run else "All masks are there.")
+    print("Nothing was written (--dry-run)." if args.dry_run else "All masks exist.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

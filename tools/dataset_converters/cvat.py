@@ -1,11 +1,10 @@
-"""Convert photographs and an export of CVAT to masks, images and lists.
+"""Convert photographs and a CVAT export to images, masks and lists.
 
 EXPORT is the unpacked export of a task or project, in one of two formats:
 "Segmentation mask 1.1" (labelmap.txt and SegmentationClass/*.png) or "CVAT for images 1.1"
-(annotations.xml). IMAGES is the folder of all photographs; names are those that CVAT knows, without
-suffix. Images without a mask in the export, or without a shape in annotations.xml, are the
-unlabeled ones. Polygons and boxes are painted in their z order; for brush masks, export the first
-format.
+(annotations.xml). IMAGES is the folder of all photographs, with the names they have in CVAT. Images
+without a mask in the export, or without a shape in annotations.xml, become unlabeled images.
+Polygons and boxes are painted in their z order. For brush masks, use the first format.
 
 OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
 """
@@ -40,8 +39,8 @@ from mmseg_u2pl_tools.photos import find_images
 Colour = tuple[int, int, int]
 Paint = Callable[[tuple[int, int], Mapping[str, int]], Mask]
 FORMATS = (
-    "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder into which "
-    "the archive was unpacked."
+    "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder of the "
+    "unpacked archive."
 )
 UPLOADED = "Give the images that were uploaded to CVAT."
 
@@ -60,7 +59,7 @@ def read_label_map(path: Path) -> dict[Colour, str]:
     """Read labelmap.txt, whose lines are ``label:red,green,blue:parts:actions``.
 
     Raises:
-        DataError: A line is not of this kind, or two classes have one colour.
+        DataError: A line has another format, or two classes have the same colour.
     """
     names: dict[Colour, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -75,8 +74,8 @@ def read_label_map(path: Path) -> dict[Colour, str]:
             ) from error
         if (red, green, blue) in names:
             raise DataError(
-                f"'{path}': {names[red, green, blue]} and {name} have one colour. Give the labels "
-                "different colours in CVAT, and export again."
+                f"'{path}': {names[red, green, blue]} and {name} have the same colour. Give the "
+                "labels different colours in CVAT, and export again."
             )
         names[red, green, blue] = name
     return names
@@ -103,7 +102,7 @@ def recolour(
 
 
 def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
-    """Read an export "Segmentation mask 1.1": how each mask is made, and the classes."""
+    """Read a "Segmentation mask 1.1" export: how to make each mask, and the classes."""
     names = read_label_map(export / "labelmap.txt")
     folder = export / "SegmentationClass"
     masks: dict[str, Paint] = {
@@ -134,12 +133,12 @@ def paint_xml(
 
 
 def shapes_of(image: ElementTree.Element) -> list[ElementTree.Element]:
-    """What is annotated in an image; tags are about all of it."""
+    """The annotated shapes of an image; tags apply to the whole image and are skipped."""
     return [shape for shape in image if shape.tag != "tag"]
 
 
 def read_xml(path: Path) -> tuple[dict[str, Paint], list[str]]:
-    """Read an export "CVAT for images 1.1": how each mask is made, and the classes."""
+    """Read a "CVAT for images 1.1" export: how to make each mask, and the classes."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
@@ -168,7 +167,7 @@ def read_export(export: Path) -> tuple[dict[str, Paint], list[str]]:
     """Read an export of either format.
 
     Raises:
-        DataError: It is neither, or holds no annotation.
+        DataError: It has neither format, or no annotations.
     """
     if (export / "labelmap.txt").is_file() and (export / "SegmentationClass").is_dir():
         masks, classes = read_masks(export)
@@ -176,19 +175,19 @@ def read_export(export: Path) -> tuple[dict[str, Paint], list[str]]:
         masks, classes = read_xml(export / "annotations.xml")
     else:
         raise DataError(
-            f"'{export}' holds neither labelmap.txt and SegmentationClass nor annotations.xml. "
+            f"'{export}' has neither labelmap.txt and SegmentationClass nor annotations.xml. "
             f"{FORMATS}"
         )
     if not masks:
-        raise DataError(f"'{export}' holds no annotation. Annotate images, and export again.")
+        raise DataError(f"'{export}' has no annotations. Annotate images, and export again.")
     return masks, classes
 
 
 def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
-    """Find all images, and the classes of the export in its order.
+    """Find all images, and the classes in the order of the export.
 
     Raises:
-        DataError: Images of annotations are missing, or the export cannot be read.
+        DataError: Annotated images are missing, or the export cannot be read.
     """
     masks, classes = read_export(export)
     images = find_images(folder)
@@ -196,7 +195,7 @@ def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
     raise_if_any(
         f"{len(missing)} annotated images are not in '{folder}'",
         missing,
-        ["Give the folder whose images were uploaded; names in CVAT are relative to it."],
+        ["Give the folder that was uploaded; image names in CVAT are relative to it."],
     )
     return [Photo(path, name, masks.get(name)) for name, path in images.items()], classes
 

@@ -1,9 +1,9 @@
-"""Convert photographs and LabelMe's JSON files to masks, images and lists.
+"""Convert photographs and LabelMe's JSON files to images, masks and lists.
 
-SOURCE is the folder that was annotated: images, and beside each annotated one a JSON file, as
-LabelMe saves it. Images without one are the unlabeled ones; a JSON file without a shape says that
-there is nothing but background. Polygons, rectangles, circles and masks are painted in the order of
-the file. What is labeled __ignore__ is 255, not labeled, and _background_ is background.
+SOURCE is the annotated folder: images, and next to each annotated one the JSON file that LabelMe
+saved. Images without a JSON file become unlabeled images; a JSON file without shapes marks an image
+as background only. Polygons, rectangles, circles and masks are painted in the order of the file.
+Shapes labeled __ignore__ become 255 (unlabeled), and those labeled _background_ become background.
 
 OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,val}.txt.
 """
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of images and JSONs")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of images and JSON")
     add_output_arguments(parser)
     return parser
 
@@ -58,7 +58,7 @@ def read_shapes(path: Path) -> dict[str, Any]:
     """Read a JSON file of LabelMe and check its shapes.
 
     Raises:
-        DataError: It is not one of LabelMe, or has shapes without an area.
+        DataError: It is not a LabelMe file, or has shapes without an area.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -68,11 +68,11 @@ def read_shapes(path: Path) -> dict[str, Any]:
         labels = [shape["label"] for shape in shapes]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"'{path}' is not an annotation of LabelMe ({type(error).__name__}: {error}). Save the "
+            f"'{path}' is not a LabelMe annotation ({type(error).__name__}: {error}). Save the "
             "image in LabelMe again, or remove the file."
         ) from error
     flat = [
-        f"{label}: {kind} of {length} points"
+        f"{label}: {kind} with {length} points"
         for label, kind, length in zip(labels, kinds, lengths, strict=True)
         if length < NUM_POINTS.get(kind, math.inf)
     ]
@@ -95,10 +95,10 @@ def paint_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> No
     (x0, y0), (x1, y1) = points[:2]
     if kind == "rectangle":
         draw.rectangle([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], fill=value)
-    elif kind == "circle":  # centre, and a point of the circle
+    elif kind == "circle":  # centre, and a point on the circle
         radius = math.dist(*points[:2])
         draw.ellipse([x0 - radius, y0 - radius, x0 + radius, y0 + radius], fill=value)
-    else:  # a mask: its corners, and a PNG of the pixels between them
+    else:  # a mask: its corners, and a PNG of the pixels inside
         with Image.open(BytesIO(b64decode(shape["mask"]))) as stencil:
             stamp = Image.fromarray((np.array(stencil) > 0).astype(np.uint8) * 255)
         canvas.paste(value, (round(x0), round(y0)), mask=stamp)
@@ -110,10 +110,10 @@ def paint_shapes(
     """Paint the mask of one JSON file.
 
     Raises:
-        DataError: The file is of an image of another size.
+        DataError: The file belongs to an image of another size.
     """
     annotated = content.get("imageWidth") or size[0], content.get("imageHeight") or size[1]
-    advice = "Annotate the image as it is, or put the one back that was used."
+    advice = "Annotate this image again, or restore the one that was annotated."
     check_size(f"'{path}'", annotated, size, advice)
     values = {**classes, IGNORED_LABEL: IGNORE}
     canvas = Image.new("L", size, classes[BACKGROUND])
@@ -126,7 +126,7 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
     """Find all images, and the classes of the annotations, sorted.
 
     Raises:
-        DataError: There are no images or annotations, or a JSON file has no image.
+        DataError: There are no images or no annotations, or a JSON file has no image.
     """
     images = find_images(source)
     files = {
@@ -135,14 +135,14 @@ def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
     }
     if not files:
         raise DataError(
-            f"'{source}' holds no JSON file. Give the folder in which LabelMe saved, beside the "
-            "images."
+            f"'{source}' has no JSON files. Give the folder in which LabelMe saved them, next to "
+            "the images."
         )
     strays = [str(path) for name, path in files.items() if name not in images]
     raise_if_any(
-        f"{len(strays)} JSON files have no image of their name beside them",
+        f"{len(strays)} JSON files have no image of the same name",
         strays,
-        ["Put the images there, or remove the files."],
+        ["Add the images, or remove the files."],
     )
     contents = {name: read_shapes(path) for name, path in files.items()}
     labels = {shape["label"] for content in contents.values() for shape in content["shapes"]}

@@ -1,11 +1,10 @@
 """Check PASCAL VOC 2012 with the masks of SBD, and complete it to 10582 training images.
 
 ROOT is VOCdevkit/VOC2012. It needs SegmentationClassAug, which MMSegmentation's own converter makes
-of SBD (benchmark_RELEASE); if it is missing, you are told the command. That folder has no masks of
-the VOC training images that SBD lacks, and SBD's version of the others, while splits of the 10582
-images expect VOC's own masks there. So the masks of the images of train.txt are copied from
-SegmentationClass, over those of SBD. The lists trainaug.txt (10582 names) and aug.txt (those that
-are not in train.txt) are written if they are not there.
+from SBD (benchmark_RELEASE); if it is missing, this tool prints the command. Splits of the 10582
+images expect VOC's own masks for the images of train.txt, but that folder has SBD's masks, or none.
+So their masks are copied from SegmentationClass and replace those of SBD. The lists trainaug.txt
+(10582 names) and aug.txt (those not in train.txt) are written if they are missing or differ.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", metavar="ROOT", type=Path, help="folder VOCdevkit/VOC2012")
-    parser.add_argument("--dry-run", action="store_true", help="check the folder, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only check the folder")
     return parser
 
 
@@ -47,15 +46,15 @@ def read_names(root: Path, name: str) -> list[str]:
 
 
 def find_train_names(root: Path) -> list[str]:
-    """Find the names of all training images, those of SBD included.
+    """Find the names of all training images, including those of SBD.
 
     Raises:
-        DataError: The folder is not complete; the message says how to complete it.
+        DataError: The folder is incomplete; the message says how to complete it.
     """
     check_layout(
         root,
         ["JPEGImages", "SegmentationClass", f"{LISTS}/train.txt", f"{LISTS}/val.txt"],
-        "Unpack VOCtrainval_11-May-2012.tar, and give its folder VOCdevkit/VOC2012.",
+        "Unpack VOCtrainval_11-May-2012.tar, and give VOCdevkit/VOC2012 in it.",
     )
     advice = (
         "Unpack SBD (benchmark.tgz), and make SegmentationClassAug with MMSegmentation's converter:"
@@ -66,7 +65,7 @@ def find_train_names(root: Path) -> list[str]:
     names = sorted((augmented | set(read_names(root, "train"))) - set(read_names(root, "val")))
     if len(names) != NUM_TRAIN_AUG:
         raise DataError(
-            f"'{root}' has masks for {len(names)} training images, and VOC with SBD has "
+            f"'{root}' has masks for {len(names)} training images, but VOC with SBD has "
             f"{NUM_TRAIN_AUG}. {advice}"
         )
     files = [root / "JPEGImages" / f"{name}.jpg" for name in names]
@@ -77,7 +76,7 @@ def find_train_names(root: Path) -> list[str]:
 
 
 def find_copies(root: Path) -> list[tuple[Path, Path]]:
-    """Find the masks to copy: source and target, where the target is not what the source is."""
+    """Find the masks to copy: source and target of each pair that differs."""
     pairs = [
         (root / "SegmentationClass" / f"{name}.png", root / "SegmentationClassAug" / f"{name}.png")
         for name in read_names(root, "train")
@@ -91,7 +90,7 @@ def find_copies(root: Path) -> list[tuple[Path, Path]]:
 
 
 def find_lists(root: Path, names: Sequence[str]) -> dict[Path, list[str]]:
-    """Find the lists to write: those that are not there, or hold other names."""
+    """Find the lists to write: those that are missing or hold other names."""
     train = set(read_names(root, "train"))
     lists = {"trainaug": list(names), "aug": [name for name in names if name not in train]}
     return {
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{len(names)} training images")
     print(f"{len(copies)} masks to copy from SegmentationClass to SegmentationClassAug")
     for path, wanted in lists.items():
-        print(f"{path} to write, {len(wanted)} names")
+        print(f"{path} to write with {len(wanted)} names")
     if not args.dry_run:
         map_parallel(lambda pair: shutil.copyfile(*pair), copies, "Copying masks")
         for path, wanted in lists.items():

@@ -1,9 +1,9 @@
-"""Check the data of a config before a training: lists, files, masks, class counts.
+"""Check the data of a config before training: lists, files, masks, class counts.
 
-It reads all lists and masks, as DataCheckHook does at the start of a training, and tells all that
-it finds. What was read is kept in ~/.cache/mmseg_u2pl (or where MMSEG_U2PL_CACHE says), so that
-only files that have changed are read again. Exit status: 0 if a training can start, 1 if not, 2 if
-the config cannot be used.
+It reads all lists and masks, as DataCheckHook does at the start of a training, and reports all
+problems. Results are cached in ~/.cache/mmseg_u2pl (or MMSEG_U2PL_CACHE), so that only changed
+files are read again. Exit status: 0 if a training can start, 1 if not, 2 if the config cannot be
+used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def describe_sizes(sizes: Counter[tuple[int, int]]) -> str:
-    """One size, or the range of both sides."""
+    """Format a single size, or the range of heights and widths."""
     if len(sizes) <= 1:
         return "".join(f"{height}x{width}" for height, width in sizes)
     heights, widths = zip(*sizes, strict=True)

@@ -1,15 +1,15 @@
-"""Convert published lists of labeled and unlabeled images to those of MMSegmentation.
+"""Convert published lists of labeled and unlabeled images to lists for MMSegmentation.
 
-Reads the lists of U2PL (a path or name a line), CPS (image and mask with a tab between them), and
-ST++ and UniMatch (with a space between them). Each labeled list below SOURCE is taken together
-with the unlabeled one beside it, such as 1_16/labeled.txt and 1_16/unlabeled.txt, or
-train_aug_labeled_1-16.txt and train_aug_unlabeled_1-16.txt. Checked are: whether the images, and
-with --mask-dir the masks, are there; whether an image is in both lists; and whether the number of
-labeled images is the one that folder or file name says, such as 1_16 or 744.
+Reads the lists of U2PL (one path or name per line), CPS (image and mask separated by a tab), and
+ST++ and UniMatch (separated by a space). Each labeled list below SOURCE is paired with the
+unlabeled list next to it, such as 1_16/labeled.txt and 1_16/unlabeled.txt, or
+train_aug_labeled_1-16.txt and train_aug_unlabeled_1-16.txt. The tool checks that the images, and
+with --mask-dir the masks, exist; that no image is in both lists; and that the number of labeled
+images matches the folder or file name, such as 1_16 or 744.
 
-Good splits are written to OUT/<folder below SOURCE>/labeled.txt and unlabeled.txt, one image name a
-line, relative to IMG_DIR and without suffix. Masks are found by the name of the image; the mask
-paths in the lists have no use. Exit status: 0, 1 if a split is wrong, 2 if nothing can be done.
+Valid splits are written to OUT/<folder below SOURCE>/labeled.txt and unlabeled.txt, with one image
+name per line, relative to IMG_DIR and without suffix. MMSegmentation finds masks by image name, so
+the mask paths in the lists are dropped. Exit status: 0, 1 if a split is invalid, 2 for an error.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("img_dir", metavar="IMG_DIR", help="folder of the images")
     add("out", metavar="OUT", type=Path, help="folder to write to")
     add_folder_arguments(parser)
-    add("--overwrite", action="store_true", help="replace lists that are there")
-    add("--dry-run", action="store_true", help="check the lists and write nothing")
+    add("--overwrite", action="store_true", help="replace existing lists")
+    add("--dry-run", action="store_true", help="only check the lists")
     return parser
 
 
@@ -50,7 +50,7 @@ def import_splits(args: argparse.Namespace) -> tuple[dict[Path, Split], list[str
     """Read and check all splits.
 
     Returns:
-        Folder to write to and names, for each good split; what is wrong with the others.
+        Folder to write to and names, for each valid split; problems of the others.
 
     Raises:
         DataError: There are no lists, or no images.

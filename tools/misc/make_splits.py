@@ -1,9 +1,9 @@
 """Split the images of a folder into labeled and unlabeled ones.
 
-Writes OUT/<size>/seed<seed>/labeled.txt and unlabeled.txt, one image name a line, relative to
-IMG_DIR and without suffix, as `ann_file` of MMSegmentation has them. Sizes asked for together are
-nested: 1/16 is a part of 1/8. If there are masks, every class that occurs in them is labeled in at
-least one image. A split depends on the images, the masks, the seed and the smallest size.
+Writes OUT/<size>/seed<seed>/labeled.txt and unlabeled.txt, with one image name per line, relative
+to IMG_DIR and without suffix, as in MMSegmentation's `ann_file`. Sizes given together are nested:
+1/16 is a subset of 1/8. If there are masks, every class that occurs in them is labeled in at least
+one image. A split depends on the images, the masks, the seed and the smallest size.
 
 Without --labeled, all images that have a mask are labeled, and the lists are OUT/labeled.txt and
 OUT/unlabeled.txt.
@@ -56,12 +56,12 @@ from mmseg_u2pl_tools.tables import class_table, print_table
 
 
 class Masks(NamedTuple):
-    """What is known of the masks of a folder.
+    """The masks of a folder.
 
     Attributes:
         classes: Names of the classes; their numbers if they have no names.
-        indices: (number of masks,), the images that have one.
-        pixels: (number of masks, number of classes), labeled pixels.
+        indices: (number of masks,), indices of the images with a mask.
+        pixels: (number of masks, number of classes), numbers of labeled pixels.
     """
 
     classes: Sequence[str]
@@ -76,38 +76,38 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("img_dir", metavar="IMG_DIR", help="folder of the images")
     add("out", metavar="OUT", type=Path, help="folder to write to")
-    add("--ann-file", default="", help="list of the images to split (default: all of the folder)")
+    add("--ann-file", default="", help="list of the images to split (default: all in the folder)")
     add(
         "--labeled",
         nargs="+",
         type=size_argument,
         metavar="SIZE",
-        help="how many are labeled: shares such as 1/16 or 0.0625, rounded up, or numbers of "
-        "images such as 30",
+        help="sizes of the labeled set: shares, such as 1/16 or 0.0625, rounded up, or numbers of "
+        "images, such as 30",
     )
-    add("--seeds", nargs="+", type=int, default=[0], help="one split of each (default: 0)")
+    add("--seeds", nargs="+", type=int, default=[0], help="seeds, one split for each (default: 0)")
     add_folder_arguments(parser)
     add(
         "--classes",
         nargs="+",
         metavar="NAME",
-        help="names of the classes (default: those of the data set type, or their numbers)",
+        help="class names (default: those of the data set type, or numbers)",
     )
-    add("--overwrite", action="store_true", help="replace lists that are there")
-    add("--dry-run", action="store_true", help="show the splits and write nothing")
+    add("--overwrite", action="store_true", help="replace existing lists")
+    add("--dry-run", action="store_true", help="only show the splits")
     return parser
 
 
 def read_folder_masks(dataset: BaseSegDataset, mask_dir: str | None) -> Masks:
-    """Read the masks; without a mask folder, all images count as masks of no class."""
+    """Read the masks; without a mask folder, every image counts as having a mask of no class."""
     if mask_dir is None:
         return Masks((), np.arange(len(dataset)), np.zeros((len(dataset), 0), np.int64))
     present = [not is_missing(info["seg_map_path"], dataset) for info in data_infos(dataset)]
     if not any(present):
         example = dataset.get_data_info(0)["seg_map_path"]
         raise DataError(
-            f"No image has a mask: there is no '{example}', and so on. Check --mask-dir and "
-            "--seg-map-suffix; a mask is called as its image, but for the suffix."
+            f"No image has a mask: '{example}' does not exist, for example. Check --mask-dir and "
+            "--seg-map-suffix; a mask is named like its image, except for the suffix."
         )
     masks = read_masks([dataset], "image")
     highest = max((value for mask in masks for value in mask.pixels if value != 255), default=0)
@@ -123,20 +123,20 @@ def draw_splits(
     """Draw the labeled images of each size.
 
     Returns:
-        Name of the split's folder to indices of masks.
+        Indices of masks, by name of the split's folder.
     """
     counts = {f"{folder_name(size)}/seed{seed}": count_labeled(size, num_images) for size in sizes}
     if max(counts.values()) > len(masks.indices):
         raise DataError(
-            f"{max(counts.values())} labeled images are asked for, but only {len(masks.indices)} "
-            f"of {num_images} images have a mask. Ask for fewer."
+            f"--labeled requests {max(counts.values())} images, but only {len(masks.indices)} "
+            f"of {num_images} have a mask. Request fewer."
         )
     order = draw_order(masks.pixels > 0, min(counts.values()), seed)
     return {name: np.sort(order[:count]) for name, count in counts.items()}
 
 
 def unseen_classes(masks: Masks, labeled: NDArray[np.int64], folder: Path) -> str | None:
-    """Which classes a split has no labeled pixel of, and how many images would do."""
+    """Warn of classes without labeled pixels in a split; say how many images would suffice."""
     shows = masks.pixels > 0
     missing = [masks.classes[label] for label in missing_classes(shows, labeled)]
     if not missing:
@@ -148,7 +148,7 @@ def unseen_classes(masks: Masks, labeled: NDArray[np.int64], folder: Path) -> st
 
 
 def warn(text: str | None) -> None:
-    """Print a warning, if there is one, where it does not mix with the tables."""
+    """Print a warning, if there is one, to stderr, so that it does not mix with the tables."""
     if text:
         print(f"warning: {text}", file=sys.stderr)
 
@@ -157,7 +157,7 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
     """Draw all splits and print their tables.
 
     Returns:
-        Folder of a split to its names.
+        Names of each split, by folder.
     """
     dataset = open_folder(args, args.ann_file, args.classes)
     if not args.ann_file:
@@ -168,7 +168,7 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
         draws = [draw_splits(masks, len(names), args.labeled, seed) for seed in args.seeds]
     elif len(masks.indices) == len(names):
         raise DataError(
-            f"All {len(names)} images have a mask, so none would be unlabeled. Give --labeled."
+            f"All {len(names)} images have a mask, so none would be unlabeled. Pass --labeled."
         )
     else:
         draws = [{".": np.arange(len(masks.indices))}]
@@ -187,13 +187,13 @@ def make_splits(args: argparse.Namespace) -> dict[Path, Split]:
 
 def run(args: argparse.Namespace) -> None:
     if not (args.labeled or args.mask_dir):
-        raise UsageError("give --labeled, or --mask-dir to label the images that have a mask")
+        raise UsageError("pass --labeled, or --mask-dir to label the images that have a mask")
     init_default_scope("mmseg")
     splits = make_splits(args)
     if not args.dry_run:
         write_splits(splits, args.overwrite)
     if not args.mask_dir:
-        print("There are no masks (--mask-dir), so the labeled images are drawn at random.")
+        print("Without masks (--mask-dir), labeled images are drawn at random.")
     for folder, (labeled, unlabeled) in splits.items():
         print(f"{folder}: {len(labeled)} labeled, {len(unlabeled)} unlabeled")
     if args.dry_run:

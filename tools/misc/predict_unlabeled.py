@@ -1,11 +1,11 @@
-"""Write the teacher's masks for the unlabeled images, and which of them to label next.
+"""Write pseudo-labels for the unlabeled images, and rank the images to label next.
 
 OUT gets SegmentationClass/NAME.png, masks in the classes of the data set, with 255 where the
-teacher is unreliable: ground truth of a self-training, or with labelmap.txt and ImageSets, packed
-as a zip file, what CVAT imports as "Segmentation mask 1.1"; ranking.csv, all images by their share
-of unreliable pixels, those that teach most if labeled first; contact_sheet.png, the top and the
-bottom of that ranking. Unreliable are the pixels of highest entropy over all images. While it runs,
-OUT holds two more bytes a pixel.
+teacher is unreliable. They can serve as ground truth for self-training; a zip file of them with
+labelmap.txt and ImageSets can be imported into CVAT as "Segmentation mask 1.1". ranking.csv ranks
+all images by their share of unreliable pixels, the most informative ones first. contact_sheet.png
+shows the top and the bottom of the ranking. Unreliable pixels are those with the highest entropy
+over all images. During the run, OUT takes two extra bytes per pixel.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ from mmseg_u2pl_tools.image_folder import image_names
 from mmseg_u2pl_tools.ranking import Ranked, plot_contact_sheet, write_ranking
 
 LEVELS = 2**16
-"""Of entropy, from 0 to its maximum log C: what is kept of it until the threshold is known."""
+"""Number of levels of entropy, from 0 to its maximum log C, kept until the threshold is known."""
 
 Prediction = tuple[NDArray[np.uint8], NDArray[np.uint16]]
-"""Label and level of entropy of each pixel, (H, W) each, in the size of the image's file."""
+"""Label and entropy level of each pixel, (H, W) each, at the size of the image file."""
 
 
 class Unlabeled(NamedTuple):
@@ -73,14 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_config_arguments(parser)
     add = parser.add_argument
-    add("checkpoint", help="of a training with U2PL")
+    add("checkpoint", help="checkpoint of a semi-supervised training")
     add("--out", type=Path, required=True, metavar="OUT", help="folder to write, absent or empty")
     add(
         "--unreliable-share",
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="of the pixels of all images, in [0, 1) (default: %(default)s, the paper's alpha_0)",
+        help="share of all pixels, in [0, 1) (default: %(default)s, the paper's alpha_0)",
     )
     add("--from", dest="role", metavar="NETWORK", help="network that predicts (default: teacher)")
     add("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
@@ -90,14 +90,14 @@ def build_parser() -> argparse.ArgumentParser:
 def open_unlabeled(cfg: Config) -> tuple[list[BaseSegDataset], ClassMeta]:
     """The unlabeled data sets of a config, with the transforms of its test pipeline.
 
-    The classes are those of the labeled data set: the metainfo of the unlabeled ones has no use.
+    The classes are those of the labeled data set; the metainfo of the unlabeled ones is not used.
     """
     pipeline = strip_ground_truth(cfg.test_dataloader.dataset.pipeline)
     streams = DATASETS.build(cfg.train_dataloader.dataset)
     leaves = streams.unlabeled_datasets
     for leaf in leaves:
         leaf.pipeline = Compose(pipeline)
-        leaf.test_mode = True  # an image that cannot be read is an error, and not replaced
+        leaf.test_mode = True  # an unreadable image raises an error instead of being replaced
     return leaves, ClassMeta.of(streams.labeled_datasets[0])
 
 
@@ -105,7 +105,7 @@ def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
     """Names and files of all images, in the order of the data sets.
 
     Raises:
-        DataError: Two have one name.
+        DataError: Two images have the same name.
     """
     images = [
         Unlabeled(name, leaf.get_data_info(index)["img_path"])
@@ -115,8 +115,8 @@ def list_images(leaves: Sequence[BaseSegDataset]) -> list[Unlabeled]:
     counts = Counter(image.name for image in images)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise DataError(
-            f"{len(twice)} names stand for two images, the first is {twice[0]}: their masks would "
-            "be one file. Predict the folders one at a time."
+            f"{len(twice)} names belong to two images, such as {twice[0]}, whose masks would be "
+            "the same file. Predict one folder at a time."
         )
     return images
 
@@ -158,13 +158,13 @@ def write_masks(
     """Write the masks without a threshold, and the entropies to a folder.
 
     Args:
-        predicted: What :func:`predict` yields.
+        predicted: Results of :func:`predict`.
         paths: The masks to write.
         meta: Their classes.
-        scratch: Gets 0.npy, 1.npy and so on.
+        scratch: Folder for the entropies: 0.npy, 1.npy and so on.
 
     Returns:
-        (LEVELS,), how many pixels of all images have each level.
+        (LEVELS,), number of pixels of all images at each level.
     """
     counts = np.zeros(LEVELS, np.int64)
     predicted = track(predicted, "Predicting", total=len(paths))
@@ -185,7 +185,7 @@ def drop_unreliable(
         The images, the least reliable first.
     """
     ranking = []
-    for number, (name, path) in enumerate(track(masks.items(), "Leaving out unreliable pixels")):
+    for number, (name, path) in enumerate(track(masks.items(), "Removing unreliable pixels")):
         level = np.load(scratch / f"{number}.npy")
         mask = read_mask(path)
         mask[level > threshold] = UNRELIABLE
@@ -201,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         DataError: The images cannot be used.
         OSError: A file is missing or cannot be written.
-        ValueError: Config, checkpoint or OUT are of another kind.
+        ValueError: Config, checkpoint or OUT are unsuitable.
     """
     if not 0 <= args.unreliable_share < 1:
         raise UsageError(f"--unreliable-share must be in [0, 1), got {args.unreliable_share}")
@@ -223,7 +223,7 @@ def run(args: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix=".entropy-", dir=args.out) as temporary:
         scratch = Path(temporary)
         counts = write_masks(predict(model, leaves, cfg), list(masks.values()), meta, scratch)
-        # The lowest level up to which there are enough pixels is the last that is reliable.
+        # The last reliable level is the lowest up to which there are enough pixels.
         reliable = (1 - args.unreliable_share) * counts.sum()
         threshold = np.searchsorted(counts.cumsum(), reliable)
         ranking = drop_unreliable(masks, threshold, max_entropy(model), meta, scratch)
@@ -231,7 +231,7 @@ def run(args: argparse.Namespace) -> None:
     sheet = plot_contact_sheet(ranking, images, folder, meta)
     sheet.savefig(args.out / "contact_sheet.png")
     print(f"{len(ranking)} masks of the {model.predict_with} are in {folder}")
-    print("Label next, as they have most unreliable pixels:")
+    print("Images to label next, with their share of unreliable pixels:")
     for row in ranking[:5]:
         print(f"  {row.image}: {100 * row.unreliable_share:.1f} %")
 

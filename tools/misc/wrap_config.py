@@ -1,4 +1,4 @@
-"""Write the config that trains a plain MMSegmentation config semi-supervised."""
+"""Write a semi-supervised config from a plain MMSegmentation config."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ METHODS = Path(__file__).resolve().parents[2] / "configs/_base_/methods"
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Lists hold an image name a line, relative to the config's image directory and "
-        "without suffix, as MMSegmentation's ann_file. If the training data of the config are "
-        "several data sets (ConcatDataset), a stream takes one list, for the one that has all its "
-        "files, or one list a data set. A folder of unlabeled images does in place of a list.",
+        epilog="Lists hold one image name per line, relative to the config's image directory and "
+        "without suffix, as in MMSegmentation's ann_file. If the config trains on several data "
+        "sets (ConcatDataset), give one list per data set, or a single list for the data set that "
+        "has all its files. A folder of unlabeled images may replace the list.",
     )
     add = parser.add_argument
-    add("config", help="plain config: a file, or mmseg::... for one of MMSegmentation's")
-    add("--labeled", nargs="+", required=True, metavar="LIST", help="labeled images")
+    add("config", help="plain config: a file, or mmseg::... for a config of MMSegmentation")
+    add("--labeled", nargs="+", required=True, metavar="LIST", help="lists of labeled images")
     add(
         "--unlabeled",
         nargs="+",
         default=[],
         metavar="LIST",
-        help="unlabeled images; a folder with images will do, too",
+        help="lists of unlabeled images, or a folder of images",
     )
     add("-o", "--out", required=True, type=Path, help="config to write; it must not exist")
     methods = sorted(path.stem for path in METHODS.glob("*.py") if path.stem != "supervised")
@@ -58,28 +58,28 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--embedding-source",
         metavar="MODULE",
-        help="dotted name of the module whose input is the feature map to contrast, for example "
+        help="dotted name of the module whose input is the feature map to contrast, such as "
         "decode_head.sep_bottleneck (default: the classifier of the decode head)",
     )
     add(
         "--sup-only",
         action="store_true",
         help="write the supervised-only twin instead: the plain config on the labeled images. "
-        "With a schedule in epochs it needs --unlabeled too, to have as many steps",
+        "A schedule in epochs needs --unlabeled too, for the same number of steps",
     )
     return parser
 
 
 def wrap(args: argparse.Namespace) -> None:
-    """Write the config, try it out, and say what was decided.
+    """Write the config, try it out, and print a summary.
 
     Raises:
-        ValueError: The config or the lists cannot be used; nothing is left behind.
+        ValueError: The config or the lists cannot be used; no file is left behind.
     """
     if args.out.suffix != ".py":
         raise UsageError(f"-o/--out: the name of a config ends in .py, got '{args.out}'")
     if args.out.exists():
-        raise UsageError(f"{args.out} exists already; remove it or give another name")
+        raise UsageError(f"{args.out} already exists; remove it or give another name")
     plain = read_plain_config(args.config)
     sets = training_sets(plain)
     labeled = labeled_sets(sets, args.labeled)
@@ -111,7 +111,7 @@ def wrap(args: argparse.Namespace) -> None:
 def try_out(
     args: argparse.Namespace, plain: Config, labeled: Images, unlabeled: Images
 ) -> dict[str, str]:
-    """Build what was written, without its data if they are not here, and describe it."""
+    """Build the written config, without data that are not on this machine, and describe it."""
     cfg, schedule = Config.fromfile(args.out), training_schedule(plain)
     model = None if args.sup_only else build_model(cfg)
     lines = {
@@ -120,13 +120,13 @@ def try_out(
     }
     if model is not None:
         lines |= describe_method(cfg, plain, model, unlabeled)
-    lines["schedule"] = f"that of the plain config, {schedule.length} {schedule.unit}"
+    lines["schedule"] = f"{schedule.length} {schedule.unit}, as in the plain config"
     absent = [part for part in [*labeled, *unlabeled] if not part.is_here]
     if absent:
         lines["not tried"] = f"the data: '{absent[0].directory('images')}' is not on this machine"
     else:
         try_data(cfg)
-        lines["tried"] = "all listed files are there, and a first image of each list loads"
+        lines["tried"] = "all listed files exist, and the first image of each list loads"
     lines["check"] = f"python tools/misc/check_data.py {args.out}"
     lines["train"] = f"python tools/train.py {args.out}"
     return lines
@@ -135,7 +135,7 @@ def try_out(
 def describe_method(
     cfg: Config, plain: Config, model: SemiSegmentor, unlabeled: Images
 ) -> dict[str, str]:
-    """What was decided for the method."""
+    """Describe the choices made for the method."""
     first = unlabeled[0]
     pipeline = first.plain["pipeline"]
     kept = [step["type"] for step in complete_unlabeled(first.plain, first.changes)["pipeline"]]
@@ -144,22 +144,22 @@ def describe_method(
     sup_only = cfg.default_hooks.mean_teacher[f"sup_only_{unit}"]
     lines = {
         "unlabeled": f"{describe_images(unlabeled, 'images')}; pipeline without {stripped}",
-        "batch": f"{size} images a GPU: {size // 2} labeled, as in the plain config, and "
+        "batch": f"{size} images per GPU: {size // 2} labeled, as in the plain config, and "
         f"{size // 2} unlabeled",
-        "sup. only": f"the first {sup_only} {unit} use the labeled images alone",
+        "sup. only": f"the first {sup_only} {unit} use only labeled images",
         "optimizer": "parameter groups of the plain config",
     }
     network = next(iter(model.trained_networks.values()))
     if network.projector is not None:
-        lines["embedding"] = f"what enters {network.embedding_source}"
-        lines["optimizer"] += "; projector as decode head"
+        lines["embedding"] = f"input of {network.embedding_source}"
+        lines["optimizer"] += "; the projector is treated as a decode head"
     if dropped_hooks(plain):
-        lines["left out"] = f"{', '.join(dropped_hooks(plain))}; the teacher is an average"
+        lines["left out"] = f"{', '.join(dropped_hooks(plain))}, replaced by the teacher"
     return lines
 
 
 def describe_images(images: Images, *kinds: str) -> str:
-    """Number of images, and where they are."""
+    """Number of images, and their folders."""
     places = [
         f"{kind} in {' and '.join(dict.fromkeys(part.directory(kind) for part in images))}"
         for kind in kinds

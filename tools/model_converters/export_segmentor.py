@@ -1,4 +1,4 @@
-"""Write the plain MMSegmentation checkpoint of a model that was trained semi-supervised."""
+"""Export a plain MMSegmentation checkpoint from a semi-supervised one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from mmseg_u2pl_tools.wrapping import choose_role, export_segmentor, read_config
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="The plain config, the one that the trained config wraps, loads what is written: "
-        "in MMSegmentation's tools, mmseg.apis.init_model, or as load_from.",
+        epilog="Use the result with the plain config that was wrapped: in MMSegmentation's tools, "
+        "in mmseg.apis.init_model, or as load_from.",
     )
-    parser.add_argument("config", help="config of the run, with U2PL")
+    parser.add_argument("config", help="semi-supervised config of the run")
     parser.add_argument("checkpoint", type=Path, help="checkpoint of the run")
     parser.add_argument("out", type=Path, help="checkpoint to write")
     parser.add_argument(
         "--from",
         dest="role",
         metavar="NETWORK",
-        help="teacher, student, or what the method calls its networks (default: the one that "
-        "validation scores, the teacher)",
+        help="teacher, student, or another network of the method (default: the one that "
+        "validation scores)",
     )
     return parser
 
@@ -55,10 +55,10 @@ def export(args: argparse.Namespace) -> None:
 
     Raises:
         OSError: A file is missing or cannot be written.
-        ValueError: Config or checkpoint are of another kind.
+        ValueError: Config or checkpoint are not semi-supervised, or do not fit.
     """
     if args.out.is_dir():
-        raise ValueError(f"out is a file to write, and '{args.out}' is a folder")
+        raise ValueError(f"out must be a file, but '{args.out}' is a folder")
     if args.out.exists() and args.out.samefile(args.checkpoint):
         raise ValueError("out would replace the checkpoint; give another name")
     cfg = read_config(args.config)

@@ -4,7 +4,7 @@ crop_size = (518, 518)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", reduce_zero_label=True),
-    # The shorter side of a large image is 512 pixels: a factor of 0.5 to 2 to its own size.
+    # Large images have a shorter side of 512 pixels, so this scales them by 0.5 to 2.
     dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size),
     dict(type="RandomFlip", prob=0.5),

@@ -1,4 +1,4 @@
-# CamVid, 480x360, 11 classes. `data_root` holds images/{train,val}, labels/{train,val} and splits/.
+# CamVid, 480x360, 11 classes. `data_root` has images/{train,val}, labels/{train,val} and splits/.
 dataset_type = "CamVidDataset"
 data_root = "data/camvid"
 crop_size = (192, 192)

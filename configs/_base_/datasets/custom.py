@@ -1,4 +1,4 @@
-# Your own data: copy this file, or change it here. The tools in docs/datasets.md write this layout.
+# Your own data: copy or edit this file. The tools in docs/datasets.md write this layout.
 dataset_type = "BaseSegDataset"
 data_root = "data/mine"
 classes = ("background", "object")
@@ -6,7 +6,7 @@ crop_size = (192, 192)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    # About as large as your images are, or smaller for speed.
+    # About the size of your images, or smaller for speed.
     dict(type="RandomResize", scale=(480, 360), ratio_range=(0.5, 1.5), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),

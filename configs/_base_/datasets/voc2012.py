@@ -4,7 +4,7 @@ crop_size = (513, 513)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    # The longer side of almost every image is 500 pixels: a factor of 0.5 to 2 to its own size.
+    # Almost all images have a longer side of 500 pixels, so this scales them by 0.5 to 2.
     dict(type="RandomResize", scale=(500, 500), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size),
     dict(type="RandomFlip", prob=0.5),

@@ -1,4 +1,4 @@
-# AEL with the authors' values for Cityscapes, which also keep large classes from being pasted:
+# AEL with the authors' values for Cityscapes. There, also exclude large classes from pasting:
 #   method = dict(copy_paste=dict(never=[0, 1, 2, 8, 10]))
 # On VOC:
 #   method = dict(

@@ -1,4 +1,4 @@
-# The labeled images alone, with the same checks and checkpoints. A config takes it as
+# Only labeled images, with the same checks and checkpoints. Use it as
 #   default_hooks = _base_.method_hooks
 custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)
 method_hooks = dict(

@@ -1,4 +1,4 @@
-# U2PL with the paper's values; docs/algorithm.md lists its options. A config takes it as
+# U2PL with the paper's values; docs/algorithm.md lists its options. Use it as
 #   model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
 #   default_hooks = _base_.method_hooks
 custom_imports = dict(imports=["mmseg_u2pl"], allow_failed_imports=False)

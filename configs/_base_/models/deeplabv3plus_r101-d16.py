@@ -1,5 +1,5 @@
-# UniMatch's network: output stride 16 without multi-grid; 48 channels of stride 4, a convolution of
-# 1 x 1 after the pyramid, no dropout and no auxiliary head.
+# UniMatch's network: output stride 16 without multi-grid, 48 channels at stride 4, a 1 x 1
+# convolution after the pyramid, no dropout and no auxiliary head.
 _base_ = "./deeplabv3plus_r101-d8.py"
 model = dict(
     backbone=dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), multi_grid=None),

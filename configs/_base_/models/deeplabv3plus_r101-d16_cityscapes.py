@@ -1,4 +1,4 @@
-# The hard pixels alone (OHEM) supervise it.
+# Only hard pixels (OHEM) supervise the network.
 _base_ = "./deeplabv3plus_r101-d16.py"
 model = dict(
     data_preprocessor=dict(size=(801, 801)),

@@ -1,4 +1,4 @@
-# The hard pixels alone (OHEM) supervise it and an auxiliary head.
+# Only hard pixels (OHEM) supervise the network and its auxiliary head.
 _base_ = "./deeplabv3plus_r101-d8.py"
 ohem = dict(_delete_=True, type="OHEMCrossEntropyLoss", thresh=0.7, min_kept=100000)
 model = dict(

@@ -1,4 +1,4 @@
-# What ViT-B has otherwise than ViT-S; a config takes it as
+# Differences of ViT-B from ViT-S; use them as
 #   model = dict(segmentor=_base_.vit_b)
 vit_b_weights = "https://mmassets.onedl.ai/mmpretrain/v1.0/dinov2/vit-base-p14_dinov2-pre_3rdparty_20230426-ba246503.pth"
 vit_b = dict(

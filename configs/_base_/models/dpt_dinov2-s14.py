@@ -1,5 +1,5 @@
-# UniMatch V2's network: DINOv2 ViT-S/14, four layers through its last layer norm, and a narrow DPT
-# without batch norm and dropout. It needs mmpretrain.
+# UniMatch V2's network: DINOv2 ViT-S/14, whose last layer norm is applied to four layers, and a
+# narrow DPT without batch norm and dropout. It needs mmpretrain.
 _base_ = "mmseg::_base_/models/dpt_vit-b16.py"
 weights = "https://mmassets.onedl.ai/mmpretrain/v1.0/dinov2/vit-small-p14_dinov2-pre_3rdparty_20230426-5641ca5a.pth"
 model = dict(

@@ -1,6 +1,6 @@
 _base_ = "./dpt_dinov2-s14.py"
 model = dict(
-    # Windows of 57 patches.
+    # Windows of 57 x 57 patches.
     data_preprocessor=dict(size=(798, 798), test_cfg=None),
     decode_head=dict(
         num_classes=19,

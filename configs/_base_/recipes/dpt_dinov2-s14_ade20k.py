@@ -1,4 +1,5 @@
-# DPT on DINOv2's ViT-S; needs mmpretrain. Crops of 512 x 512 are padded to 37 x 37 patches of 14.
+# DPT on DINOv2's ViT-S; needs mmpretrain. Crops of 512 x 512 are padded to 37 x 37 patches of side
+# 14.
 _base_ = "mmseg::dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512.py"
 model = dict(
     pretrained=None,

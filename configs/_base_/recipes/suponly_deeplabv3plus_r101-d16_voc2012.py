@@ -1,5 +1,5 @@
-# UniMatch's labeled-only row: a batch of 16 on 4 GPUs, 80 passes over the labeled list; the loss
-# is whole here, and so is the learning rate.
+# UniMatch's labeled-only row: a batch of 16 on 4 GPUs, 80 passes over the labeled list. Its loss
+# is not halved, and neither is the learning rate.
 _base_ = [
     "../models/deeplabv3plus_r101-d16_voc2012.py",
     "../datasets/voc2012_321x321.py",

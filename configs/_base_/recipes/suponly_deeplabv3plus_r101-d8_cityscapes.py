@@ -1,6 +1,6 @@
 # The paper's supervised-only row: a batch of 16 on 8 GPUs, 200 passes over the labeled list.
-# auto_scale_lr.enable=True scales the learning rate to another batch; on G GPUs with 16 / G images
-# each there is nothing to scale. dataset.times=N makes an epoch N passes.
+# auto_scale_lr.enable=True scales the learning rate to another batch size; with 16 / G images on
+# each of G GPUs, this is not needed. dataset.times=N makes an epoch N passes.
 _base_ = [
     "../models/deeplabv3plus_r101-d8_cityscapes.py",
     "../datasets/cityscapes.py",

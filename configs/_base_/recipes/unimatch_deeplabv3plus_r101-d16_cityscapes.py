@@ -1,6 +1,6 @@
-# UniMatch on Cityscapes: 8 labeled and 8 unlabeled images a step on 4 GPUs; an epoch is one pass
-# over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch; on G
-# GPUs with 16 / G images each there is nothing to scale.
+# UniMatch on Cityscapes: 8 labeled and 8 unlabeled images per step on 4 GPUs. An epoch is one pass
+# over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch size;
+# with 16 / G images on each of G GPUs, this is not needed.
 _base_ = [
     "../models/deeplabv3plus_r101-d16_cityscapes.py",
     "../datasets/cityscapes_801x801.py",
@@ -10,7 +10,7 @@ _base_ = [
 model = dict(_delete_=True, segmentor=_base_.model, tau=0.0, **_base_.method)
 train_dataloader = dict(
     batch_size=4,  # 2 labeled, 2 unlabeled
-    drop_last=True,  # as in the authors' code; batch norm cannot do with one image
+    drop_last=True,  # as in the authors' code; batch norm needs more than one image
     sampler=dict(_delete_=True, type="DualStreamSampler", ratio=(1, 1), infinite=False),
     dataset=dict(
         _delete_=True,

@@ -1,4 +1,4 @@
-# UniMatch on VOC's blender lists: crops of 513 x 513.
+# UniMatch on VOC's blender lists, with crops of 513 x 513.
 _base_ = "./unimatch_deeplabv3plus_r101-d16_voc2012.py"
 crop_size = (513, 513)
 train_pipeline = [

@@ -1,6 +1,6 @@
-# UniMatch V2 on ADE20K: 8 labeled and 8 unlabeled images a step on 4 GPUs; an epoch is one
-# pass over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch; on
-# G GPUs with 16 / G images each there is nothing to scale.
+# UniMatch V2 on ADE20K: 8 labeled and 8 unlabeled images per step on 4 GPUs. An epoch is one pass
+# over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch size;
+# with 16 / G images on each of G GPUs, this is not needed.
 _base_ = [
     "../models/dpt_dinov2-s14.py",
     "../datasets/ade20k_518x518.py",

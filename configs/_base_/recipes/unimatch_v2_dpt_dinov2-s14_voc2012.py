@@ -1,6 +1,6 @@
-# UniMatch V2 on VOC: 16 labeled and 16 unlabeled images a step on 4 GPUs; an epoch is one
-# pass over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch; on
-# G GPUs with 32 / G images each there is nothing to scale.
+# UniMatch V2 on VOC: 16 labeled and 16 unlabeled images per step on 4 GPUs. An epoch is one pass
+# over the longer list. auto_scale_lr.enable=True scales the learning rate to another batch size;
+# with 32 / G images on each of G GPUs, this is not needed.
 _base_ = [
     "../models/dpt_dinov2-s14_voc2012.py",
     "../datasets/voc2012_518x518.py",

@@ -1,5 +1,5 @@
-# UPerNet on a backbone of MMPretrain, with MMSegmentation's data and schedule for Swin-T, which has
-# maps of the same width. Another backbone is another `backbone`; docs/any_model.md says how.
+# UPerNet on a backbone of MMPretrain, with MMSegmentation's data and schedule for Swin-T, whose
+# maps have the same widths. For another backbone, change `backbone`; see docs/any_model.md.
 _base_ = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
 model = dict(
     backbone=dict(

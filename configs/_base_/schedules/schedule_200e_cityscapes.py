@@ -1,4 +1,4 @@
-# The paper on Cityscapes: SGD, 200 epochs, polynomial decay, one learning rate.
+# The paper on Cityscapes: SGD, 200 epochs, polynomial decay, a single learning rate.
 _base_ = "./schedule_80e_voc2012.py"
 optim_wrapper = dict(
     optimizer=dict(lr=0.01, weight_decay=0.0005), paramwise_cfg=dict(_delete_=True)

@@ -1,4 +1,4 @@
-# UniMatch on Cityscapes: one learning rate; halved as on VOC.
+# UniMatch on Cityscapes: a single learning rate, halved as on VOC.
 _base_ = "./schedule_200e_cityscapes.py"
 optim_wrapper = dict(optimizer=dict(lr=0.0025, weight_decay=0.0002))
 param_scheduler = [

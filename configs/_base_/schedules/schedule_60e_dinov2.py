@@ -1,5 +1,5 @@
 # UniMatch V2 on VOC and ADE20K: AdamW, forty times the learning rate for the decoder. Its loss is
-# half of ours, to which AdamW is indifferent.
+# half of ours, which makes no difference to AdamW.
 _base_ = "./schedule_80e_voc2012.py"
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type="AdamW", lr=5e-6, betas=(0.9, 0.999), weight_decay=0.01),

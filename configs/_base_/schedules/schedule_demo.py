@@ -1,4 +1,4 @@
-# A few minutes on two CPU cores.
+# Takes a few minutes on two CPU cores.
 _base_ = "./schedule_1k.py"
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type="AdamW", lr=0.001, weight_decay=0.01),

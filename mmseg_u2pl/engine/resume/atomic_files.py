@@ -10,8 +10,8 @@ from mmengine.fileio import LocalBackend, register_backend
 class AtomicFileBackend(LocalBackend):
     """Local files that get their name once all their bytes are on the disk.
 
-    Until then a file is called ``<name>.part``. The next write replaces what an interrupted write
-    left there. An older file of the same name stays until the new one is complete.
+    Until then, a file is called ``<name>.part``. The next write replaces the remains of an
+    interrupted one. An existing file of the same name stays until the new one is complete.
     """
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
@@ -26,7 +26,7 @@ class AtomicFileBackend(LocalBackend):
             with open(part, "wb") as file:
                 file.write(obj)
                 file.flush()
-                os.fsync(file.fileno())  # some file systems report only now that they are full
+                os.fsync(file.fileno())  # only now do some file systems report that they are full
             os.replace(part, filepath)
         except OSError as error:
             with suppress(OSError):
@@ -34,7 +34,7 @@ class AtomicFileBackend(LocalBackend):
             raise OSError(
                 error.errno,
                 f"cannot write '{filepath}' of {len(obj):,} bytes: {error.strerror}. Earlier files "
-                "are intact; free some space and continue with --resume",
+                "are intact; free some space and resume with --resume",
             ) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:

@@ -18,18 +18,18 @@ def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Refuse a checkpoint of a semi-supervised run for a plain model.
 
     No weight name matches, so MMEngine would continue with random weights. The opposite is allowed:
-    a plain checkpoint starts a semi-supervised run.
+    a plain checkpoint can initialize a semi-supervised run.
 
     Raises:
-        ValueError: The checkpoint is of a semi-supervised run, and the model is plain.
+        ValueError: The checkpoint is from a semi-supervised run, but the model is plain.
     """
-    # Even inside the wrappers of distributed training and test-time augmentation.
+    # The model may be inside wrappers for distributed training and test-time augmentation.
     if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
         return
     if is_semi_checkpoint(checkpoint.get("state_dict", checkpoint)):
         raise ValueError(
-            "the checkpoint is of a semi-supervised run, and the config's model is a plain "
-            f"{type(unwrapped(runner.model)).__name__}, so none of the weights match. Use the "
+            "the checkpoint is from a semi-supervised run, but the config's model is a plain "
+            f"{type(unwrapped(runner.model)).__name__}, so no weights match. Use the "
             "config of that run, or the plain checkpoint that "
             "tools/model_converters/export_segmentor.py writes."
         )
@@ -66,7 +66,7 @@ def require_same_epochs(runner: Runner) -> None:
     """Refuse to resume with epochs of another length.
 
     Iterations are counted over all epochs, so data position, progress and schedules would not match
-    the training so far. MMEngine does not notice.
+    the training so far. MMEngine does not detect this.
 
     Raises:
         ValueError: An epoch of the checkpoint has another number of iterations.
@@ -79,8 +79,8 @@ def require_same_epochs(runner: Runner) -> None:
     # Runs of the same name share a hub, so a new run may find the length of another one.
     if loop.iter and before != length:
         raise ValueError(
-            f"cannot resume from this checkpoint: an epoch had {before} iterations and has "
-            f"{length} now, because the lists, the batch size or the number of processes changed. "
+            f"cannot resume from this checkpoint: an epoch had {before} iterations and now has "
+            f"{length}, because the lists, the batch size or the number of processes changed. "
             "Keep the lists and the images per step (train_dataloader.batch_size times processes), "
             "or start a new run from the weights: load_from=CHECKPOINT without --resume."
         )

@@ -13,7 +13,7 @@ def checkpoint_to_load(runner: Runner) -> str | None:
     """The file that a runner is about to load, if any.
 
     Raises:
-        ValueError: The latest checkpoint, to resume from, does not exist.
+        ValueError: The latest checkpoint, from which the run would resume, does not exist.
     """
     if runner._load_from is not None or not runner._resume:
         return runner._load_from
@@ -41,7 +41,7 @@ def require_checkpoint(path: str) -> None:
     others = sorted(str(other) for other in file.parent.glob("*.pth") if _is_checkpoint(other))
     raise ValueError(
         f"'{path}' of {file.stat().st_size:,} bytes is truncated or not a PyTorch checkpoint; "
-        + (f"complete checkpoints beside it: {', '.join(others)}" if others else "use another one")
+        + (f"complete checkpoints next to it: {', '.join(others)}" if others else "use another one")
     )
 
 

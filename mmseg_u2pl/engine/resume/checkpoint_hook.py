@@ -29,19 +29,19 @@ from mmseg_u2pl.engine.resume.position import (
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, with the same options, for runs that may be killed.
+    """MMEngine's ``CheckpointHook``, with the same options, for runs that may be interrupted.
 
     ``default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook"))`` selects it and keeps the
-    options of the schedule. The differences are:
+    options of the schedule. It differs as follows:
 
     - Writes are atomic. Checkpoints beyond ``max_keep_ckpts``, and the previous best one, are
       removed after the new one is written, so the disk must have room for one more.
-    - It refuses files that are not a complete checkpoint or that the run cannot continue from,
-      and checkpoints of a semi-supervised run for a plain model.
+    - It refuses incomplete checkpoints, checkpoints that the run cannot resume from, and those of
+      a semi-supervised run for a plain model.
     - A resumed run draws the images that would have come next, even in the middle of an epoch,
-      without loading those before them.
-    - A checkpoint is written before the validation of its iteration. A run that continues from it
-      begins with that validation, unless the interrupted run has finished it.
+      without loading the images before them.
+    - A checkpoint is written before the validation of its iteration. A run resumed from it begins
+      with that validation, unless the interrupted run has finished it.
 
     With ``backend_args``, or an ``out_dir`` that is not on a local disk, it writes like MMEngine's
     hook.
@@ -64,7 +64,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Refuse a checkpoint that does not fit; restore its gradients when resuming.
 
         Raises:
-            ValueError: The checkpoint is of a semi-supervised run and the model is plain, or the
+            ValueError: The checkpoint is from a semi-supervised run and the model is plain, or the
                 run is resumed and the checkpoint is incomplete.
         """
         require_same_kind(runner, checkpoint)
@@ -73,29 +73,29 @@ class SafeCheckpointHook(CheckpointHook):
             load_gradients(runner, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add the gradients that wait for the next step of the optimizer."""
+        """Add the gradients accumulated since the last optimizer step."""
         if "optimizer" in checkpoint:
             save_gradients(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
-        """Choose where to write; continue data and validation where the checkpoint left them.
+        """Choose where to write; continue data and validation where the checkpoint left off.
 
         Raises:
-            ValueError: The checkpoint has epochs of another length, or no hook moves the teacher.
+            ValueError: The checkpoint has epochs of another length, or no hook updates the teacher.
         """
         require_mean_teacher_hook(runner)
         is_local = isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend)
         if is_local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = dict(backend=ATOMIC)
         super().before_train(runner)
-        # Without it a resumed run would not save again what it saved before a new best score.
+        # Otherwise a resumed run would not repeat the save that precedes a new best score.
         self.last_ckpt = runner.message_hub.get_info("last_ckpt")
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(self.keep_ckpt_ids)  # unbounded: it briefly holds one more
         require_same_epochs(runner)
         continue_data(runner)
         if validation_is_due(runner):
-            runner.logger.info("Validating first; the interrupted run may not have done it.")
+            runner.logger.info("Validating first, as the interrupted run may not have finished it.")
             runner.val_loop.run()
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -111,7 +111,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Save a checkpoint, name it in ``last_checkpoint``, then remove surplus ones."""
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             self.keep_ckpt_ids.append(step)
-            # The surplus ones are listed too, so that a resumed run removes what is left of them.
+            # Surplus ones are listed too, so that a resumed run removes those that are left.
             runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
         self.last_ckpt = self._path_of(step)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)

@@ -1,4 +1,4 @@
-"""Gradients that wait for the next step of the optimizer, saved and restored."""
+"""Saves and restores gradients accumulated since the last optimizer step."""
 
 import logging
 from typing import Any
@@ -14,15 +14,15 @@ _GRADIENTS = "gradients"
 
 
 def save_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Add to a checkpoint the gradients accumulated since the last step of the optimizer."""
+    """Add the gradients accumulated since the last optimizer step to a checkpoint."""
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
         return
     if get_world_size() > 1:  # each process has its own gradients
         print_log(
-            "The checkpoint is written between two steps of the optimizer, and a run resumed from "
-            "it lacks the gradients accumulated so far. Set default_hooks.checkpoint.interval to a "
-            "multiple of optim_wrapper.accumulative_counts.",
+            "The checkpoint is written between two optimizer steps, so a run resumed from it lacks "
+            "the gradients accumulated so far. Set default_hooks.checkpoint.interval to a multiple "
+            "of optim_wrapper.accumulative_counts.",
             "current",
             logging.WARNING,
         )
@@ -32,7 +32,7 @@ def save_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
 
 def load_gradients(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Restore what :func:`save_gradients` saved, if anything."""
+    """Restore the gradients of :func:`save_gradients`, if there are any."""
     parameters = dict(unwrapped(runner.model).named_parameters())
     for name, gradient in checkpoint.get(_GRADIENTS, {}).items():
         parameters[name].grad = gradient.to(parameters[name])

@@ -1,4 +1,4 @@
-"""Where a resumed run continues: position in the data and the epoch, pending validation."""
+"""Restores the position of a resumed run: data, epoch and pending validation."""
 
 from itertools import chain, repeat
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 VALIDATED = "validated_iter"
-"""Key of the message hub: number of iterations before the last complete validation."""
+"""Message hub key for the number of iterations before the last complete validation."""
 
 _SAMPLER_SEED = "sampler_seed"
 
@@ -17,14 +17,14 @@ def continue_data(runner: Runner) -> None:
     Call it after the checkpoint is loaded and before the loop starts.
     """
     hub, sampler, loop = runner.message_hub, _sampler(runner), runner.train_loop
-    # Without a configured seed, the sampler of this process has drawn its own seed.
+    # Without a configured seed, the sampler of this process has drawn a seed of its own.
     if hasattr(sampler, "seed"):
         if loop.iter:
             sampler.seed = hub.get_info(_SAMPLER_SEED, sampler.seed)
         hub.update_info(_SAMPLER_SEED, sampler.seed)
     if not isinstance(loop, IterBasedTrainLoop) or not loop.iter or not hasattr(sampler, "skip"):
         return
-    # OneDL's loop skips by itself. The originals' loop loads each batch and drops it.
+    # OneDL's loop calls skip() itself. The originals' loop loads each batch and drops it.
     if not hasattr(loop.dataloader_iterator, "skip_iter"):
         sampler.skip(loop.iter * loop.dataloader.batch_sampler.batch_size)
         loop.dataloader_iterator = chain(repeat(None, loop.iter), loop.dataloader)

@@ -17,15 +17,15 @@ class DeepLabV3PlusHead(ASPPHead):
 
     MMSegmentation's ``DepthwiseSeparableASPPHead`` has separable ones in the pyramid and after the
     concatenation. The paper (sec. 4.1) has two plain Conv-BN-ReLU blocks after it, of which the
-    first halves the channels. A representation head beside them is ``embedding_source=
-    'decode_head.fusion'`` and ``projector=dict(kernel_size=3)``.
+    first halves the channels. For a representation head parallel to them, set
+    ``embedding_source='decode_head.fusion'`` and ``projector=dict(kernel_size=3)``.
 
     Args:
-        c1_in_channels: Channels of the first feature map, whose stride the logits have.
-        c1_channels: Channels it is reduced to; with as many as ``channels``, the first block after
+        c1_in_channels: Channels of the first feature map, which sets the stride of the logits.
+        c1_channels: Channels that it is reduced to; if equal to ``channels``, the first block after
             the concatenation halves them.
         pyramid_kernel: Kernel size of the convolution that joins the branches of the pyramid, odd.
-        **kwargs: Those of ``ASPPHead``.
+        **kwargs: Options of ``ASPPHead``.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class DeepLabV3PlusHead(ASPPHead):
             ConvModule, conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
         )
         self.c1_bottleneck = block(c1_in_channels, c1_channels, 1)
-        if pyramid_kernel != 3:  # which ASPPHead has made
+        if pyramid_kernel != 3:  # ASPPHead has built it with 3
             joined, padding = (len(self.dilations) + 1) * self.channels, pyramid_kernel // 2
             self.bottleneck = block(joined, self.channels, pyramid_kernel, padding=padding)
         self.fusion = nn.Sequential(

@@ -11,18 +11,17 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MapsForDPT(BaseModule):
-    """Gives each map a class token, as ``DPTHead`` wants them in pairs.
+    """Adds a class token to each map, because ``DPTHead`` expects pairs.
 
-    MMPretrain's vision transformers return maps alone (``out_type='featmap'``). The token is the
-    mean of the map; ``DPTHead`` does not look at it unless its ``readout_type`` says so.
+    MMPretrain's vision transformers only return maps (``out_type='featmap'``). The token is the
+    mean of the map, which ``DPTHead`` ignores unless its ``readout_type`` uses it.
 
-    DINOv2's intermediate layers are meant to go through its last layer norm, all of them.
-    MMPretrain's ``final_norm`` is applied to the last layer alone, so the norm can be here, with
-    the weights of a checkpoint: ``init_cfg=dict(type='Pretrained', checkpoint=...,
-    prefix='backbone.ln1.')``.
+    DINOv2's last layer norm applies to all intermediate layers, but MMPretrain's ``final_norm``
+    only to the last layer. So the norm can be here, with the weights of a checkpoint:
+    ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.ln1.')``.
 
     Args:
-        norm_channels: Width of the maps, for one layer norm for all of them; None for no norm.
+        norm_channels: Width of the maps, for a layer norm shared by all of them; None for no norm.
         init_cfg: See :class:`mmengine.model.BaseModule`.
     """
 

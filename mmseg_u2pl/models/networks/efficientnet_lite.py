@@ -28,7 +28,7 @@ ARCHS = {
 }
 OUTPUT_STRIDES = (8, 16, 32)
 
-# Layer names in the weights file -> here. Only the ImageNet classifier is not listed.
+# Layer names in the weights file -> here, except for the ImageNet classifier.
 _STEM_NAMES = {"_conv_stem": "stem.conv", "_bn0": "stem.bn"}
 _BLOCK_NAMES = {
     "_expand_conv": "expand_conv.conv",
@@ -46,7 +46,7 @@ class EfficientNetLite(BaseModule):
 
     EfficientNet for mobile devices: no squeeze-and-excitation, and ReLU6 instead of swish.
     Convolutions pad like TensorFlow's ``SAME``, as the published weights require; with stride 2
-    this is not symmetric on even sizes. They expect RGB images scaled as ``(x - 127) / 128``;
+    this is asymmetric for even sizes. The weights expect RGB images scaled as ``(x - 127) / 128``;
     ``init_cfg=dict(type='Pretrained', checkpoint='efficientnet-lite0://')`` loads them (see
     :func:`load_from_efficientnet_lite0`).
 
@@ -58,14 +58,14 @@ class EfficientNetLite(BaseModule):
         out_indices: Stages to return, each in [0, 6]; those after the last one are not built.
         output_stride: 8, 16 or 32. A stride that would exceed it is removed, and all later layers
             are dilated instead: the same network, evaluated more densely.
-        norm_cfg: Batch norm, by default ``dict(type='BN')``. Without ``eps`` and ``momentum`` (in
-            PyTorch's sense, the weight of the new batch), the values that the weights were trained
-            with are used: 1e-3 and 0.01.
-        norm_eval: Whether batch norm uses its running statistics in training too.
+        norm_cfg: Batch norm, by default ``dict(type='BN')``. The defaults of ``eps`` and
+            ``momentum`` (in PyTorch's sense, the weight of the new batch) are those of the weights'
+            training: 1e-3 and 0.01.
+        norm_eval: Whether batch norm also uses its running statistics in training.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``arch``, ``out_indices`` or ``output_stride`` is not one of these.
+        ValueError: If ``arch``, ``out_indices`` or ``output_stride`` is not supported.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class EfficientNetLite(BaseModule):
         """Extract features.
 
         Args:
-            x: (N, 3, H, W), normalised RGB images.
+            x: (N, 3, H, W), normalized RGB images.
 
         Returns:
             One (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``, finest first.
@@ -133,7 +133,7 @@ class EfficientNetLite(BaseModule):
 def _build_blocks(
     stages: Sequence[tuple[int, ...]], output_stride: int, norm_cfg: dict
 ) -> tuple[nn.ModuleList, list[int]]:
-    """Build the blocks of some stages; also return the index of each stage's last one."""
+    """Build the blocks of some stages; also return the index of each stage's last block."""
     blocks = nn.ModuleList()
     stage_ends = []
     in_channels, reduction, dilation = STEM_CHANNELS, 2, 1
@@ -153,7 +153,7 @@ def _build_blocks(
             _dilate(block.depthwise_conv.conv, dilation)
             blocks.append(block)
             in_channels = out_channels
-            # A block that lost its stride reads its input as before; only later blocks are dilated.
+            # A block whose stride was removed is not dilated itself; only later blocks are.
             if keep_stride:
                 reduction *= stride
             else:
@@ -163,7 +163,7 @@ def _build_blocks(
 
 
 def _dilate(conv: nn.Conv2d, dilation: int) -> None:
-    """Dilate a built convolution of stride 1: the block has no argument for it."""
+    """Dilate a built convolution of stride 1; the block has no argument for it."""
     if dilation > 1:
         padding = conv.kernel_size[0] // 2 * dilation
         conv.dilation, conv.padding = (dilation, dilation), (padding, padding)
@@ -192,7 +192,7 @@ def load_from_efficientnet_lite0(
 
 
 def convert_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename tensors such as ``_blocks.3._bn1.running_var`` of the weights file to ours.
+    """Convert the tensor names of the weights file, such as ``_blocks.3._bn1.running_var``.
 
     Tensors of the classifier are skipped.
     """

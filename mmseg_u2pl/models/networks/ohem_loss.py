@@ -17,18 +17,18 @@ class OHEMCrossEntropyLoss(nn.Module):
     A pixel is hard if its true class has a probability of at most ``thresh``, or if it is among the
     ``min_kept`` worst of the batch.
 
-    MMSegmentation's ``OHEMPixelSampler`` selects the same pixels, but the sum is divided by the
-    number of all pixels, which makes the supervised loss small beside the unsupervised one. Its
+    MMSegmentation's ``OHEMPixelSampler`` selects the same pixels, but divides the sum by the number
+    of all pixels, which makes the supervised loss small compared with the unsupervised one. Its
     ``OhemCrossEntropy`` is this mean, but only PIDNet's decode head can call it.
 
     Args:
-        thresh: Probability up to which a pixel is hard, in (0, 1].
-        min_kept: Minimum number of pixels to keep in a batch of one process.
+        thresh: Maximum probability of the true class of a hard pixel, in (0, 1].
+        min_kept: Minimum number of pixels to keep per batch of a process.
         loss_weight: Factor.
         loss_name: Key in the log.
 
     Raises:
-        ValueError: If ``thresh`` is not in (0, 1], or ``min_kept`` is not a number of pixels.
+        ValueError: If ``thresh`` is not in (0, 1], or ``min_kept`` is not a valid number.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class OHEMCrossEntropyLoss(nn.Module):
         """
         if logits.shape[1] == 1:
             raise ValueError(
-                "OHEMCrossEntropyLoss compares classes, but the head has one channel; set "
-                "out_channels to num_classes"
+                "OHEMCrossEntropyLoss needs one channel per class, but the head has a single one; "
+                "set out_channels to num_classes"
             )
         loss = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
         loss = loss[label != ignore_index]

@@ -17,7 +17,7 @@ FSYNC = os.fsync
 
 
 class Killer(Hook):
-    """Kills the process before the nth change of the disk that saving makes."""
+    """Kills the process before the nth change that saving makes on the disk."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -39,7 +39,7 @@ class Killer(Hook):
 
 
 class FullDisk(Hook):
-    """Lets no file grow beyond some kilobytes after a number of steps."""
+    """Limits the size of files to some kilobytes after a number of steps."""
 
     priority = "HIGH"
 
@@ -87,7 +87,7 @@ def test_full_disk(tmp_path, capfd):
     message = rf"cannot write '{tmp_path}/iter_3.pth' of [\d,]+ bytes: File too large"
     error = capfd.readouterr().err
     assert re.search(message, error)
-    assert "free some space and continue with --resume" in error
+    assert "free some space and resume with --resume" in error
     assert names(tmp_path) == ["iter_2.pth"]
     assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_2.pth")
     interrupted.run(config(tmp_path), resume=True)

@@ -1,4 +1,4 @@
-"""Checkpoints that do not fit are refused, where MMEngine would go on with something else."""
+"""Checkpoints that do not fit are refused, whereas MMEngine would silently continue."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_a_plain_model_does_not_take_a_checkpoint_of_u2pl(saved, tmp_path, actio
     cfg |= {f"test_{key}": cfg[f"val_{key}"] for key in ("dataloader", "evaluator")}
     cfg["test_cfg"] = dict(type="TestLoop")
     message = (
-        "semi-supervised run, and the config's model is a plain EncoderDecoder.*export_segmentor.py"
+        "semi-supervised run, but the config's model is a plain EncoderDecoder.*export_segmentor.py"
     )
     with pytest.raises(ValueError, match=message):
         getattr(Runner(**cfg, load_from=str(saved / "iter_4.pth")), action)()

@@ -1,4 +1,4 @@
-"""Files that are not checkpoints are refused before anything of them is loaded."""
+"""Files that are not checkpoints are refused before they are loaded."""
 
 import pickle
 import shutil

@@ -32,7 +32,7 @@ def test_validation_is_due_at_intervals_that_change(tmp_path, done, expected):
 
 
 def test_where_mmengine_loads_what_it_skips_nothing_is_loaded(data, tmp_path):
-    """Older loops ask for all batches and throw them away."""
+    """Older loops load all batches and drop them."""
     cfg = interrupted.config(data, tmp_path, "iterations", 0)
     loop = Runner(**cfg).build_train_loop(cfg["train_cfg"])
     loop.dataloader_iterator = iter(loop.dataloader)

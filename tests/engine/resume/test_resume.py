@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment and resumed end as those that were never interrupted."""
+"""Runs that are killed at any moment and resumed end like uninterrupted runs."""
 
 import random
 import shutil
@@ -22,13 +22,13 @@ from interrupted import (
 from mmseg_u2pl.datasets.sampler import DualStreamSampler
 from mmseg_u2pl.datasets.semi_dataset import SemiDataset
 
-KILLS = 4  # of a run
+KILLS = 4  # per run
 CASES = [(loop, workers) for loop in interrupted.LOOPS for workers in (0, 2)]
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """Work folders of runs that nothing interrupts, made when they are asked for."""
+    """Work folders of uninterrupted runs, made on demand."""
     made = {}
 
     def get(loop, workers):
@@ -85,7 +85,7 @@ def test_number_of_workers_changes_nothing(whole):
 
 @pytest.mark.parametrize(("loop", "iterations"), [("iterations", 16), ("epochs", 8)])
 def test_killed_while_it_validates(data, whole, tmp_path, loop, iterations):
-    """The checkpoint is from before; MMEngine would never make up for the validation."""
+    """The checkpoint precedes the validation, which MMEngine would skip for good."""
     die(data, tmp_path, loop, Killer("validation", iterations))
     run(config(data, tmp_path, loop, 0), resume=True)
     assert differences(whole(loop, 0), tmp_path) == []
@@ -98,7 +98,7 @@ def test_goes_on_in_the_middle_of_an_epoch(data, whole, tmp_path):
     assert last_checkpoint(tmp_path)["meta"]["iter"] == 6
     run(config(data, tmp_path, "epochs", 0), resume=True)
     differing = differences(whole("epochs", 0), tmp_path)
-    # The log tells the iterations within an epoch from when it was resumed.
+    # After a resume, the log counts the iterations of an epoch from there.
     assert [name for name in differing if not name.startswith("message_hub/runtime_info")] == []
 
 
@@ -107,7 +107,7 @@ def test_epochs_of_another_length_are_refused(data, whole, tmp_path):
     cfg = config(data, tmp_path / "run", "epochs", 0)
     cfg["train_dataloader"]["batch_size"] = 8
     cfg["train_cfg"] = cfg["train_cfg"] | dict(max_epochs=6)
-    with pytest.raises(ValueError, match="an epoch had 4 iterations and has 2 now"):
+    with pytest.raises(ValueError, match="an epoch had 4 iterations and now has 2, "):
         Runner(**cfg, resume=True).train()
 
 
@@ -122,7 +122,7 @@ def test_without_a_configured_seed(data, tmp_path):
     (folders[1] / "last_checkpoint").write_text(str(folders[1] / "iter_9.pth"))
     run(config(data, folders[1], "iterations", 0, **changes), resume=True)
     differing = differences(*folders)
-    # The log of the first nine is in the other folder.
+    # The log of the first nine iterations is in the other folder.
     assert [name for name in differing if not name.startswith("log/")] == []
     assert logged(folders[1])["loss", 16] == logged(folders[0])["loss", 16]
 

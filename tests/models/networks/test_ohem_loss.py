@@ -1,4 +1,4 @@
-"""Cross-entropy of hard pixels, against MMSegmentation's and against numbers worked out by hand."""
+"""Cross-entropy of hard pixels, compared with MMSegmentation's and numbers computed by hand."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_loss_and_gradient_are_those_of_mmsegmentations_loss(min_kept, generator
     (ours, our_gradient), (theirs, their_gradient) = results
     assert_close(ours, theirs)
     assert_close(our_gradient, their_gradient)
-    # Theirs leaves out the easiest pixel where all are to be kept.
+    # Theirs drops the easiest pixel even if all are to be kept.
     everything = OHEMCrossEntropyLoss(0.3, min_kept=10_000)(logits, label)
     assert_close(everything, torch.nn.functional.cross_entropy(logits, label, ignore_index=255))
 
@@ -66,5 +66,5 @@ def test_options_out_of_range(options, match):
 
 
 def test_one_channel_has_no_classes_to_compare():
-    with pytest.raises(ValueError, match="the head has one channel; set out_channels to"):
+    with pytest.raises(ValueError, match="the head has a single one; set out_channels to"):
         OHEMCrossEntropyLoss()(torch.zeros(1, 1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.long))

@@ -1,4 +1,4 @@
-"""What the runner of the tools refuses, whichever hooks the config has."""
+"""Mistakes that the tools' runner refuses, whatever hooks the config has."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tiny import tiny_u2pl
 
 @pytest.fixture
 def config(tmp_path):
-    """Make the config of a run with MMEngine's hooks only."""
+    """Make the config of a run with only MMEngine's hooks."""
     write_images(tmp_path, "ab")
     for name in ("train", "val"):
         write_list(tmp_path / f"{name}.txt", "ab")
@@ -26,7 +26,7 @@ def test_a_plain_config_does_not_take_a_checkpoint_of_a_semi_supervised_run(
     path = tmp_path / "semi.pth"
     torch.save(dict(state_dict=tiny_u2pl().state_dict()), path)
     runner = build_runner(config(load_from=str(path)))
-    with pytest.raises(ValueError, match=r"of a semi-supervised run, and .* plain EncoderDecoder"):
+    with pytest.raises(ValueError, match=r"semi-supervised run, but .* plain EncoderDecoder"):
         getattr(runner, action)()
 
 
@@ -40,7 +40,7 @@ def test_a_plain_config_takes_a_plain_checkpoint(config, tmp_path):
 
 def test_a_teacher_that_nothing_moves_is_refused(config):
     model = dict(type="U2PL", segmentor=config().model)
-    with pytest.raises(ValueError, match="no hook moves the teacher"):
+    with pytest.raises(ValueError, match="no hook updates the teacher"):
         build_runner(config(model=model)).train()
 
 

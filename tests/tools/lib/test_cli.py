@@ -31,7 +31,7 @@ def test_open_mpi_tells_the_local_rank_in_a_variable_of_its_own(local_rank):
 
 
 def test_other_launchers_do_not_read_that_of_open_mpi(local_rank):
-    """A job of Slurm may have been started within one of MPI."""
+    """A Slurm job may have been started inside an MPI job."""
     assert local_rank("--launcher", "pytorch", OMPI_COMM_WORLD_LOCAL_RANK="1") == "0"
 
 

@@ -11,7 +11,7 @@ PLAIN = dict(
     train_dataloader=dict(batch_size=2, dataset=IMAGES),
     train_cfg=dict(max_iters=9),
     work_dir="plain",
-    crop_size=(8, 8),  # a variable of the config file: no runner reads it
+    crop_size=(8, 8),  # a variable of the config file, which no runner reads
 )
 SEMI = dict(
     model=dict(type="FixMatch", segmentor=NET, tau=0.9),
@@ -25,7 +25,7 @@ SEMI = dict(
 
 
 def changed(config, **changes):
-    """A config with other values at dotted keys, their dots written as __."""
+    """A config with other values at dotted keys, whose dots are written as __."""
     copy = Config(deepcopy(config))
     copy.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})
     return copy

@@ -18,7 +18,7 @@ def iteration(step, **scalars):
 def test_what_a_resumed_run_logs_again_replaces_what_was_lost(tmp_path):
     first = [iteration(step, loss=float(step)) for step in (10, 20, 30)]
     write_log(tmp_path / "1", *first, dict(mIoU=50.0, step=30))
-    # Stopped after 35 iterations, gone on from a checkpoint of 15.
+    # Stopped after 35 iterations, resumed from a checkpoint at 15.
     write_log(tmp_path / "2", iteration(20, loss=-20.0), iteration(40, loss=-40.0))
     scalars = read_scalars(tmp_path)
     assert scalars["loss"] == {10: 10.0, 20: -20.0, 40: -40.0}

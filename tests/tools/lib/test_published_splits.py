@@ -149,7 +149,7 @@ class TestImport:
         text = str(caught.value)
         assert text.startswith(str(tmp_path / "5/labeled.txt") + " and unlabeled.txt:\n")
         for finding in (
-            "1 images are not in the image folder, or several have their name:\n  m/gone.jpg\n",
+            "1 images are not in the image folder, or their names are ambiguous:\n  m/gone.jpg\n",
             "1 images are both labeled and unlabeled:\n  n00\n",
             "1 images are listed more than once:\n  n01\n",
             "1 images are listed with the mask of another image:\n  n02.jpg n03.png\n",

@@ -81,7 +81,7 @@ class TestDraw:
 
     @given(PRESENCE)
     def test_enough_is_close_to_the_least(self, shows):
-        """Compared with all subsets: greedy choices need at most one image more at this size."""
+        """Compared with all subsets, greedy choices need at most one image more at this size."""
         occurring = shows.any(axis=0)
         least = next(
             count
@@ -103,7 +103,7 @@ class TestDraw:
         assert (draw_order(shows, 2, seed=3) == expected).all()
 
     def test_images_are_drawn_alike_often(self):
-        """Of ten images, each showing both classes, each is the labeled one in a tenth of draws."""
+        """With ten images that show both classes, each is labeled in a tenth of the draws."""
         shows = np.ones((10, 2), bool)
         first = [draw_order(shows, 1, seed)[0] for seed in range(1000)]
         assert np.bincount(first, minlength=10).min() > 70
@@ -153,7 +153,7 @@ class TestWrite:
     def test_no_list_is_overwritten_unless_asked(self, tmp_path):
         write_splits({tmp_path / "b": (["a"], ["d"])}, overwrite=False)
         both = {tmp_path / "a": (["x"], ["y"]), tmp_path / "b": (["x"], ["y"])}
-        match = r"2 lists exist already, such as .*b/labeled\.txt\. .* --overwrite"
+        match = r"2 lists already exist, such as .*b/labeled\.txt\. .* --overwrite"
         with pytest.raises(DataError, match=match):
             write_splits(both, overwrite=False)
         assert not (tmp_path / "a").exists()

@@ -1,4 +1,4 @@
-"""What tools/train.py prints before and after a training."""
+"""Output of tools/train.py before and after a training."""
 
 import shlex
 from pathlib import Path
@@ -67,10 +67,10 @@ def train(cfg, capsys):
 def test_a_semi_supervised_training(config, tmp_path, capsys):
     shown, hook = train(semi(config(), tmp_path), capsys)
     assert list(shown.items())[:5] == [
-        ("labeled", "1 images, 4 a step"),
-        ("unlabeled", "3 images, 2 a step, after 1 iterations with labeled images alone"),
+        ("labeled", "1 images, 4 per step"),
+        ("unlabeled", "3 images, 2 per step, after 1 iterations with only labeled images"),
         ("schedule", "MeanTeacher, 3 iterations"),
-        ("start", "weights as the config initialises them; it has no load_from"),
+        ("start", "weights as initialized by the config, which has no load_from"),
         ("results", "runs/net"),
     ]
     score = hook._metrics["mIoU"]
@@ -87,7 +87,7 @@ def test_a_plain_training_in_epochs(config, capsys):
     cfg.train_dataloader.sampler.type = "DefaultSampler"
     cfg.optim_wrapper.accumulative_counts = 2
     shown, _ = train(cfg, capsys)
-    assert shown["images"] == "5, 4 a step"
+    assert shown["images"] == "5, 4 per step"
     assert shown["schedule"] == "EncoderDecoder, 6 iterations in 2 epochs"
     assert {"labeled", "unlabeled", "export"}.isdisjoint(shown)
 
@@ -97,11 +97,11 @@ def test_where_the_weights_come_from(config, tmp_path, capsys):
     warm = config(load_from=str(tmp_path / "runs/net/iter_3.pth"), work_dir="runs/warm")
     assert train(warm, capsys)[0]["start"] == "weights of runs/net/iter_3.pth"
     longer = config(resume=True, train_cfg=dict(by_epoch=False, max_iters=4, val_interval=4))
-    assert train(longer, capsys)[0]["start"] == "goes on after iteration 3"
+    assert train(longer, capsys)[0]["start"] == "resumes after iteration 3"
     torch.save({}, "net.pth")
     cfg = config(work_dir="runs/pretrained")
     cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="net.pth")
-    assert train(cfg, capsys)[0]["start"] == "weights of the backbone: net.pth"
+    assert train(cfg, capsys)[0]["start"] == "backbone weights: net.pth"
 
 
 def test_the_next_command_can_be_run(config, capsys):
