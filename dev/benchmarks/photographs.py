@@ -2,9 +2,9 @@
 # have what comes out.
 #   python dev/run_benchmark.py dev/benchmarks/photographs.py --out docs/results/photographs
 # A supervised model is trained until its curve is flat ("start"), with the learning rate that is
-# best for it. All arms go on from its last checkpoint for the same number of iterations, with the
-# same labeled images a step, and are compared seed by seed. "twice the labels" has as many images a
-# step as the semi-supervised arms.
+# best for it. All arms continue from its last checkpoint for the same number of iterations, with
+# the same labeled images per step, and are compared seed by seed. "twice the labels" has as many
+# images per step as the semi-supervised arms.
 #   VOC animals  data/voc_animals  6 animals and background of VOC 2012, 445 validation images
 #   IDD Lite     data/idd_lite     7 classes of streets in India, 204 validation images
 #   CamVid       data/camvid       11 classes of streets, at half size, 101 validation images
@@ -42,12 +42,17 @@ ARMS = {  # method, options
     "FixMatch, unreliable pixels": ("u2pl_fixmatch", {}),
     "UniMatch V2, unreliable pixels": ("u2pl_unimatch_v2", {}),
 }
-START, ITERS, RATE = 1500, 2000, 0.001
+STARTS = {  # iterations, images per step, learning rate
+    "VOC": (2000, 8, 0.0005),
+    "IDD": (1500, 4, 0.001),
+    "CamVid": (5000, 4, 0.001),
+}
+ITERS = 1000
 
 
-def schedule(iters, interval):
+def schedule(iters, interval, rate):
     return {
-        "optim_wrapper.optimizer.lr": RATE,
+        "optim_wrapper.optimizer.lr": rate,
         "train_cfg.max_iters": iters,
         "train_cfg.val_interval": interval,
         "param_scheduler.0.end": iters,
@@ -67,12 +72,14 @@ def run_of(name, arm):
             f"{dataset}.unlabeled.ann_file": f"{split}/unlabeled.txt",
             "default_hooks.mean_teacher.sup_only_iters": 0,
         }
+    start_iters, start_batch, rate = STARTS[name.split()[0]]
     if arm == "start":
-        steps = schedule(START, START)
+        steps = schedule(start_iters, start_iters // 4, rate)
+        steps["train_dataloader.batch_size"] = start_batch
     else:
         folder = f"{name} start".replace(" ", "_")
-        start = {"load_from": f"{{root}}/{folder}/seed{{seed}}/iter_{START}.pth"}
-        steps = schedule(ITERS, ITERS // 4) | start
+        steps = schedule(ITERS, ITERS // 2, rate)
+        steps["load_from"] = f"{{root}}/{folder}/seed{{seed}}/iter_{start_iters}.pth"
     return dict(
         name=f"{name} {arm}",
         config=sup_only if method is None else semi,

@@ -1,5 +1,6 @@
-# VOC 2012 with the photographs of six animals, seen with a longer side of 256 pixels. `data_root`
-# holds images/, masks/ and splits/.
+# Photographs of VOC 2012 with five kinds of animals and persons, at a longer side of 160 pixels. A
+# crop holds most of an image, as in published VOC configs. `data_root` holds images/, masks/ and
+# splits/.
 _base_ = ["../../../configs/_base_/models/deeplabv3plus_efficientnet-lite0.py", "./common.py"]
 classes = ("background", "cat", "cow", "dog", "horse", "person", "sheep")
 palette = [
@@ -12,9 +13,9 @@ palette = [
     [128, 64, 0],
 ]
 source = dict(data_root="data/voc_animals", metainfo=dict(classes=classes, palette=palette))
-size = (256, 256)
+size = (160, 160)
 train_pipeline = [
-    dict(step, scale=size) if step["type"] == "RandomResize" else step
+    dict(step, scale=size, ratio_range=(0.5, 2.0)) if step["type"] == "RandomResize" else step
     for step in _base_.train_pipeline
 ]
 load_image, *rest = _base_.test_pipeline
