@@ -31,7 +31,7 @@ from rich.table import Table
 
 from mmseg_u2pl.ops import partition, predict_pixels
 from mmseg_u2pl.visualization import (
-    UNRELIABLE_COLOUR,
+    UNRELIABLE_COLOR,
     paint_labels,
     paint_pseudo_labels,
     plot_comparison,
@@ -204,7 +204,7 @@ def plot_scenes(sup_only: Runner, semi: Runner, titles: Sequence[str]) -> Figure
                 images, pseudo.label.cpu().numpy(), unreliable.cpu().numpy(), palette
             ),
         },
-        dict(zip(classes, palette, strict=True)) | {"unreliable": UNRELIABLE_COLOUR},
+        dict(zip(classes, palette, strict=True)) | {"unreliable": UNRELIABLE_COLOR},
     )
 
 

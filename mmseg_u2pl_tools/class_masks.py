@@ -1,4 +1,4 @@
-"""Masks with the classes and values of a data set, in colours that CVAT can tell apart."""
+"""Masks with the classes and values of a data set, in colors that CVAT can tell apart."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ UNRELIABLE = 255
 _BLACK = (0, 0, 0)
 
 
-def distinct_colours(
+def distinct_colors(
     classes: Sequence[str], palette: Sequence[Sequence[int]]
 ) -> list[tuple[int, ...]]:
-    """A palette of distinct colours in which only the background is black.
+    """A palette of distinct colors in which only the background is black.
 
-    CVAT identifies each class by its colour and reads black as the background, whereas palettes of
-    configs and of MMSegmentation may repeat colours or use black. Other colours are kept.
+    CVAT identifies each class by its color and reads black as the background, whereas palettes of
+    configs and of MMSegmentation may repeat colors or use black. Other colors are kept.
     """
     random = np.random.default_rng(0)
-    colours: list[tuple[int, ...]] = []
+    colors: list[tuple[int, ...]] = []
     for name, given in zip(classes, palette, strict=True):
-        colour = _BLACK if name == BACKGROUND else tuple(given)
-        while name != BACKGROUND and colour in (_BLACK, *colours):
-            colour = tuple(random.integers(256, size=3).tolist())
-        colours.append(colour)
-    return colours
+        color = _BLACK if name == BACKGROUND else tuple(given)
+        while name != BACKGROUND and color in (_BLACK, *colors):
+            color = tuple(random.integers(256, size=3).tolist())
+        colors.append(color)
+    return colors
 
 
 class ClassMeta(NamedTuple):
@@ -54,9 +54,9 @@ class ClassMeta(NamedTuple):
 
     @classmethod
     def of(cls, dataset: BaseSegDataset) -> ClassMeta:
-        """The classes of a data set, in colours that CVAT can tell apart."""
+        """The classes of a data set, in colors that CVAT can tell apart."""
         classes = dataset.metainfo["classes"]
-        palette = distinct_colours(classes, dataset.metainfo["palette"])
+        palette = distinct_colors(classes, dataset.metainfo["palette"])
         originals = {new: old for old, new in (dataset.label_map or {}).items()}
         values = [originals.get(label, label) for label in range(len(classes))]
         return cls(
@@ -70,12 +70,12 @@ class ClassMeta(NamedTuple):
         return table[mask]
 
     def write_mask(self, path: Path, mask: NDArray[np.uint8]) -> None:
-        """Write a PNG whose values are the classes, shown in their colours by viewers."""
+        """Write a PNG whose values are the classes, shown in their colors by viewers."""
         image = Image.fromarray(mask)
-        # All other values are black, CVAT's colour for pixels without annotation.
-        colours = np.zeros((256, 3), np.uint8)
-        colours[self.values] = self.palette
-        image.putpalette(colours.ravel().tolist())
+        # All other values are black, CVAT's color for pixels without annotation.
+        colors = np.zeros((256, 3), np.uint8)
+        colors[self.values] = self.palette
+        image.putpalette(colors.ravel().tolist())
         image.save(path)
 
 
@@ -86,14 +86,14 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def write_cvat_lists(out: Path, names: Iterable[str], meta: ClassMeta) -> None:
-    """Write the other files that CVAT reads: class colours and image names.
+    """Write the other files that CVAT reads: class colors and image names.
 
     Args:
         out: Folder with ``SegmentationClass`` in it.
         names: Names of the masks, without suffix.
-        meta: Classes and colours of the masks.
+        meta: Classes and colors of the masks.
     """
-    colours = {BACKGROUND: _BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
-    lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in colours.items()]
+    colors = {BACKGROUND: _BLACK} | dict(zip(meta.classes, meta.palette, strict=True))
+    lines = [f"{name}:{','.join(map(str, color))}::" for name, color in colors.items()]
     write_list(out / "labelmap.txt", ["# label:color_rgb:parts:actions", *lines])
     write_list(out / "ImageSets/Segmentation/default.txt", names)

@@ -138,7 +138,7 @@ def _is_segmentor_loss(key: str) -> bool:
 
 
 def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Plot one panel per quantity that some run logged, with one colour per run.
+    """Plot one panel per quantity that some run logged, with one color per run.
 
     Args:
         runs: Name of each run and its scalars, as :func:`read_scalars` gives them.
@@ -163,7 +163,7 @@ def plot_curves(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
     for axis, panel in zip(axes, panels, strict=False):
         axis.set_title(panel.title, fontsize=12)
         draw_panel(axis, panel, runs)
-    handles = [Line2D([], [], color=run_colour(index)) for index in range(len(runs))]
+    handles = [Line2D([], [], color=run_color(index)) for index in range(len(runs))]
     figure.legend(handles, list(runs), loc="outside lower center", frameon=False, fontsize=12)
     return figure
 
@@ -180,9 +180,9 @@ def draw_panel(axis: Axes, panel: Panel, runs: Mapping[str, Mapping[str, Curve]]
             if run.get(key):
                 steps, values = zip(*sorted(run[key].items()), strict=True)
                 style = "o-" if key == panel.key else "s--"
-                axis.plot(steps, values, style, color=run_colour(index), markersize=3)
+                axis.plot(steps, values, style, color=run_color(index), markersize=3)
 
 
-def run_colour(index: int) -> str:
-    """Colour of a run, as #rrggbb."""
+def run_color(index: int) -> str:
+    """Color of a run, as #rrggbb."""
     return to_hex(f"C{index % 10}")

@@ -21,7 +21,7 @@ SETS = {  # configs, split
     "VOC 222": (*VOC, "splits/222"),
     "IDD 1of16": (*IDD, "splits/1of16"),
 }
-SAME_COLOURS = {"model.photometric": None}
+SAME_COLORS = {"model.photometric": None}
 ARMS = {  # method, options
     "sup-only": (None, {}),
     "sup-only, twice the labels": (None, {"train_dataloader.batch_size": 8}),
@@ -30,8 +30,8 @@ ARMS = {  # method, options
     "CutMix + Mean Teacher, all pixels": ("mean_teacher", {"model.entropy_filter": False}),
     "FixMatch": ("fixmatch", {}),
     "FixMatch, tau=0": ("fixmatch", {"model.tau": 0.0}),
-    "FixMatch, same colours": ("fixmatch", SAME_COLOURS),
-    "FixMatch, tau=0, same colours": ("fixmatch", {"model.tau": 0.0, **SAME_COLOURS}),
+    "FixMatch, same colors": ("fixmatch", SAME_COLORS),
+    "FixMatch, tau=0, same colors": ("fixmatch", {"model.tau": 0.0, **SAME_COLORS}),
     "UniMatch": ("unimatch", {}),
     "UniMatch V2": ("unimatch_v2", {}),
     "CPS": ("cps", {}),

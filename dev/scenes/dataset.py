@@ -186,7 +186,7 @@ def _write_image(folder: Path, size: int, seed: int, task: tuple[int, int]) -> N
     name = _name(*task)
     Image.fromarray(image).save(folder / IMAGE_DIR / f"{name}.jpg", quality=_JPEG_QUALITY)
     png = Image.fromarray(mask)
-    png.putpalette([channel for colour in PALETTE for channel in colour])
+    png.putpalette([channel for color in PALETTE for channel in color])
     png.save(folder / MASK_DIR / f"{name}.png")
     return np.bincount(mask.ravel(), minlength=len(CLASSES)) > 0
 

@@ -1,4 +1,4 @@
-"""Noise, colours and surfaces made of them."""
+"""Noise, colors and surfaces made of them."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ def smoothstep(low: float, high: float, value: Array) -> Array:
 
 
 def mix(first: Array, second: Array, share: Array) -> Array:
-    """Blend two colours or colour images, (3,) or (h, w, 3), by ``share``, (h, w)."""
+    """Blend two colors or color images, (3,) or (h, w, 3), by ``share``, (h, w)."""
     return first + (second - first) * share[..., None]
 
 
-def draw_colour(
+def draw_color(
     rng: Generator,
     hue: tuple[float, float] = (0, 360),
     saturation: tuple[float, float] = (0.05, 0.8),
     value: tuple[float, float] = (0.3, 0.95),
 ) -> Array:
-    """Draw a linear RGB colour, (3,); hue in degrees, saturation and value in [0, 1]."""
+    """Draw a linear RGB color, (3,); hue in degrees, saturation and value in [0, 1]."""
     hsv = [rng.uniform(*hue) % 360, rng.uniform(*saturation), rng.uniform(*value)]
     return cv2.cvtColor(np.array([[hsv]], np.float32), cv2.COLOR_HSV2RGB)[0, 0] ** 2.2
 
 
-def usual_colour(
+def usual_color(
     rng: Generator,
     hue: tuple[float, float],
     saturation: tuple[float, float],
     usual: float = 0.7,
 ) -> Array:
-    """A colour from the usual range of a class, or any colour, so that it is only a hint."""
-    return draw_colour(rng, hue, saturation) if rng.random() < usual else draw_colour(rng)
+    """A color from the usual range of a class, or any color, so that it is only a hint."""
+    return draw_color(rng, hue, saturation) if rng.random() < usual else draw_color(rng)
 
 
-def related_colour(rng: Generator, colour: Array, strength: float = 0.5) -> Array:
-    """A lighter or darker colour somewhere between ``colour`` and a random one."""
-    blended = colour + (draw_colour(rng) - colour) * rng.uniform(0, strength)
+def related_color(rng: Generator, color: Array, strength: float = 0.5) -> Array:
+    """A lighter or darker color somewhere between ``color`` and a random one."""
+    blended = color + (draw_color(rng) - color) * rng.uniform(0, strength)
     return np.clip(blended * np.exp(rng.uniform(-0.9, 0.9)), 0.01, 0.95).astype(np.float32)
 
 
@@ -103,9 +103,9 @@ def material(
     rng: Generator, x: Array, y: Array, saturation: tuple[float, float] = (0.05, 0.8)
 ) -> tuple[Array, Array]:
     """A textured surface at the points (x, y): albedo (h, w, 3) and height (h, w)."""
-    colour = draw_colour(rng, saturation=saturation)
+    color = draw_color(rng, saturation=saturation)
     pattern = _material_pattern(rng, x, y)
     grain = fractal_noise(rng, x.shape, rng.uniform(8, 40), octaves=3, gain=0.7)
-    albedo = mix(colour, related_colour(rng, colour), pattern)
+    albedo = mix(color, related_color(rng, color), pattern)
     albedo = albedo * (0.65 + 0.7 * grain)[..., None]
     return albedo, rng.uniform(0, 0.03) * pattern + rng.uniform(0, 0.04) * grain

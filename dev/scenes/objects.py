@@ -10,14 +10,14 @@ from numpy.random import Generator
 
 from scenes.materials import (
     Array,
-    draw_colour,
+    draw_color,
     fractal_noise,
     material,
     mix,
     noise_at,
-    related_colour,
+    related_color,
     smoothstep,
-    usual_colour,
+    usual_color,
 )
 from scenes.sprites import Patch, Sprite
 
@@ -31,7 +31,7 @@ def _ball(rng: Generator, patch: Patch) -> Sprite:
     height = _dome(patch)
     axes = np.linalg.qr(rng.standard_normal((3, 3)))[0].astype(np.float32)
     u, v, w = np.tensordot(axes, np.stack([patch.x, patch.y, height]), axes=1)
-    first, second = draw_colour(rng, saturation=(0.3, 0.9)), draw_colour(rng)
+    first, second = draw_color(rng, saturation=(0.3, 0.9)), draw_color(rng)
     kind = rng.integers(4)
     if kind == 0:
         sectors = rng.integers(2, 5)
@@ -54,7 +54,7 @@ def _ball(rng: Generator, patch: Patch) -> Sprite:
 
 
 def _orange(rng: Generator, patch: Patch) -> Sprite:
-    """A citrus fruit: pitted peel, mottled colour and, when it faces up, the scar of its stem."""
+    """A citrus fruit: pitted peel, mottled color and, when it faces up, the scar of its stem."""
     theta = np.arctan2(patch.y, patch.x)
     lumps = sum(
         rng.uniform(-0.02, 0.02) * np.cos(k * theta + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5)
@@ -64,36 +64,36 @@ def _orange(rng: Generator, patch: Patch) -> Sprite:
     height = np.sqrt(np.clip(1 - ratio**2, 0, 1)) * 0.95
     pits = smoothstep(0.55, 0.8, fractal_noise(rng, theta.shape, rng.uniform(16, 26), octaves=2))
     mottle = fractal_noise(rng, theta.shape, rng.uniform(2, 4), octaves=3)
-    base = usual_colour(rng, hue=(5, 75), saturation=(0.4, 0.95))
-    albedo = mix(base, related_colour(rng, base, 0.25), smoothstep(0.4, 0.9, mottle))
+    base = usual_color(rng, hue=(5, 75), saturation=(0.4, 0.95))
+    albedo = mix(base, related_color(rng, base, 0.25), smoothstep(0.4, 0.9, mottle))
     albedo = albedo * (1 - 0.25 * pits)[..., None]
     depth = rng.uniform(0.03, 0.07)
     at = rng.uniform(0, 0.8) * np.exp(1j * rng.uniform(0, 2 * np.pi))
     dx, dy = patch.x - np.float32(at.real), patch.y - np.float32(at.imag)
     star = 1 + 0.3 * np.cos(5 * np.arctan2(dy, dx))
     scar = 1 - smoothstep(0.05, 0.11, np.hypot(dx, dy) / star)
-    scar_colour = draw_colour(rng, hue=(30, 110), saturation=(0.3, 0.6), value=(0.15, 0.5))
-    albedo = mix(albedo, scar_colour, 0.9 * scar)
+    scar_color = draw_color(rng, hue=(30, 110), saturation=(0.3, 0.6), value=(0.15, 0.5))
+    albedo = mix(albedo, scar_color, 0.9 * scar)
     dimple = 0.1 * np.exp(-(dx**2 + dy**2) / 0.04)
     alpha = patch.inside((ratio - 1) * outline)
     return Sprite(albedo, height - depth * pits - dimple, alpha, rng.uniform(0.05, 0.6))
 
 
 def _metal(rng: Generator, patch: Patch) -> Array:
-    """Brushed metal, (n, n, 3): copper to silver with streaks that turn around the centre."""
-    colour = draw_colour(rng, hue=(5, 60), saturation=(0.05, 0.65), value=(0.35, 0.9))
+    """Brushed metal, (n, n, 3): copper to silver with streaks that turn around the center."""
+    color = draw_color(rng, hue=(5, 60), saturation=(0.05, 0.65), value=(0.35, 0.9))
     streaks = np.sin(2 * np.arctan2(patch.y, patch.x) + rng.uniform(0, 2 * np.pi))
     dirt = fractal_noise(rng, patch.x.shape, 5, octaves=4)
-    return colour * (0.55 + 0.25 * streaks + 0.6 * dirt)[..., None]
+    return color * (0.55 + 0.25 * streaks + 0.6 * dirt)[..., None]
 
 
 def _disc_surface(rng: Generator, patch: Patch, metal_share: float) -> tuple[Array, float]:
-    """Albedo and gloss of a coin or button; both may be metal or coloured material."""
+    """Albedo and gloss of a coin or button; both may be metal or colored material."""
     if rng.random() < metal_share:
         return _metal(rng, patch), rng.uniform(0.3, 1.0)
-    colour = draw_colour(rng)
+    color = draw_color(rng)
     marbling = fractal_noise(rng, patch.x.shape, rng.uniform(2, 8), octaves=4)
-    albedo = mix(colour, related_colour(rng, colour, 0.4), smoothstep(0.3, 0.8, marbling))
+    albedo = mix(color, related_color(rng, color, 0.4), smoothstep(0.3, 0.8, marbling))
     return albedo, rng.uniform(0.1, 0.8)
 
 
@@ -129,15 +129,15 @@ def _button(rng: Generator, patch: Patch) -> Sprite:
     count = int(rng.choice([2, 3, 4, 4]))
     angles = 2 * np.pi * np.arange(count) / count
     distance = rng.uniform(0.2, 0.32)
-    centres = distance * np.exp(1j * angles)
-    holes = np.min([np.hypot(patch.x - c.real, patch.y - c.imag) for c in centres], axis=0)
+    centers = distance * np.exp(1j * angles)
+    holes = np.min([np.hypot(patch.x - c.real, patch.y - c.imag) for c in centers], axis=0)
     hole = patch.inside((holes - rng.uniform(0.08, 0.14)).astype(np.float32))
     albedo = albedo * (1 - 0.93 * hole)[..., None]
     if rng.random() < 0.4:
         along = np.abs(patch.x) if count == 2 else np.abs(np.abs(patch.x) - np.abs(patch.y)) * 0.7
         across = np.abs(patch.y) if count == 2 else along
         thread = patch.inside(np.maximum(across - 0.05, radius - distance).astype(np.float32))
-        albedo = mix(albedo, draw_colour(rng), thread)
+        albedo = mix(albedo, draw_color(rng), thread)
         relief = relief + 0.08 * thread
     return Sprite(albedo, relief - 0.25 * hole, patch.inside(radius - 1), gloss)
 
@@ -175,10 +175,10 @@ def _leaf(rng: Generator, patch: Patch) -> Sprite:
     phase = phase + 0.5 * (v > 0) + 0.25 * fractal_noise(rng, u.shape, 3, octaves=2)
     wave = np.abs(phase % 1 - 0.5) * 2
     veins = np.maximum(1 - smoothstep(0.0, 0.25, wave), 1 - smoothstep(0.015, 0.05, side))
-    base = usual_colour(rng, hue=(-5, 140), saturation=(0.3, 0.9))
+    base = usual_color(rng, hue=(-5, 140), saturation=(0.3, 0.9))
     blotches = smoothstep(0.5, 0.8, fractal_noise(rng, u.shape, rng.uniform(2, 5), octaves=4))
-    albedo = mix(base, related_colour(rng, base, 0.6), rng.uniform(0.2, 1) * blotches)
-    albedo = mix(albedo, related_colour(rng, base, 0.3), rng.uniform(0.3, 0.8) * veins)
+    albedo = mix(base, related_color(rng, base, 0.6), rng.uniform(0.2, 1) * blotches)
+    albedo = mix(albedo, related_color(rng, base, 0.3), rng.uniform(0.3, 0.8) * veins)
     puff = rng.uniform(0.02, 0.05) * np.sin(np.pi * wave / 2) - 0.05 * (veins > 0.5)
     curl = rng.uniform(-0.4, 0.4) * v + rng.uniform(-0.8, 0.8) * v**2
     return Sprite(albedo, puff + curl, alpha, rng.uniform(0, 0.4))
@@ -198,16 +198,16 @@ def _feather(rng: Generator, patch: Patch) -> Sprite:
     quill = np.maximum(side - 0.025, np.maximum(u - 0.9, -0.97 - u))
     alpha = patch.inside(np.minimum(side - width, quill) * 0.8)
     barbs = np.sin(2 * np.pi * rng.uniform(9, 14) * barb + 3 * frayed)
-    base = usual_colour(rng, hue=(0, 360), saturation=(0.02, 0.3))
+    base = usual_color(rng, hue=(0, 360), saturation=(0.02, 0.3))
     albedo = np.broadcast_to(base, (*u.shape, 3))
     if rng.random() < 0.5:
         bars = np.sin(2 * np.pi * rng.uniform(1.2, 3) * (u - 0.4 * slant * side) + splits)
-        albedo = mix(albedo, related_colour(rng, base), smoothstep(-0.2, 0.4, bars))
+        albedo = mix(albedo, related_color(rng, base), smoothstep(-0.2, 0.4, bars))
     else:
-        albedo = mix(albedo, related_colour(rng, base), smoothstep(0.4, 1, along))
+        albedo = mix(albedo, related_color(rng, base), smoothstep(0.4, 1, along))
     shaft = 1 - smoothstep(0.015, 0.045, side)
     albedo = albedo * (0.8 + rng.uniform(0.1, 0.25) * barbs)[..., None]
-    albedo = mix(albedo, related_colour(rng, base, 0.2), 0.8 * shaft)
+    albedo = mix(albedo, related_color(rng, base, 0.2), 0.8 * shaft)
     height = 0.012 * barbs + 0.05 * shaft + rng.uniform(-0.4, 0.4) * v
     return Sprite(albedo, height, alpha, rng.uniform(0, 0.3))
 
@@ -229,7 +229,7 @@ def _book(rng: Generator, patch: Patch) -> Sprite:
     width, depth = rng.uniform(0.5, 0.7), rng.uniform(0.7, 0.8)
     x, y = patch.x, patch.y
     albedo, height = material(rng, x, y)
-    ink = draw_colour(rng)
+    ink = draw_color(rng)
     title = _lettering(rng, x, y, rng.uniform(0.14, 0.24))
     top = rng.uniform(-0.55, 0.1)
     block = (np.abs(x) < width - 0.22) & (y > top) & (y < top + rng.uniform(0.25, 0.6))
@@ -241,7 +241,7 @@ def _book(rng: Generator, patch: Patch) -> Sprite:
     crease = 1 - smoothstep(0.015, 0.05, hinge)
     albedo = albedo * (1 - 0.5 * crease)[..., None]
     thickness = rng.uniform(0.1, 0.22)
-    paper = draw_colour(rng, hue=(30, 60), saturation=(0.02, 0.25), value=(0.7, 0.98))
+    paper = draw_color(rng, hue=(30, 60), saturation=(0.02, 0.25), value=(0.7, 0.98))
     sheets = noise_at(rng, (x - width) * 40, y * 1.5)
     leaves = smoothstep(-0.5, 0.5, (x - width) / patch.pitch)
     albedo = mix(albedo, paper * (0.45 + 0.5 * sheets)[..., None], leaves)
@@ -284,7 +284,7 @@ def _card(rng: Generator, patch: Patch) -> Sprite:
     if rng.random() < 0.4:
         print_ = _lettering(rng, patch.x, patch.y, rng.uniform(0.14, 0.24))
         margin = _rectangle(patch, width - 0.15, depth - 0.15) < 0
-        albedo = mix(albedo, draw_colour(rng), (0.8 * print_ * margin).astype(np.float32))
+        albedo = mix(albedo, draw_color(rng), (0.8 * print_ * margin).astype(np.float32))
     return Sprite(albedo, height, patch.inside(_rectangle(patch, width, depth)), 0.1)
 
 

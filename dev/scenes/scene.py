@@ -103,13 +103,13 @@ def _cast_shadow(
 
 
 def _place(
-    rng: Generator, image: Array, kind: Kind, centre: Array, radius: float, light: Light
+    rng: Generator, image: Array, kind: Kind, center: Array, radius: float, light: Light
 ) -> tuple[tuple[slice, slice], Array]:
-    """Draw an object at ``centre`` (x, y) in pixels; return its place and coverage."""
+    """Draw an object at ``center`` (x, y) in pixels; return its place and coverage."""
     patch = _pose(rng, radius, kind.tilt)
     sprite = kind.draw(rng, patch)
     n = patch.x.shape[0]
-    top, left = round(float(centre[1])) - n // 2, round(float(centre[0])) - n // 2
+    top, left = round(float(center[1])) - n // 2, round(float(center[0])) - n // 2
     _cast_shadow(image, sprite.alpha, (top, left), radius, kind.lift, light)
     lit = _shade(sprite, patch.pitch, light)
     outer, inner = _overlap(image, top, left, n)
@@ -200,9 +200,9 @@ def render_scene(rng: Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[
     taken: list[tuple[Array, float]] = []
     for label, kind in below + above:
         radius = rng.uniform(*kind.radius) * side
-        centre = _centre(rng, taken, radius, side)
+        center = _centre(rng, taken, radius, side)
         if label:
-            taken.append((centre, radius))
-        where, covered = _place(rng, image, kind, centre, radius, light)
+            taken.append((center, radius))
+        where, covered = _place(rng, image, kind, center, radius, light)
         labels[where][covered > 0.5] = label
     return _photograph(rng, image, size), _main_class(labels, size)

@@ -25,7 +25,7 @@ class Patch:
 
     @property
     def radius(self) -> Array:
-        """(n, n), distance to the centre of the object."""
+        """(n, n), distance to the center of the object."""
         return np.hypot(self.x, self.y)
 
     def inside(self, distance: Array) -> Array:

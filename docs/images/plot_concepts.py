@@ -31,7 +31,7 @@ PLAIN = CONFIGS / "suponly_deeplabv3plus_efficientnet-lite0-s5_1xb8-demo_builtin
 ALPHA_0, LOW_RANK = 0.2, 3
 DATA, NETWORK, RULE, LOSS = "#e8e8e8", "#cfe2f7", "#fdf0c8", "#d5efd8"
 BOXES = {
-    # name: (column, row from below, text, colour)
+    # name: (column, row from below, text, color)
     "labeled": (0, 2, "labeled images\nand masks", DATA),
     "unlabeled": (0, 0, "unlabeled images", DATA),
     "teacher": (1, 1, "teacher\nno gradient", NETWORK),
@@ -59,14 +59,14 @@ def draw_diagram() -> Figure:
     axis.set(xlim=(-0.4, 4.6), ylim=(-0.4, 2.4))
     axis.set_axis_off()
     boxes = {}
-    for name, (x, y, text, colour) in BOXES.items():
+    for name, (x, y, text, color) in BOXES.items():
         width, height = (
             0.08 + 0.031 * max(map(len, text.split("\n"))),
             0.12 + 0.14 * len(text.split("\n")),
         )
         corner = (x - width / 2, y - height / 2)
         boxes[name] = FancyBboxPatch(
-            corner, width, height, "round,pad=0.02", facecolor=colour, edgecolor="grey", zorder=2
+            corner, width, height, "round,pad=0.02", facecolor=color, edgecolor="gray", zorder=2
         )
         axis.add_patch(boxes[name])
         axis.text(x, y, text, ha="center", va="center", zorder=3)
@@ -124,8 +124,8 @@ def draw_ranks(logits: torch.Tensor, classes: list, palette: list) -> Figure:
     prob, order = prob[rest.argmin()].sort(descending=True)
     figure = Figure(figsize=(7.5, 3.2), dpi=100, layout="constrained")
     axis = figure.subplots()
-    colours = np.divide(palette, 255)[order]
-    bars = axis.bar(range(len(order)), prob, color=colours, edgecolor="grey")
+    colors = np.divide(palette, 255)[order]
+    bars = axis.bar(range(len(order)), prob, color=colors, edgecolor="gray")
     axis.bar_label(bars, [f"{100 * value:.3g} %" for value in prob.tolist()])
     axis.set_xticks(range(len(order)), [classes[index] for index in order])
     axis.set_ylabel("teacher's probability")

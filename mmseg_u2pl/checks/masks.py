@@ -172,7 +172,7 @@ def _mask_problems(
     elif len(mask.shape) != 2:
         yield (
             f"shape {mask.shape} instead of one channel",
-            "Convert colour masks to PNG files with one channel that holds the class index.",
+            "Convert color masks to PNG files with one channel that holds the class index.",
         )
     elif mask.image_size not in (None, mask.shape):
         yield (

@@ -5,7 +5,7 @@ from typing import ClassVar
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-_COLOURS = {
+_COLORS = {
     "sky": [128, 128, 128],
     "building": [128, 0, 0],
     "pole": [192, 192, 128],
@@ -30,6 +30,6 @@ class CamVidDataset(BaseSegDataset):
     """
 
     METAINFO: ClassVar[dict] = {
-        "classes": tuple(_COLOURS),
-        "palette": list(_COLOURS.values()),
+        "classes": tuple(_COLORS),
+        "palette": list(_COLORS.values()),
     }

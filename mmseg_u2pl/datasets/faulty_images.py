@@ -16,7 +16,7 @@ _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"\xaeB`\x82"}
 def require_whole(path: str) -> None:
     """Raise an error if an image file is truncated.
 
-    OpenCV silently fills the missing part of a JPEG with grey. Only both ends of the file are read,
+    OpenCV silently fills the missing part of a JPEG with gray. Only both ends of the file are read,
     unless other data follow the image. Files that are not on a local disk are not checked.
 
     Raises:

@@ -47,7 +47,7 @@ class ConfidenceMethod(SemiSegmentor):
 
     As in FixMatch and UniMatch, a pixel counts if its largest probability is at least ``tau``, and
     the loss is divided by the number of pixels that are not padding. A strong view gets distorted
-    colours and then boxes from another image.
+    colors and then boxes from another image.
 
     Args:
         segmentor: See :class:`SemiSegmentor`.
@@ -84,7 +84,7 @@ class ConfidenceMethod(SemiSegmentor):
         return self._split(unlabeled, predict_with_confidence(logits))
 
     def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
-        """The images with distorted colours."""
+        """The images with distorted colors."""
         if self.photometric is None:
             return unlabeled
         images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
@@ -97,7 +97,7 @@ class ConfidenceMethod(SemiSegmentor):
     def strengthen(
         self, weak: PseudoLabeled, generator: torch.Generator
     ) -> tuple[PseudoLabeled, MixPlan]:
-        """Draw a strong view: distort colours, then mix boxes with their labels and padding.
+        """Draw a strong view: distort colors, then mix boxes with their labels and padding.
 
         Args:
             weak: The weak view.
@@ -106,9 +106,9 @@ class ConfidenceMethod(SemiSegmentor):
         Returns:
             The strong view, and the boxes.
         """
-        colours = self.strong_view(weak.batch, generator)
+        colors = self.strong_view(weak.batch, generator)
         plan = self.mix_plan(weak.pseudo.label, generator)
-        return self._split(colours.mixed(plan), weak.pseudo.mixed(plan)), plan
+        return self._split(colors.mixed(plan), weak.pseudo.mixed(plan)), plan
 
     def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:
         """Loss of a view in this process; its mean over the processes is the loss of the batch.

@@ -94,7 +94,7 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
         """See :meth:`SemiSegmentor.semi_step`."""
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
-        # Strong view u_s: distorted colours, and boxes with their labels from the next image.
+        # Strong view u_s: distorted colors, and boxes with their labels from the next image.
         u_s, plan = self.strengthen(u_w, generators.own)
 
         # One pass of the student over x and u_s.

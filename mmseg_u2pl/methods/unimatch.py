@@ -96,7 +96,7 @@ class UniMatch(ConfidenceMethod):
         # Labels and confidences of u_w are the network's own, without gradient.
         u_w = self.weak_view(unlabeled, logits_u_w)
 
-        # Strong views u_s1, u_s2 with independent colours and boxes.
+        # Strong views u_s1, u_s2 with independent colors and boxes.
         u_s1, _ = self.strengthen(u_w, generators.own)
         u_s2, _ = self.strengthen(u_w, generators.own)
         s = self.student(torch.cat([u_s1.images, u_s2.images]))

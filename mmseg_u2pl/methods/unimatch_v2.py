@@ -89,7 +89,7 @@ class UniMatchV2(FixMatch):
         """See :meth:`SemiSegmentor.semi_step`."""
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
-        # Strong views u_s1, u_s2 with independent colours and boxes.
+        # Strong views u_s1, u_s2 with independent colors and boxes.
         u_s1, plan_s1 = self.strengthen(u_w, generators.own)
         u_s2, _ = self.strengthen(u_w, generators.own)
 

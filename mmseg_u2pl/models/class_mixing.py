@@ -132,7 +132,7 @@ class AdaptiveCutMix:
 
 
 def region_boxes(mask: NDArray[np.bool_], min_share: float) -> list[tuple[int, int, int, int]]:
-    """Bounding boxes of the connected regions of a mask; diagonal neighbours are connected.
+    """Bounding boxes of the connected regions of a mask; diagonal neighbors are connected.
 
     Args:
         mask: (H, W).

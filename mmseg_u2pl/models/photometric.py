@@ -10,7 +10,7 @@ from mmseg_u2pl.utils.options import require_share
 
 
 class PhotometricDistortion:
-    """Randomly jitters the colours of each image, converts it to gray or blurs it.
+    """Randomly jitters the colors of each image, converts it to gray or blurs it.
 
     The defaults and probabilities are those of UniMatch (Yang et al., CVPR 2023).
 
@@ -38,7 +38,7 @@ class PhotometricDistortion:
         """
         if images.shape[1] != 3:
             raise ValueError(
-                f"photometric changes colours, but the images have {images.shape[1]} channels; "
+                f"photometric changes colors, but the images have {images.shape[1]} channels; "
                 "remove it"
             )
         pictures = denormalize(images, preprocessor)

@@ -1,4 +1,4 @@
-"""Photometric strong view: colour jitter, grayscale and blur."""
+"""Photometric strong view: color jitter, grayscale and blur."""
 
 import math
 
@@ -23,7 +23,7 @@ def distort(
     strength: float = STRENGTH,
     hue_shift: float = HUE_SHIFT,
 ) -> Tensor:
-    """Randomly jitter the colours of each image, convert it to gray or blur it.
+    """Randomly jitter the colors of each image, convert it to gray or blur it.
 
     Args:
         images: (N, 3, H, W), floating, RGB in [0, 255].
@@ -44,7 +44,7 @@ def distort(
     low, high = BLUR_SIGMA
     sigma = torch.where(blurred < BLUR_PROB, low + (high - low) * uniform[4], 0.0)
     factors = [factor.to(images) for factor in (brightness, contrast, saturation, hue)]
-    # Half precision would round colours by several of their 255 levels.
+    # Half precision would round colors by several of their 255 levels.
     with torch.autocast(images.device.type, enabled=False):
         return blur(change_colors(images, *factors), sigma.to(images))
 
@@ -56,7 +56,7 @@ def change_colors(
 
     Contrast is scaled around the mean luma of the image, and saturation around the luma of the
     pixel. Hue is rotated in the plane of equal luma (YIQ). So all four are one linear map of the
-    colours of an image: ``y = c b M x + (1 - c) b m``.
+    colors of an image: ``y = c b M x + (1 - c) b m``.
 
     Args:
         images: (N, 3, H, W), floating, RGB in [0, 255].
@@ -97,7 +97,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _hue_rotation(hue: Tensor) -> Tensor:
-    """(N, 3, 3), rotation of RGB colours around gray by a share of a circle, (N,)."""
+    """(N, 3, 3), rotation of RGB colors around gray by a share of a circle, (N,)."""
     to_yiq = hue.new_tensor(_RGB_TO_YIQ)
     angle = 2.0 * math.pi * hue
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(hue), torch.ones_like(hue)

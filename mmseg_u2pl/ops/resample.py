@@ -23,7 +23,7 @@ def resize_logits(logits: Tensor, size: Sequence[int], align_corners: bool = Fal
 
 
 def resize_nearest(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, H, W) to (N, h, w): each target pixel is the source pixel at its centre.
+    """Resize (N, H, W) to (N, h, w): each target pixel is the source pixel at its center.
 
     The dtype stays; float32 must represent the values exactly, as for labels and masks.
     """

@@ -1,7 +1,7 @@
 """Pictures of predictions and of training steps."""
 
 from mmseg_u2pl.visualization.comparison import (
-    UNRELIABLE_COLOUR,
+    UNRELIABLE_COLOR,
     paint_labels,
     paint_pseudo_labels,
     plot_comparison,
@@ -9,7 +9,7 @@ from mmseg_u2pl.visualization.comparison import (
 from mmseg_u2pl.visualization.training_step import plot_step, render
 
 __all__ = [
-    "UNRELIABLE_COLOUR",
+    "UNRELIABLE_COLOR",
     "paint_labels",
     "paint_pseudo_labels",
     "plot_comparison",

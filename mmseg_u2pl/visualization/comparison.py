@@ -9,11 +9,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-Colour = Sequence[int]
+Color = Sequence[int]
 Rgb = NDArray[np.uint8]
 
-UNRELIABLE_COLOUR: Colour = (236, 236, 236)
-"""Colour of pixels without a pseudo-label, in RGB."""
+UNRELIABLE_COLOR: Color = (236, 236, 236)
+"""Color of pixels without a pseudo-label, in RGB."""
 
 _LABEL_OPACITY = 0.6
 _PANEL_WIDTH, _TITLE_HEIGHT = 2.6, 0.55  # inches
@@ -22,8 +22,8 @@ _LETTER, _PATCH = 0.12, 0.4  # width of a legend entry
 _DPI = 100
 
 
-def paint_labels(label: NDArray[np.integer], palette: Sequence[Colour]) -> Rgb:
-    """Colour (..., H, W, 3) of each pixel's class (..., H, W), from a palette (C, 3), both RGB."""
+def paint_labels(label: NDArray[np.integer], palette: Sequence[Color]) -> Rgb:
+    """Color (..., H, W, 3) of each pixel's class (..., H, W), from a palette (C, 3), both RGB."""
     return np.asarray(palette, dtype=np.uint8)[label]
 
 
@@ -31,24 +31,24 @@ def paint_pseudo_labels(
     image: Rgb,
     label: NDArray[np.integer],
     unreliable: NDArray[np.bool_],
-    palette: Sequence[Colour],
+    palette: Sequence[Color],
 ) -> Rgb:
-    """The colours of :func:`paint_labels`, transparent, over the image, (..., H, W, 3), RGB.
+    """The colors of :func:`paint_labels`, transparent, over the image, (..., H, W, 3), RGB.
 
-    Pixels that are ``unreliable``, (..., H, W), are painted :data:`UNRELIABLE_COLOUR`.
+    Pixels that are ``unreliable``, (..., H, W), are painted :data:`UNRELIABLE_COLOR`.
     """
-    colour = paint_labels(label, palette)
-    blended = _LABEL_OPACITY * colour + (1 - _LABEL_OPACITY) * image
-    painted = np.where(unreliable[..., None], UNRELIABLE_COLOUR, blended.round())
+    color = paint_labels(label, palette)
+    blended = _LABEL_OPACITY * color + (1 - _LABEL_OPACITY) * image
+    painted = np.where(unreliable[..., None], UNRELIABLE_COLOR, blended.round())
     return painted.astype(np.uint8)
 
 
-def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) -> Figure:
+def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Color]) -> Figure:
     """Draw a grid of pictures, with one row per scene and one column per view.
 
     Args:
         columns: Title of each column, in one or two lines, and its pictures, (N, H, W, 3), RGB.
-        legend: Name and RGB colour of each class.
+        legend: Name and RGB color of each class.
 
     Returns:
         The figure, 260 pixels per column; ``savefig`` writes it at that size.
@@ -78,8 +78,8 @@ def plot_comparison(columns: Mapping[str, Rgb], legend: Mapping[str, Colour]) ->
             axis.set_axis_off()
     figure.legend(
         handles=[
-            Patch(facecolor="#" + bytes(colour).hex(), edgecolor="grey", label=name)
-            for name, colour in legend.items()
+            Patch(facecolor="#" + bytes(color).hex(), edgecolor="gray", label=name)
+            for name, color in legend.items()
         ],
         loc="outside lower center",
         ncols=ceil(len(legend) / legend_rows),

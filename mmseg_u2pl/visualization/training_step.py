@@ -15,7 +15,7 @@ from mmseg_u2pl.methods import StepView
 from mmseg_u2pl.models.normalization import denormalize
 from mmseg_u2pl.ops import ConfidentPrediction, predict_pixels, resize_logits
 from mmseg_u2pl.visualization.comparison import (
-    Colour,
+    Color,
     Rgb,
     paint_labels,
     paint_pseudo_labels,
@@ -23,7 +23,7 @@ from mmseg_u2pl.visualization.comparison import (
 )
 
 RELIABLE, UNRELIABLE, IGNORED = (60, 160, 90), (210, 80, 60), (20, 20, 20)
-"""RGB colours of reliable, unreliable and padded pixels."""
+"""RGB colors of reliable, unreliable and padded pixels."""
 
 
 def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
@@ -38,12 +38,12 @@ def restore_images(images: Tensor, preprocessor: BaseDataPreprocessor) -> Rgb:
 
 
 def paint_entropy(entropy: NDArray[np.floating], num_classes: int) -> Rgb:
-    """Colour (..., H, W, 3) of entropies in nats: black at 0, pale yellow at the maximum, log C."""
+    """Color (..., H, W, 3) of entropies in nats: black at 0, pale yellow at the maximum, log C."""
     return matplotlib.colormaps["magma"](entropy / np.log(num_classes), bytes=True)[..., :3]
 
 
 def paint_confidence(confidence: NDArray[np.floating]) -> Rgb:
-    """Colour (..., H, W, 3) of largest probabilities: black at 0, pale yellow at 1."""
+    """Color (..., H, W, 3) of largest probabilities: black at 0, pale yellow at 1."""
     return matplotlib.colormaps["magma"](confidence, bytes=True)[..., :3]
 
 
@@ -51,7 +51,7 @@ def plot_step(
     view: StepView,
     preprocessor: BaseDataPreprocessor,
     classes: Sequence[str],
-    palette: Sequence[Colour],
+    palette: Sequence[Color],
     num_images: int,
     align_corners: bool = False,
 ) -> dict[str, Figure]:
@@ -75,7 +75,7 @@ def plot_step(
     logits = resize_logits(view.logits, truth.shape[-2:], align_corners)
     of_labeled, of_mixed = predict_pixels(logits).label.tensor_split([len(truth)])
     first = slice(num_images)
-    colours = dict(zip(classes, palette, strict=True))
+    colors = dict(zip(classes, palette, strict=True))
 
     def labels(label: Tensor, images: Rgb) -> Rgb:
         return _paint_known(_array(label[first]), images, palette)
@@ -108,8 +108,8 @@ def plot_step(
     }
     kinds = dict(reliable=RELIABLE, unreliable=UNRELIABLE, ignored=IGNORED)
     return dict(
-        labeled=plot_comparison(labeled, colours),
-        unlabeled=plot_comparison(unlabeled, kinds | colours),
+        labeled=plot_comparison(labeled, colors),
+        unlabeled=plot_comparison(unlabeled, kinds | colors),
     )
 
 
@@ -120,8 +120,8 @@ def render(figure: Figure) -> Rgb:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _paint_known(label: NDArray[np.integer], images: Rgb, palette: Sequence[Colour]) -> Rgb:
-    """Labels over the image; pixels without a label, whatever the ignore index, are grey."""
+def _paint_known(label: NDArray[np.integer], images: Rgb, palette: Sequence[Color]) -> Rgb:
+    """Labels over the image; pixels without a label, whatever the ignore index, are gray."""
     unknown = (label < 0) | (label >= len(palette))
     return paint_pseudo_labels(images, np.where(unknown, 0, label), unknown, palette)
 

@@ -1,4 +1,4 @@
-"""Curves as SVG for an HTML page, in the colour of its text."""
+"""Curves as SVG for an HTML page, in the color of its text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmseg_u2pl_tools.curves import Curve, Panel, draw_panel
 
 _SIZE = (4.2, 2.5)  # inches
 _TEXT = "#010203"
-"""Placeholder for the colour of axes and text, which follows the page, light or dark."""
+"""Placeholder for the color of axes and text, which follows the page, light or dark."""
 _STYLE: Any = {
     "svg.fonttype": "none",  # text, not outlines
     "svg.hashsalt": "mmseg_u2pl",  # reproducible ids

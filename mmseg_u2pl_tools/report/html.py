@@ -43,7 +43,7 @@ svg { width: 100%; height: auto; display: block; }
 """
 
 _FULL_GAIN = 10.0
-"""Gain in points of IoU at which a cell has its full colour."""
+"""Gain in points of IoU at which a cell has its full color."""
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def cell(text: object, *, up: float | None = None) -> str:
 
     Args:
         text: Content, as plain text.
-        up: Gain in points, negative for a loss, which sets the colour of the cell.
+        up: Gain in points, negative for a loss, which sets the color of the cell.
     """
     if not up:
         return f"<td>{escape(str(text))}</td>"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from mmseg_u2pl.version import __version__
-from mmseg_u2pl_tools.curves import PANELS, run_colour
+from mmseg_u2pl_tools.curves import PANELS, run_color
 from mmseg_u2pl_tools.report.charts import draw_charts
 from mmseg_u2pl_tools.report.config_diff import compare_configs
 from mmseg_u2pl_tools.report.html import cell, page, section, table
@@ -43,7 +43,7 @@ def _overview(runs: Sequence[RunRecord], base: RunRecord) -> str:
         gain = _gain(run.score, base.score) if run is not base else None
         best = f"{run.best[1]:.2f} at {run.best[0]}" if run.best else "-"
         others = ", ".join(f"{role} {value:.2f}" for role, value in run.other_scores.items())
-        dot = f'<span class="dot" style="background:{run_colour(index)}"></span>'
+        dot = f'<span class="dot" style="background:{run_color(index)}"></span>'
         rows.append(
             [
                 f"<td>{dot}{escape(run.name)}</td>",

@@ -67,8 +67,8 @@ def compare_images(base: RunRecord, run: RunRecord, num_images: int, device: str
             caption = f"{Path(scene.path).name}: {before:.2f} → {after:.2f} % of pixels correct"
             pictures = paint_scene(scene, dataset.metainfo["palette"], dataset.ignore_index)
             rows.append(_row(caption, titles, pictures))
-    colours = dict(zip(dataset.metainfo["classes"], dataset.metainfo["palette"], strict=True))
-    return f'{_key(colours)}{_key(PIXELS)}<div class="scenes">{"".join(rows)}</div>'
+    colors = dict(zip(dataset.metainfo["classes"], dataset.metainfo["palette"], strict=True))
+    return f'{_key(colors)}{_key(PIXELS)}<div class="scenes">{"".join(rows)}</div>'
 
 
 def _predict(run: RunRecord, folder: Path, device: str) -> Config:
@@ -127,9 +127,9 @@ def _data_url(picture: NDArray[np.uint8], *, photo: bool) -> str:
     return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode()}"
 
 
-def _key(colours: dict[str, Any]) -> str:
+def _key(colors: dict[str, Any]) -> str:
     entries = [
-        f'<span><i style="background:rgb{tuple(colour)}"></i>{escape(name)}</span>'
-        for name, colour in colours.items()
+        f'<span><i style="background:rgb{tuple(color)}"></i>{escape(name)}</span>'
+        for name, color in colors.items()
     ]
     return f'<div class="key">{"".join(entries)}</div>'

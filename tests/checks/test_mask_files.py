@@ -79,9 +79,9 @@ class TestMasks:
         with pytest.raises(DataError, match=r"values \[11\]"):
             check([dataset], 2)
 
-    def test_colour_mask(self, root):
+    def test_color_mask(self, root):
         add(root, "a", np.zeros((4, 6, 3), np.uint8))
-        with pytest.raises(DataError, match=r"a\.png: shape \(4, 6, 3\) .*\nConvert colour"):
+        with pytest.raises(DataError, match=r"a\.png: shape \(4, 6, 3\) .*\nConvert color"):
             check([listed(root, ["a"])], 11)
 
     def test_size_of_the_image(self, root):

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from datatrees import load_tool
-from mmseg_u2pl.visualization import UNRELIABLE_COLOUR
+from mmseg_u2pl.visualization import UNRELIABLE_COLOR
 from scenes import CLASSES
 from tiny import tiny_segmentor
 
@@ -152,8 +152,8 @@ def test_demo_end_to_end(tiny_demo, tmp_path, capsys):
     # The picture: five columns, six scenes, and a fifth of the last column unreliable.
     picture = np.asarray(Image.open(folder / "comparison.png").convert("RGB"))
     assert picture.shape == (6 * 260 + 120, 5 * 260, 3)
-    grey = (picture[:-40, 4 * 260 :] == UNRELIABLE_COLOUR).all(-1).sum() / (6 * 260**2)
-    assert 0.18 < grey < 0.21
+    gray = (picture[:-40, 4 * 260 :] == UNRELIABLE_COLOR).all(-1).sum() / (6 * 260**2)
+    assert 0.18 < gray < 0.21
 
     # A second run reuses the data; one checkpoint and one log per run remain.
     assert len(list(scandir(str(folder), ".pth", recursive=True))) == 2

@@ -48,18 +48,18 @@ def test_object_classes_are_about_equally_frequent(scenes):
     assert pixels.max() / pixels.min() < 2.5
 
 
-def test_colour_alone_does_not_tell_the_class(scenes):
+def test_color_alone_does_not_tell_the_class(scenes):
     def objects(part):
         images, masks = (np.stack(x) for x in zip(*part, strict=True))
         return images[masks > 0] // 32, masks[masks > 0]
 
-    colours, labels = objects(scenes[:40])
+    colors, labels = objects(scenes[:40])
     histogram = np.ones((8, 8, 8, len(CLASSES)))
-    np.add.at(histogram, (*colours.T, labels), 1)
+    np.add.at(histogram, (*colors.T, labels), 1)
     histogram /= histogram.sum(axis=(0, 1, 2))
     histogram[..., 0] = 0
-    colours, labels = objects(scenes[40:])
-    guessed = histogram[tuple(colours.T)].argmax(axis=-1)
+    colors, labels = objects(scenes[40:])
+    guessed = histogram[tuple(colors.T)].argmax(axis=-1)
     assert (guessed == labels).mean() < 0.4
 
 

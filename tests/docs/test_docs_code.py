@@ -85,15 +85,15 @@ def test_programs_stand_on_pages_that_a_test_follows():
     assert pages == {"docs/guide.md", "docs/datasets.md"}
 
 
-def test_colours_become_numbers(tmp_path, monkeypatch):
+def test_colors_become_numbers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawn = np.array([[[0, 0, 0], [255, 255, 255], [9, 9, 9]]], np.uint8)
     (tmp_path / "data/mine/drawn/a").mkdir(parents=True)
-    Image.fromarray(drawn).save(tmp_path / "data/mine/drawn/a/colours.png")
+    Image.fromarray(drawn).save(tmp_path / "data/mine/drawn/a/colors.png")
     Image.fromarray(drawn[..., 0]).save(tmp_path / "data/mine/drawn/gray.png")
     (program,) = (block for block in PROGRAMS if block.id.startswith("docs/datasets.md"))
     exec(program.values[0], {})
-    for name in ("a/colours.png", "gray.png"):
+    for name in ("a/colors.png", "gray.png"):
         assert np.asarray(Image.open(tmp_path / "data/mine/masks" / name)).tolist() == [[0, 1, 255]]
 
 

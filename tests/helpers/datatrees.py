@@ -148,20 +148,20 @@ def labelme_json(path: Path, size: tuple[int, int], shapes: Sequence[dict]) -> N
     path.write_text(json.dumps(content))
 
 
-CVAT_COLOURS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]
+CVAT_COLORS = [(0, 0, 0), (250, 50, 83), (51, 221, 255), (250, 250, 55)]
 
 
 def make_cvat_masks(root: Path, masks: dict[str, np.ndarray], classes: Sequence[str]) -> Path:
-    """A "Segmentation mask 1.1" export, whose masks have colours; class 0 is the background."""
+    """A "Segmentation mask 1.1" export, whose masks have colors; class 0 is the background."""
     lines = ["# label:color_rgb:parts:actions"]
     lines += [
-        f"{name}:{','.join(map(str, colour))}::"
-        for name, colour in zip(classes, CVAT_COLOURS, strict=False)
+        f"{name}:{','.join(map(str, color))}::"
+        for name, color in zip(classes, CVAT_COLORS, strict=False)
     ]
     write_list(root / "labelmap.txt", lines)
     write_list(root / "ImageSets/Segmentation/default.txt", sorted(masks))
     for name, mask in masks.items():
         path = root / "SegmentationClass" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.array(CVAT_COLOURS, np.uint8)[mask]).save(path)
+        Image.fromarray(np.array(CVAT_COLORS, np.uint8)[mask]).save(path)
     return root

@@ -24,7 +24,7 @@ from scenes import CLASSES, PALETTE
 from tiny import tiny_segmentor
 
 NUM_CLASSES = len(CLASSES)
-# All transforms that draw random numbers: resizing, cropping, flipping, colours, and a choice.
+# All transforms that draw random numbers: resizing, cropping, flipping, colors, and a choice.
 PIPELINE = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),

@@ -263,11 +263,11 @@ def averages(students: Sequence[float], decay: float) -> list[float]:
     return result
 
 
-def centre_indices(target: int, target_size: int, source_size: int) -> list[int]:
-    """Source pixels that contain the centre of a target pixel: two if it is on their border."""
-    centre = (target + Fraction(1, 2)) * Fraction(source_size, target_size)
-    last = floor(centre)
-    return [last - 1, last] if centre == last else [last]
+def center_indices(target: int, target_size: int, source_size: int) -> list[int]:
+    """Source pixels that contain the center of a target pixel: two if it is on their border."""
+    center = (target + Fraction(1, 2)) * Fraction(source_size, target_size)
+    last = floor(center)
+    return [last - 1, last] if center == last else [last]
 
 
 # Randomness

@@ -95,7 +95,7 @@ def test_plain_checkpoint_starts_student_and_teacher():
         assert torch.equal(before, after)
 
 
-def test_teacher_starts_as_a_copy_of_the_initialised_student():
+def test_teacher_starts_as_a_copy_of_the_initialized_student():
     model = tiny_u2pl()
     for (name, student), teacher in zip(
         model.student.state_dict().items(), model.teacher.module.state_dict().values(), strict=True

@@ -9,8 +9,8 @@ from every_method import METHODS, method
 from seen import losses_of
 from tiny import batch, tiny_segmentor
 
-WITHOUT_COLOURS = dict(mixing_prob=1.0, photometric=None)
-ALWAYS_MIXED = dict(FixMatch=WITHOUT_COLOURS, UniMatch=WITHOUT_COLOURS, UniMatchV2=WITHOUT_COLOURS)
+WITHOUT_COLORS = dict(mixing_prob=1.0, photometric=None)
+ALWAYS_MIXED = dict(FixMatch=WITHOUT_COLORS, UniMatch=WITHOUT_COLORS, UniMatchV2=WITHOUT_COLORS)
 """Options by type; the others always mix."""
 
 

@@ -44,8 +44,8 @@ def test_loss_against_numpy(num_unlabeled, monkeypatch):
     assert losses["unreliable_share"].item() == pytest.approx(1 - kept, abs=1e-5)
 
 
-def test_colours_come_before_boxes(monkeypatch):
-    """A pasted box has the colours of the image that it comes from."""
+def test_colors_come_before_boxes(monkeypatch):
+    """A pasted box has the colors of the image that it comes from."""
     model = fixmatch(mixing_prob=1.0)
     plans, drawn = recorded_plans(model, monkeypatch), []
     distort = model.photometric
@@ -55,12 +55,12 @@ def test_colours_come_before_boxes(monkeypatch):
     views = []
     model.observer = views.append
     step(model)
-    (plan,), (colours,), (view,) = plans, drawn, views
-    assert not torch.equal(colours, view.unlabeled.images)
+    (plan,), (colors,), (view,) = plans, drawn, views
+    assert not torch.equal(colors, view.unlabeled.images)
     for image, mask in enumerate(plan.mask):
-        pasted = colours[plan.partner[image]][:, mask]
+        pasted = colors[plan.partner[image]][:, mask]
         assert torch.equal(view.strong.images[image][:, mask], pasted)
-        assert torch.equal(view.strong.images[image][:, ~mask], colours[image][:, ~mask])
+        assert torch.equal(view.strong.images[image][:, ~mask], colors[image][:, ~mask])
 
 
 def test_each_loss_reaches_the_parameters_it_should():
@@ -105,7 +105,7 @@ def test_with_a_head_confident_pixels_are_anchors_and_the_others_negatives(monke
         logits = resize_logits(model.teacher.predict(images).logits[1:], (SIZE, SIZE))
     weak = predict_with_confidence(logits)
     confident = weak.mixed(plans[0]).confidence >= 0.5
-    grid = confident[:, 2::4, 2::4]  # the centre of a pixel of the embedding is a corner here
+    grid = confident[:, 2::4, 2::4]  # the center of a pixel of the embedding is a corner here
     (call,) = calls
     assert call["anchor_pixels"].shape == grid.shape
     assert 0 < call["anchor_pixels"].float().mean() < 1

@@ -103,7 +103,7 @@ def test_student_sees_mixed_images_and_labels_alike(monkeypatch, mixing, method)
 
 
 @pytest.mark.parametrize("to_rgb", [True, False])
-def test_student_alone_sees_other_colours(monkeypatch, to_rgb):
+def test_student_alone_sees_other_colors(monkeypatch, to_rgb):
     segmentor = tiny_segmentor()
     segmentor["data_preprocessor"]["bgr_to_rgb"] = to_rgb
     model = distinct_teacher(tiny_u2pl(segmentor, photometric={}, mixing="none"))
@@ -241,8 +241,8 @@ def test_pixels_without_a_finite_entropy_count_for_nothing():
     assert results[0][2].isfinite()
 
 
-def test_colours_of_images_that_have_none_are_not_changed():
+def test_colors_of_images_that_have_none_are_not_changed():
     model = tiny_u2pl(photometric={})
     unlabeled = UnlabeledBatch(torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8) > 0, None)
-    with pytest.raises(ValueError, match=r"photometric changes colours, .* have 4 channels"):
+    with pytest.raises(ValueError, match=r"photometric changes colors, .* have 4 channels"):
         model.strong_view(unlabeled, torch.Generator())

@@ -89,7 +89,7 @@ def test_one_network_makes_two_passes():
     assert passes == [5, 6]
 
 
-def test_views_have_colours_of_their_own(monkeypatch):
+def test_views_have_colors_of_their_own(monkeypatch):
     model = method(mixing_prob=0.0)
     calls = inputs_of(model.student, monkeypatch)
     step(model, batch(1, 3))

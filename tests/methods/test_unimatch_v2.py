@@ -64,7 +64,7 @@ def heads_see(model, monkeypatch):
 
 @pytest.mark.parametrize("num_unlabeled", [1, 2, 3])
 def test_strong_views_see_complementary_channels_of_all_maps(num_unlabeled, monkeypatch):
-    # Without colours and boxes, both views are equal.
+    # Without colors and boxes, both views are equal.
     model = method(photometric=None, mixing_prob=0.0)
     images = model.data_preprocessor(batch(2, num_unlabeled), True)["inputs"]
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_without_dropout_views_see_all_channels(monkeypatch):
     torch.testing.assert_close(both, losses_of(fixmatch, batch(2, 2))["unsup.loss_ce"])
 
 
-def test_views_have_colours_of_their_own(monkeypatch):
+def test_views_have_colors_of_their_own(monkeypatch):
     model = method(mixing_prob=0.0)
     calls = inputs_of(model.student, monkeypatch)
     step(model, batch(1, 3))

@@ -20,7 +20,7 @@ def test_stays_in_evaluation_mode():
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.SyncBatchNorm])
-def test_batch_norm_normalises_with_its_batch_and_moves_its_own_statistics(norm):
+def test_batch_norm_normalizes_with_its_batch_and_moves_its_own_statistics(norm):
     student = norm(1)
     teacher = EMATeacher(student)
     x = torch.tensor([[1.0], [3.0]])
@@ -91,7 +91,7 @@ def batch_norm_after_a_step(statistics, has_run=True):
     return teacher, teacher(torch.tensor([[6.0], [8.0]])).flatten()
 
 
-def test_averaged_statistics_follow_the_weights_and_normalise():
+def test_averaged_statistics_follow_the_weights_and_normalize():
     teacher, y = batch_norm_after_a_step("averaged")
 
     assert teacher.module.running_mean.item() == 4.0

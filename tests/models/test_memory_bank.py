@@ -191,7 +191,7 @@ def test_nothing_to_push_changes_nothing():
 
 
 @pytest.mark.parametrize("dtype", HALF_AND_FULL)
-def test_embeddings_of_any_dtype_are_normalised(dtype):
+def test_embeddings_of_any_dtype_are_normalized(dtype):
     bank = CategoryMemoryBank(1, 2, 1)
 
     zero = torch.tensor([0])

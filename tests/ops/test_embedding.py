@@ -41,7 +41,7 @@ def vector_of(embedding, place):
 
 
 @given(embedding_maps(), st.sampled_from([1, 4, 2**20]))
-def test_rows_are_the_normalised_embeddings_of_the_pixels_in_their_order(embedding, elements):
+def test_rows_are_the_normalized_embeddings_of_the_pixels_in_their_order(embedding, elements):
     with pieces_of_size(elements):
         rows = normalized_rows(embedding, torch.float32)
 

@@ -26,7 +26,7 @@ def test_hand_worked_scores():
     torch.testing.assert_close(class_probabilities(logits).flatten(), torch.tensor([0.5, 0.5]))
 
 
-def test_probabilities_are_the_normalised_scores_that_mmsegmentation_predicts():
+def test_probabilities_are_the_normalized_scores_that_mmsegmentation_predicts():
     class_logits, mask_logits = random_masks()
     head = nn.Module()
     head.forward = lambda *_: ([None, class_logits], [None, mask_logits])

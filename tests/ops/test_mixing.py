@@ -75,7 +75,7 @@ def test_boxes_reach_all_places():
     masks = plan_of(3000, (9, 14)).mask
 
     assert masks.any(dim=0).all()
-    # A box of half the area is at least half as wide and high as the image, so only the centre of
+    # A box of half the area is at least half as wide and high as the image, so only the center of
     # the image can be in all boxes.
     always = masks.all(dim=0).nonzero()
     assert always.tolist() in ([], [[4, 6]], [[4, 7]], [[4, 6], [4, 7]])
@@ -148,11 +148,11 @@ def test_coarser_maps_use_the_same_boxes(rng, num_images, size, grid):
     mixed, mask = mix(values, plan).tolist(), plan.mask.tolist()
 
     for image, row, col in oracles.places_of(values):
-        # If a border of the box runs through the centre of a coarse pixel, both are correct.
+        # If a border of the box runs through the center of a coarse pixel, both are correct.
         seen = {
             (image + mask[image][i][j]) % num_images
-            for i in oracles.centre_indices(row, grid[0], size[0])
-            for j in oracles.centre_indices(col, grid[1], size[1])
+            for i in oracles.center_indices(row, grid[0], size[0])
+            for j in oracles.center_indices(col, grid[1], size[1])
         }
         assert mixed[image][row][col] in seen
 

@@ -35,7 +35,7 @@ def changed(image, brightness, contrast, saturation):
 
 
 @given(rngs(), st.integers(1, 3))
-def test_colours_match_the_definitions(rng, num_images):
+def test_colors_match_the_definitions(rng, num_images):
     images = images_of(rng, num_images)
     factors = rng.uniform(0, 2, (3, num_images)).astype(np.float32)
 
@@ -48,7 +48,7 @@ def test_colours_match_the_definitions(rng, num_images):
 
 def test_turned_hue_keeps_luma_and_gray_and_comes_back_after_a_circle():
     generator = torch.Generator().manual_seed(0)
-    # Away from the borders of the colour cube, so that nothing is clipped.
+    # Away from the borders of the color cube, so that nothing is clipped.
     images = 100 + 40 * torch.rand(4, 3, 6, 6, generator=generator)
     images[0] = images[0, :1]
     one = torch.ones(4)
@@ -104,7 +104,7 @@ def test_distorted_images_are_images_and_depend_on_the_generator_alone():
     assert not torch.equal(first, distort(images, torch.Generator().manual_seed(2)))
 
 
-def test_colours_are_not_rounded_to_half_precision():
+def test_colors_are_not_rounded_to_half_precision():
     images = images_of(np.random.default_rng(0), 4, 16, 16)
     expected = distort(images, torch.Generator().manual_seed(1))
     with torch.autocast("cpu", torch.bfloat16):
@@ -113,7 +113,7 @@ def test_colours_are_not_rounded_to_half_precision():
 
 
 def test_some_images_are_gray_some_blurred_and_some_left_as_they_are():
-    # Vertical stripes of strong colour: blurring changes columns, graying makes channels equal.
+    # Vertical stripes of strong color: blurring changes columns, graying makes channels equal.
     stripe = torch.tensor([[200.0, 60.0, 90.0], [40.0, 160.0, 120.0]])
     images = stripe.T[None, :, None, :].repeat(2000, 1, 6, 6)
 
@@ -126,8 +126,8 @@ def test_some_images_are_gray_some_blurred_and_some_left_as_they_are():
     assert same.float().mean().item() == pytest.approx(0.2 * 0.8 * 0.5, abs=0.04)
 
 
-def jittered(count, colour, seed=0):
-    images = torch.tensor(colour)[None, :, None, None].expand(count, 3, 2, 2).contiguous()
+def jittered(count, color, seed=0):
+    images = torch.tensor(color)[None, :, None, None].expand(count, 3, 2, 2).contiguous()
     return distort(images, torch.Generator().manual_seed(seed))[:, :, 0, 0]
 
 
@@ -138,10 +138,10 @@ def test_brightness_changes_by_up_to_a_half():
 
 
 def test_hue_turns_by_up_to_a_quarter_whatever_the_saturation():
-    colour = [110.0, 100.0, 95.0]
+    color = [110.0, 100.0, 95.0]
     to_iq = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-    i, q = (jittered(4000, colour) @ to_iq.T).T
-    i0, q0 = torch.tensor(colour) @ to_iq.T
+    i, q = (jittered(4000, color) @ to_iq.T).T
+    i0, q0 = torch.tensor(color) @ to_iq.T
     chroma = torch.complex(i, q) / torch.complex(i0, q0)
     share, scale = chroma.angle() / (2 * np.pi), chroma.abs()
     turned = (scale > 0.05) & (share.abs() > 1e-3)
@@ -154,6 +154,6 @@ def test_blur_is_as_wide_as_said():
     images = torch.full((4000, 3, 15, 15), 100.0)
     images[:, :, 7, 7] = 120.0
     result = distort(images, torch.Generator().manual_seed(0))[:, 0]
-    centre, beside = (result[:, 7, c] - result[:, 0, 0] for c in (7, 8))
-    sigma = (-0.5 / (beside / centre).clamp(min=1e-9).log()).sqrt()
+    center, beside = (result[:, 7, c] - result[:, 0, 0] for c in (7, 8))
+    sigma = (-0.5 / (beside / center).clamp(min=1e-9).log()).sqrt()
     assert sigma.max().item() == pytest.approx(2.0, abs=0.02)

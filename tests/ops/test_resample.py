@@ -23,8 +23,8 @@ def test_nearest_takes_the_source_pixel_at_the_centre(source, target, dtype):
     assert result.shape == (1, *target)
     for _, row, col in oracles.places_of(result):
         source_row, source_col = divmod(int(result[0, row, col]), 1000)
-        assert source_row in oracles.centre_indices(row, target[0], source[0])
-        assert source_col in oracles.centre_indices(col, target[1], source[1])
+        assert source_row in oracles.center_indices(row, target[0], source[0])
+        assert source_col in oracles.center_indices(col, target[1], source[1])
 
 
 @given(rngs(), map_shapes(), SIZES, LAYOUTS.filter(lambda name: name != "channels_last"))
@@ -45,7 +45,7 @@ def test_nearest_at_the_strides_of_networks(source, target):
     result = resize_nearest(torch.arange(source)[None, None], (1, target))
 
     for i, index in enumerate(result.flatten().tolist()):
-        assert index in oracles.centre_indices(i, target, source)
+        assert index in oracles.center_indices(i, target, source)
 
 
 def test_nearest_of_the_same_size_is_the_same():

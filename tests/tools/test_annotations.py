@@ -185,7 +185,7 @@ def test_labelme_errors_name_file_and_remedy(labelme, tmp_path, capsys, damage, 
     assert not (tmp_path / "out").exists()
 
 
-def unknown_colour(export):
+def unknown_color(export):
     Image.new("RGB", (8, 6), (1, 2, 3)).save(export / "SegmentationClass/a.png")
 
 
@@ -213,7 +213,7 @@ def line_in_xml(export):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (unknown_colour, ["a.png", "(1, 2, 3)"]),
+        (unknown_color, ["a.png", "(1, 2, 3)"]),
         (other_size, ["a.png", "9x6", "8x6"]),
         (no_image, ["zebra", "are not in"]),
         (bad_map, ["labelmap.txt", "line 1"]),

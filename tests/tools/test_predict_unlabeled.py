@@ -174,7 +174,7 @@ def test_images_that_cannot_be_read_stop_it_before_the_first_mask(
         dict(classes=("cat", "dog"), palette=[[200, 0, 0], [200, 0, 0]]),
         dict(classes=("floor", "cat"), palette=[[9, 9, 9], [0, 0, 0]]),
     ],
-    ids=["no palette", "two of one colour", "one is black"],
+    ids=["no palette", "two of one color", "one is black"],
 )
 def test_cvats_converter_reads_masks_of_any_palette(root: Path, metainfo: dict[str, Any]) -> None:
     first = 0 if "background" in metainfo["classes"] else 1

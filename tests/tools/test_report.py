@@ -14,7 +14,7 @@ from PIL import Image
 
 from datatrees import load_tool, run_main
 from html_pages import Page
-from mmseg_u2pl_tools.curves import run_colour
+from mmseg_u2pl_tools.curves import run_color
 from runs import scalars
 
 tool = load_tool("report")
@@ -113,11 +113,11 @@ def test_the_page_needs_nothing_else(trained, baseline, tmp_path):
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', source))
     assert used
     assert used <= set(ids)
-    # Text of charts has the colour of the page, light or dark, and no background of its own.
+    # Text of charts has the color of the page, light or dark, and no background of its own.
     charts = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
     assert all("fill: currentColor" in chart for chart in charts)
-    colours = {run_colour(0), run_colour(1), "#b0b0b0", "#ffffff"}  # of curves, grid, clipped-out
-    assert {colour for c in charts for colour in re.findall(r"#[0-9a-f]{6}\b", c)} <= colours
+    colors = {run_color(0), run_color(1), "#b0b0b0", "#ffffff"}  # of curves, grid, clipped-out
+    assert {color for c in charts for color in re.findall(r"#[0-9a-f]{6}\b", c)} <= colors
     captions = "".join(page.texts)
     for panel in ("mIoU in %", "reliable share", "accuracy of reliable", "queue fill, mean"):
         assert panel in captions
@@ -275,5 +275,5 @@ def test_a_browser_draws_the_page(trained, baseline, tmp_path, scheme, is_bright
         pixels = np.asarray(image.convert("RGB")).astype(int)
     assert bool(pixels[0, 0].mean() > 128) is is_bright
     for index in (0, 1):  # each run has a dot of about 90 pixels, and curves
-        colour = [int(run_colour(index)[i : i + 2], 16) for i in (1, 3, 5)]
-        assert (np.abs(pixels - colour).max(axis=-1) < 8).sum() > 200
+        color = [int(run_color(index)[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(pixels - color).max(axis=-1) < 8).sum() > 200

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmseg_u2pl.visualization import (
-    UNRELIABLE_COLOUR,
+    UNRELIABLE_COLOR,
     paint_labels,
     paint_pseudo_labels,
     plot_comparison,
@@ -14,27 +14,27 @@ from mmseg_u2pl.visualization import (
 PALETTE = [(0, 0, 0), (200, 100, 50), (10, 20, 30)]
 
 
-def plain(colour, num=2, height=10, width=20):
-    return np.full((num, height, width, 3), colour, dtype=np.uint8)
+def plain(color, num=2, height=10, width=20):
+    return np.full((num, height, width, 3), color, dtype=np.uint8)
 
 
-def test_paint_labels_takes_each_class_s_colour():
+def test_paint_labels_takes_each_class_s_color():
     painted = paint_labels(np.array([[[0, 1], [2, 1]]]), PALETTE)
     expected = [[[[0, 0, 0], [200, 100, 50]], [[10, 20, 30], [200, 100, 50]]]]
     assert painted.dtype == np.uint8
     np.testing.assert_array_equal(painted, expected)
 
 
-def test_pseudo_labels_are_blended_and_unreliable_pixels_alone_are_grey():
+def test_pseudo_labels_are_blended_and_unreliable_pixels_alone_are_gray():
     image = np.array([[[100, 100, 100], [100, 200, 0]], [[1, 2, 3], [255, 255, 255]]], np.uint8)
     label = np.array([[1, 0], [2, 1]])
     unreliable = np.array([[False, False], [True, False]])
     painted = paint_pseudo_labels(image, label, unreliable, PALETTE)
-    # 0.6 * colour + 0.4 * image
-    expected = [[[160, 100, 70], [40, 80, 0]], [UNRELIABLE_COLOUR, [222, 162, 132]]]
+    # 0.6 * color + 0.4 * image
+    expected = [[[160, 100, 70], [40, 80, 0]], [UNRELIABLE_COLOR, [222, 162, 132]]]
     assert painted.dtype == np.uint8
     np.testing.assert_array_equal(painted, expected)
-    np.testing.assert_array_equal((painted == UNRELIABLE_COLOUR).all(-1), unreliable)
+    np.testing.assert_array_equal((painted == UNRELIABLE_COLOR).all(-1), unreliable)
 
 
 def test_a_row_is_a_scene_and_a_column_a_title():
@@ -60,14 +60,14 @@ def test_legend_has_rows_of_like_length():
 
 
 def test_saved_picture_is_260_pixels_a_column_and_its_panels_fill_it(tmp_path):
-    colours = {"a": (250, 10, 10), "b": (10, 250, 10)}
-    columns = {f"{title}\nsecond line": plain(colour, 3) for title, colour in colours.items()}
+    colors = {"a": (250, 10, 10), "b": (10, 250, 10)}
+    columns = {f"{title}\nsecond line": plain(color, 3) for title, color in colors.items()}
     plot_comparison(columns, {"cat": (1, 2, 3)}).savefig(tmp_path / "picture.png")
     saved = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
     # 3 panels of 260 x 130 pixels, 55 for the titles, 40 for the legend.
     assert saved.shape == (3 * 130 + 95, 2 * 260, 3)
-    for colour in colours.values():
-        area = (saved == colour).all(-1).sum()
+    for color in colors.values():
+        area = (saved == color).all(-1).sum()
         assert 0.85 * 3 * 260 * 130 < area <= 3 * 260 * 130
 
 

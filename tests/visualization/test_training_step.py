@@ -42,14 +42,14 @@ def test_restored_images_are_those_that_were_loaded_in_rgb(bgr_to_rgb, normalize
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_images_without_three_colours_are_gray(channels):
+def test_images_without_three_colors_are_gray(channels):
     preprocessor = MODELS.build(dict(type="SegDataPreProcessor"))
     pictures = restore_images(torch.full((2, channels, 4, 5), 90.0), preprocessor)
     assert pictures.shape == (2, 4, 5, 3)
     assert (pictures == 90).all()
 
 
-def test_the_student_s_input_is_shown_with_its_colours_changed(monkeypatch):
+def test_the_student_s_input_is_shown_with_its_colors_changed(monkeypatch):
     model = tiny_u2pl(photometric={}, mixing="none")
     fed, forward = [], model.student.forward
     monkeypatch.setattr(
@@ -132,13 +132,13 @@ def test_pictures_show_what_the_step_saw_and_said():
 
     for row in range(2):
         kinds = picture("kind of pixel", row)
-        for mask, colour in (
+        for mask, color in (
             (view.split.reliable[row], RELIABLE),
             (view.split.unreliable[row], UNRELIABLE),
             (~view.split.valid[row], IGNORED),
         ):
             assert mask.any()
-            np.testing.assert_array_equal((kinds == colour).all(-1), mask.numpy())
+            np.testing.assert_array_equal((kinds == color).all(-1), mask.numpy())
     predicted = picture("all labels\n(teacher)", 1)
     np.testing.assert_array_equal(predicted, np.array(PALETTE)[view.pseudo.label[1]])
     erased = (view.strong.images[0] != view.unlabeled.images[0]).any(0).numpy()
@@ -151,7 +151,7 @@ def test_pictures_show_what_the_step_saw_and_said():
     assert [len(figure.axes) for figure in figures.values()] == [3, 14]
 
 
-def test_pixels_without_a_label_are_grey_and_rendered_pictures_are_rgb():
+def test_pixels_without_a_label_are_gray_and_rendered_pictures_are_rgb():
     model = tiny_u2pl()
     data = batch()
     data["data_samples"][0].gt_sem_seg.data[:, :10] = 255

@@ -36,7 +36,7 @@ from mmseg_u2pl_tools.annotations import (
 from mmseg_u2pl_tools.errors import run_tool
 from mmseg_u2pl_tools.photos import find_images
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Paint = Callable[[tuple[int, int], Mapping[str, int]], Mask]
 FORMATS = (
     "Export as 'Segmentation mask 1.1' or 'CVAT for images 1.1', and give the folder of the "
@@ -55,49 +55,49 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_label_map(path: Path) -> dict[Colour, str]:
+def read_label_map(path: Path) -> dict[Color, str]:
     """Read labelmap.txt, whose lines are ``label:red,green,blue:parts:actions``.
 
     Raises:
-        DataError: A line has another format, or two classes have the same colour.
+        DataError: A line has another format, or two classes have the same color.
     """
-    names: dict[Colour, str] = {}
+    names: dict[Color, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            name, colour = line.split(":")[:2]
-            red, green, blue = (int(value) for value in colour.split(","))
+            name, color = line.split(":")[:2]
+            red, green, blue = (int(value) for value in color.split(","))
         except ValueError as error:
             raise DataError(
                 f"'{path}', line {number}, is not 'label:r,g,b::'. {FORMATS}"
             ) from error
         if (red, green, blue) in names:
             raise DataError(
-                f"'{path}': {names[red, green, blue]} and {name} have the same colour. Give the "
-                "labels different colours in CVAT, and export again."
+                f"'{path}': {names[red, green, blue]} and {name} have the same color. Give the "
+                "labels different colors in CVAT, and export again."
             )
         names[red, green, blue] = name
     return names
 
 
-def recolour(
-    path: Path, names: Mapping[Colour, str], size: tuple[int, int], values: Mapping[str, int]
+def recolor(
+    path: Path, names: Mapping[Color, str], size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
-    """Turn the colours of a mask into classes.
+    """Turn the colors of a mask into classes.
 
     Raises:
-        DataError: A colour is not in the label map, or the image has another size.
+        DataError: A color is not in the label map, or the image has another size.
     """
     with Image.open(path) as image:
         check_size(f"'{path}'", image.size, size, UPLOADED)
         pixels = np.array(image.convert("RGB"), np.uint32)
     codes = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     found, inverse = np.unique(codes, return_inverse=True)
-    colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
-    unknown = [str(colour) for colour in colours if colour not in names]
-    raise_if_any(f"'{path}' has colours that are not in labelmap.txt", unknown, [FORMATS])
-    table = np.array([values[names[colour]] for colour in colours], np.uint8)
+    colors = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
+    unknown = [str(color) for color in colors if color not in names]
+    raise_if_any(f"'{path}' has colors that are not in labelmap.txt", unknown, [FORMATS])
+    table = np.array([values[names[color]] for color in colors], np.uint8)
     return table[inverse].reshape(codes.shape)
 
 
@@ -106,7 +106,7 @@ def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
     names = read_label_map(export / "labelmap.txt")
     folder = export / "SegmentationClass"
     masks: dict[str, Paint] = {
-        path.relative_to(folder).with_suffix("").as_posix(): partial(recolour, path, names)
+        path.relative_to(folder).with_suffix("").as_posix(): partial(recolor, path, names)
         for path in sorted(folder.rglob("*.png"))
     }
     return masks, list(names.values())

@@ -95,7 +95,7 @@ def paint_shape(canvas: Image.Image, shape: Mapping[str, Any], value: int) -> No
     (x0, y0), (x1, y1) = points[:2]
     if kind == "rectangle":
         draw.rectangle([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], fill=value)
-    elif kind == "circle":  # centre, and a point on the circle
+    elif kind == "circle":  # center, and a point on the circle
         radius = math.dist(*points[:2])
         draw.ellipse([x0 - radius, y0 - radius, x0 + radius, y0 + radius], fill=value)
     else:  # a mask: its corners, and a PNG of the pixels inside

@@ -64,7 +64,7 @@ def test_scores_of_epochs_are_put_at_the_iteration_logged_before(tmp_path, key):
     assert curves["teacher_distance"] == {30: 0.1}
 
 
-def test_a_colour_is_a_run_and_a_panel_a_quantity_that_some_run_logged():
+def test_a_color_is_a_run_and_a_panel_a_quantity_that_some_run_logged():
     figure = plot_curves(
         {
             "plain": {"loss": {1: 3.0, 2: 2.0}, "mIoU": {2: 40.0}},
