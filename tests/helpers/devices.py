@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Generator, Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from mmseg_u2pl.models import (
     CategoryMemoryBank,
@@ -80,7 +80,7 @@ class Place(NamedTuple):
         def moved(*args: Any, **kwargs: Any) -> Any:
             if _calls:  # by another one
                 return function(*args, **kwargs)
-            leaves = tree_leaves((args, kwargs))
+            leaves, _ = tree_flatten((args, kwargs))
             modules = [value for value in leaves if isinstance(value, nn.Module)]
             for module in modules:
                 module.to(self.device)
