@@ -31,8 +31,8 @@ INCLUDED = {
 }
 
 
-def lead_links_to_pages(folder: Path, text: str) -> str:
-    """Links that work on GitHub, from a file in `folder`, as links from a page of this folder."""
+def links_of_the_site(folder: Path, text: str) -> str:
+    """Turn the links of a file in `folder`, which work on GitHub, into links of the site."""
 
     def change(link: re.Match) -> str:
         path = Path(folder, link[1]).resolve()
@@ -46,14 +46,15 @@ def lead_links_to_pages(folder: Path, text: str) -> str:
 
 
 def setup(app):
-    app.connect("source-read", read_page)
-    app.connect("include-read", read_included)
+    """Connect the functions below."""
+    app.connect("source-read", _read_page)
+    app.connect("include-read", _read_included)
 
 
-def read_page(app, page: str, source: list[str]) -> None:
+def _read_page(app, page: str, source: list[str]) -> None:
     if "/" not in page:
-        source[0] = lead_links_to_pages(ROOT / "docs", source[0])
+        source[0] = links_of_the_site(ROOT / "docs", source[0])
 
 
-def read_included(app, path: Path, page: str, source: list[str]) -> None:
-    source[0] = lead_links_to_pages((ROOT / "docs" / path).resolve().parent, source[0])
+def _read_included(app, path: Path, page: str, source: list[str]) -> None:
+    source[0] = links_of_the_site((ROOT / "docs" / path).resolve().parent, source[0])
