@@ -1,4 +1,5 @@
-# Labeled and unlabeled images; the first 100 of 1000 iterations use only labeled images. For
+# Labeled and unlabeled images; the first 100 of 1000 iterations use only labeled images. From a
+# trained model of suponly.py, as docs/guide.md advises, set load_from and sup_only_iters=0. For
 # another method, use its file in _base_/methods.
 _base_ = [
     "../_base_/models/deeplabv3plus_efficientnet-lite0.py",

@@ -1,11 +1,11 @@
-# When semi-supervised training helps on CamVid at half its size. docs/results_camvid.md has the
+# When semi-supervised training helps on CamVid at 240 x 180. docs/results_camvid.md has the
 # answer; docs/datasets.md says how to get the data.
 #   python dev/run_benchmark.py dev/benchmarks/camvid.py --out docs/results/camvid
 # For each share of labeled frames, a supervised model is trained first ("start"). Arms continue
 # from it ("early"), for four times as long ("long"), or from the end of the long supervised run
 # ("late").
 # The shares are evenly spaced frames of all drives, or those of one drive, 0006R0. "all" labels
-# every frame and is the upper bound of any gain.
+# every frame; "all labels" does so only in its 1,000 iterations, so it is no upper bound.
 NAME = "deeplabv3plus_efficientnet-lite0-s5"
 SUP_ONLY = f"configs/suponly/suponly_{NAME}_1xb4-demo_camvid-240x180-1of8-128x128.py"
 U2PL = f"configs/u2pl/u2pl_{NAME}_1xb8-demo_camvid-240x180-1of8-128x128.py"

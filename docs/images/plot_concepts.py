@@ -4,7 +4,7 @@
     python tools/train.py CONFIG --cfg-options train_cfg.max_iters=350 param_scheduler.0.end=350
     python docs/images/plot_concepts.py data/builtin CHECKPOINT
 
-CONFIG is PLAIN below. The teacher of the pictures is a model of the labeled images alone, as at the
+CONFIG is PLAIN below. The teacher of the pictures is a model of only the labeled images, as at the
 start of U2PL.
 """
 
@@ -35,7 +35,7 @@ BOXES = {
     "labeled": (0, 2, "labeled images\nand masks", DATA),
     "unlabeled": (0, 0, "unlabeled images", DATA),
     "teacher": (1, 1, "teacher\nno gradient", NETWORK),
-    "mixing": (2, 0, "CutMix of the images and of all\nthat the teacher said of them", RULE),
+    "mixing": (2, 0, "CutMix of the images and\nof the teacher's outputs", RULE),
     "student": (3, 2, "student", NETWORK),
     "partition": (3, 0, "entropy: reliable\nand unreliable pixels", RULE),
     "supervised": (4, 2, "supervised loss", LOSS),

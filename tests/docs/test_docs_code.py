@@ -17,6 +17,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 import mmseg_u2pl
+import two_students
 from datatrees import load_tool
 from mmseg_u2pl.__main__ import find_tools
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = ROOT / "configs"
 SEMI = "u2pl/u2pl_deeplabv3plus_efficientnet-lite0-s5_1xb16-demo_builtin-1of16-128x128.py"
+PLAIN_U2PL = "u2pl/u2pl_segformer_mit-b0_8xb4-160k_ade20k-1of8-512x512.py"  # no options
 REGISTRIES = [value for value in vars(mmseg.registry).values() if isinstance(value, Registry)]
 
 
@@ -49,6 +51,8 @@ def is_program(block):
 
 
 CONFIG_BLOCKS = [block for block in blocks("python") if not is_program(block.values[0])]
+[BASE_OF_A_METHOD] = [block for block in CONFIG_BLOCKS if "./u2pl.py" in block.values[0]]
+CONFIG_BLOCKS.remove(BASE_OF_A_METHOD)  # not a whole config; tested below
 PROGRAMS = [block for block in blocks("python") if is_program(block.values[0])]
 
 
@@ -80,9 +84,9 @@ def types_in(node):
 
 
 def test_programs_stand_on_pages_that_a_test_follows():
-    """test_guide.py runs all commands of that page in order; the other page is below."""
+    """test_guide.py runs all commands of that page in order; the other pages are below."""
     pages = {block.id.split(":")[0] for block in PROGRAMS}
-    assert pages == {"docs/guide.md", "docs/datasets.md"}
+    assert pages == {"CONTRIBUTING.md", "docs/guide.md", "docs/datasets.md"}
 
 
 def test_colors_become_numbers(tmp_path, monkeypatch):
@@ -166,12 +170,19 @@ def check_install(arguments):
 
 
 def test_contributing_shows_the_toy_method_as_it_is():
-    source = (ROOT / "tests/methods/test_toy_method.py").read_text()
-    [shown] = re.findall(
-        r"^```text\n(@MODELS.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S
-    )
-    assert shown in source
-    assert "def semi_step(" in shown
+    """tests/methods/test_toy_method.py trains it."""
+    [shown] = (block.values[0] for block in PROGRAMS if block.id.startswith("CONTRIBUTING.md"))
+    assert shown == (ROOT / "tests/helpers/two_students.py").read_text()
+
+
+def test_the_base_config_of_a_new_method_builds(tmp_path):
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    (tmp_path / "configs/_base_/methods/two_students.py").write_text(BASE_OF_A_METHOD.values[0])
+    u2pl = tmp_path / "configs" / PLAIN_U2PL
+    u2pl.write_text(u2pl.read_text().replace("methods/u2pl.py", "methods/two_students.py"))
+    cfg = Config.fromfile(u2pl)
+    init_default_scope("mmseg")
+    assert isinstance(MODELS.build(cfg.model), two_students.TwoStudents)
 
 
 def test_workflows_run_targets_and_sessions_that_exist():
