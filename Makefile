@@ -28,7 +28,7 @@ demo: $(RUNTIME) ## train on a small built-in data set
 	@$(VENV_PYTHON) dev/demo.py $(ARGS)
 
 test: lint ## lint, then run the tests
-	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 docs: $(DEV) ## build the documentation into build/docs
 	@$(VENV_PYTHON) -m sphinx -q -W --keep-going docs build/docs

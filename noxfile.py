@@ -91,6 +91,6 @@ def install_compiled_mmcv(session: nox.Session, requirement: str) -> None:
 
 def test_all(session: nox.Session) -> None:
     """Run the tests, including those of all families of MMSegmentation's configs."""
-    workers = ("-n", "auto", "--maxprocesses", "4")
+    workers = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
     env = {"OMP_NUM_THREADS": "1"}
     session.run("python", "-m", "pytest", *workers, "-m", "", *session.posargs, env=env)

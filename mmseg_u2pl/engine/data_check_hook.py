@@ -34,14 +34,18 @@ class DataCheckHook(Hook):
     ``max_faulty_share`` (in each process on its own). The checkpoint stores the count.
     """
 
+    _group: Any = None
+
     def before_train(self, runner: Runner) -> None:
         """Run all checks.
 
         Raises:
             DataError: The checks found a problem. The main process also raises their other errors.
         """
-        # A separate group, because the wait may exceed the timeout of the default one.
-        group = dist.new_group(backend="gloo", timeout=PATIENCE) if is_distributed() else None
+        if is_distributed() and self._group is None:
+            # A separate group, because the wait may exceed the timeout of the default one. It is
+            # kept, because PyTorch 2.1 may hang when a group is destroyed just after its use.
+            self._group = dist.new_group(backend="gloo", timeout=PATIENCE)
         error: Exception | None = None
         if is_main_process():
             try:
@@ -52,9 +56,7 @@ class DataCheckHook(Hook):
             except Exception as caught:  # of any type: the other processes wait for the broadcast
                 error = caught
         message = [None if error is None else str(error)]
-        broadcast_object_list(message, group=group)
-        if group is not None:
-            dist.destroy_process_group(group)
+        broadcast_object_list(message, group=self._group)
         if error is not None:
             raise error
         if message[0] is not None:
