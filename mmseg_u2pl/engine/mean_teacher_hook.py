@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any
 
 from mmengine.dist import is_distributed
@@ -89,13 +90,22 @@ class MeanTeacherHook(Hook):
                 "current",
                 logging.WARNING,
             )
-        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
+        self._note_steps_of(runner.optim_wrapper.optimizer)
 
-    def _note_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        """Called by the optimizer after a step; not if a GradScaler skips the step."""
-        # But a fused optimizer is always called, and told to skip.
-        overflow = getattr(optimizer, "found_inf", None)
-        self._has_stepped = overflow is None or not overflow.item()
+    def _note_steps_of(self, optimizer: Optimizer) -> None:
+        # register_step_post_hook() does not suffice: torch.compile of PyTorch 2.1 makes all
+        # optimizers of the process forget such hooks.
+        step = optimizer.step
+
+        @wraps(step)
+        def noted_step(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            # A GradScaler skips a step by not calling this, but a fused optimizer is always called.
+            overflow = getattr(optimizer, "found_inf", None)
+            self._has_stepped = overflow is None or not overflow.item()
+            return result
+
+        optimizer.step = noted_step  # type: ignore[method-assign]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the model the progress at which this optimizer step began."""

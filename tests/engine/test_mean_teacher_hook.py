@@ -1,5 +1,6 @@
 """When progress is set and the teacher is updated, in real runs of MMEngine's Runner."""
 
+import inspect
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -70,6 +71,18 @@ def run(
 def test_progress_is_the_share_of_iterations_done(tmp_path):
     _, recorder = run(tmp_path)
     assert recorder.progress == [0.0, 0.25, 0.5, 0.75]
+    assert recorder.moves == [1, 2, 3, 4]
+
+
+def test_steps_are_noticed_when_optimizers_call_no_hooks(tmp_path, monkeypatch):
+    """torch.compile of PyTorch 2.1 leaves all optimizers like this."""
+    without_hooks = inspect.unwrap(torch.optim.SGD.step)
+    monkeypatch.setattr(without_hooks, "hooked", True, raising=False)
+    monkeypatch.setattr(torch.optim.SGD, "step", torch.no_grad()(without_hooks))
+    monkeypatch.setattr(torch.optim.SGD.step, "hooked", True, raising=False)
+
+    _, recorder = run(tmp_path)
+
     assert recorder.moves == [1, 2, 3, 4]
 
 
