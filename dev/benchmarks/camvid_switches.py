@@ -1,4 +1,4 @@
-# Which switches help on CamVid at half its size. Each run changes one of U2PL's switches, or two
+# Which switches help on CamVid at 240 x 180. Each run changes one of U2PL's switches, or two
 # that belong together. The runs are arms like the "late" ones of camvid.py, which runs first, and
 # compare with its "1/8 late U2PL paper".
 #   python dev/run_benchmark.py dev/benchmarks/camvid_switches.py

@@ -7,7 +7,7 @@
 # images per step as the semi-supervised arms.
 #   VOC animals  data/voc_animals  6 animals and background of VOC 2012, 445 validation images
 #   IDD Lite     data/idd_lite     7 classes of streets in India, 204 validation images
-#   CamVid       data/camvid       11 classes of streets, at half size, 101 validation images
+#   CamVid       data/camvid       11 classes of streets, at 240 x 180, 101 validation images
 FOLDER = "dev/benchmarks/photographs"
 CAMVID = "deeplabv3plus_efficientnet-lite0-s5"
 CAMVID_SEMI = f"configs/u2pl/u2pl_{CAMVID}_1xb8-demo_camvid-240x180-1of8-128x128.py"

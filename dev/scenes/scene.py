@@ -118,7 +118,7 @@ def _place(
     return outer, covered
 
 
-def _centre(rng: Generator, taken: list[tuple[Array, float]], radius: float, side: int) -> Array:
+def _center(rng: Generator, taken: list[tuple[Array, float]], radius: float, side: int) -> Array:
     """The random place out of a few that overlaps least with the circles already taken."""
     low = min(0.6 * radius, 0.4 * side)
     best, best_gap = np.zeros(2, np.float32), -1.0
@@ -200,7 +200,7 @@ def render_scene(rng: Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[
     taken: list[tuple[Array, float]] = []
     for label, kind in below + above:
         radius = rng.uniform(*kind.radius) * side
-        center = _centre(rng, taken, radius, side)
+        center = _center(rng, taken, radius, side)
         if label:
             taken.append((center, radius))
         where, covered = _place(rng, image, kind, center, radius, light)

@@ -16,7 +16,7 @@ def seeds(step_random):
 
 
 def test_numbers_are_those_of_earlier_releases():
-    """Computed with version 0.1; checkpoints and published results depend on them."""
+    """Computed before the first release; checkpoints and our results depend on them."""
     step_random = random(3)
     assert seeds(step_random) == (6233904063939786893, 6436127055931898620, 7620388560794672342)
     assert seeds(step_random) == (5712964121383671236, 761310563842932891, 4172700784406159513)

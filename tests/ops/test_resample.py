@@ -16,7 +16,7 @@ def numbered(source):
 
 
 @given(SIZES, SIZES, st.sampled_from([torch.int64, torch.float32]))
-def test_nearest_takes_the_source_pixel_at_the_centre(source, target, dtype):
+def test_nearest_takes_the_source_pixel_at_the_center(source, target, dtype):
     result = resize_nearest(numbered(source).to(dtype), target)
 
     assert result.dtype == dtype

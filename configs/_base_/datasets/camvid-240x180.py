@@ -1,4 +1,4 @@
-# CamVid at half its size, for small machines. Scores are computed on the full-size masks.
+# CamVid at 240 x 180, for small machines. Scores are computed on the full-size masks.
 _base_ = "./camvid.py"
 crop_size = (128, 128)
 train_pipeline = [
