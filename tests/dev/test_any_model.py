@@ -5,6 +5,7 @@ fewer families are light.
 """
 
 import importlib.util
+import logging
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -282,7 +283,9 @@ def document(tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "DOCUMENT", tmp_path / "any_model.md")
     monkeypatch.setattr(tool, "RESULTS", tmp_path / "any_model.csv")
     tool.DOCUMENT.write_text(f"before\n{tool.START}{tool.END}after\n")
-    return tool.DOCUMENT
+    logging.disable(logging.WARNING)  # as in the program; MMEngine logs to the standard output
+    yield tool.DOCUMENT
+    logging.disable(logging.NOTSET)
 
 
 def test_tool_writes_results_and_table_and_compares_them(document, capsys):
