@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import gc
+import io
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,11 +34,9 @@ from other_method import has_option, method_names, with_head_options, with_metho
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "any_model.md"
+RESULTS = DOCUMENT.parent / "results" / "any_model.csv"
 START, END = "<!-- table: python dev/check_any_model.py -->\n", "<!-- end of table -->\n"
-HEAD = (
-    "| family | trains with | config | embedding tapped at | parameters (M) |\n",
-    "|---|---|---|---|---|\n",
-)
+HEAD = "| trains with | embedding tapped at | families |\n|---|---|---|\n"
 ALL = "all methods"
 NUM_STEPS, NUM_LABELED, NUM_UNLABELED = 3, 2, 2
 
@@ -55,6 +56,24 @@ class Family(NamedTuple):
     crop: int = 64
     size_option: str = ""
     needs: str = ""
+
+
+class Result(NamedTuple):
+    """Outcome for a family: a row of the results.
+
+    Attributes:
+        family: Name of the family.
+        trains_with: ``ALL``, or what it needs, or why it does not train.
+        config: Name of its config without folder and suffix.
+        embedding_source: Module whose input is the embedding; empty if no model could be built.
+        parameters_m: Parameters of the segmentor in millions; empty if no model could be built.
+    """
+
+    family: str
+    trains_with: str
+    config: str
+    embedding_source: str
+    parameters_m: str
 
 
 OPERATORS = "MMCV's compiled operators"
@@ -232,17 +251,17 @@ def _no(error: Exception) -> str:
     return f"no: {str(error).partition('. ')[0]}"
 
 
-def table_row(name: str) -> str:
-    """Train a family with each method and make its row of the table."""
+def try_family(name: str) -> Result:
+    """Train a family with each method."""
     family = FAMILIES[name]
     outcome, model = try_method(family, "u2pl")
     tap = size = ""
     if model is not None:
-        tap = f"`{model.student.embedding_source}`"
+        tap = model.student.embedding_source
         size = f"{sum(p.numel() for p in model.student.segmentor.parameters()) / 1e6:.1f}"
         del model
         outcome = try_others(family, outcome)
-    return f"| {name} | {outcome} | `{Path(family.config).stem}` | {tap} | {size} |\n"
+    return Result(name, outcome, Path(family.config).stem, tap, size)
 
 
 def try_others(family: Family, with_u2pl: str) -> str:
@@ -256,19 +275,50 @@ def try_others(family: Family, with_u2pl: str) -> str:
     return f"not {'; '.join(failed)}" if failed else ALL
 
 
+def grouped(results: Sequence[Result]) -> str:
+    """Markdown table with a row for each outcome and embedding, the most frequent ones first."""
+    frequency = Counter(result.trains_with for result in results)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        key = result.trains_with, result.embedding_source
+        groups.setdefault(key, []).append(result.family)
+    ordered = sorted(
+        groups.items(), key=lambda item: (-frequency[item[0][0]], item[0][0], -len(item[1]))
+    )
+    rows = [
+        f"| {outcome} | {tap and f'`{tap}`'} | {', '.join(families)} |\n"
+        for (outcome, tap), families in ordered
+    ]
+    return "".join([HEAD, *rows])
+
+
+def to_csv(rows: Iterable[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def read_results() -> dict[str, Result]:
+    """Recorded results by family; none if there is no file yet."""
+    if not RESULTS.exists():
+        return {}
+    with RESULTS.open(newline="") as file:
+        return {row["family"]: Result(**row) for row in csv.DictReader(file)}
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "families",
         nargs="*",
         metavar="FAMILY",
-        help="families to train (default: all); rows of the others are kept",
+        help="families to train (default: all); results of the others are kept",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="compare with the table in docs/any_model.md, and exit 1 if they differ, instead of "
-        "writing it",
+        help="compare with docs/results/any_model.csv and the table in docs/any_model.md, and exit "
+        "1 if they differ, instead of writing them",
     )
     return parser
 
@@ -281,19 +331,30 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"unknown family {', '.join(sorted(unknown))}; choose from {', '.join(FAMILIES)}"
         )
     before, start, rest = DOCUMENT.read_text().partition(START)
-    old, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not end:
         parser.error(f"{DOCUMENT} lacks the lines {START.strip()} and {END.strip()}")
-    rows = {line.split("|")[1].strip(): line for line in old.splitlines(True)[len(HEAD) :]}
+    results = read_results()
     for name in args.families or FAMILIES:
-        rows[name] = table_row(name)
-        print(rows[name], end="", flush=True)
-    new = "".join([*HEAD, *(rows[name] for name in FAMILIES if name in rows)])
-    if not args.check:
-        DOCUMENT.write_text(before + start + new + end + after)
-    elif new != old:
-        lines = old.splitlines(True), new.splitlines(True)
-        sys.exit("".join(unified_diff(*lines, str(DOCUMENT), "now", n=0)))
+        results[name] = try_family(name)
+        print(to_csv([results[name]]), end="", flush=True)
+    ordered = [results[name] for name in FAMILIES if name in results]
+    new = {
+        RESULTS: to_csv([Result._fields, *ordered]),
+        DOCUMENT: before + start + grouped(ordered) + end + after,
+    }
+    if args.check:
+        if different := "".join(difference(path, text) for path, text in new.items()):
+            sys.exit(different)
+        return
+    for path, text in new.items():
+        path.write_text(text)
+
+
+def difference(path: Path, new: str) -> str:
+    """Lines in which a file differs from a text; empty if there are none."""
+    old = path.read_text() if path.exists() else ""
+    return "".join(unified_diff(old.splitlines(True), new.splitlines(True), str(path), "now", n=0))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ fewer families are light.
 """
 
 import importlib.util
+import logging
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,54 +239,85 @@ def test_every_folder_of_mmsegmentation_is_covered():
     assert tool.FAMILIES.keys() >= LIGHT | LIGHT_WITH_ALL_METHODS | REFUSED | PREDICT_OTHERWISE
 
 
-def test_document_lists_every_family():
-    rows = tool.DOCUMENT.read_text().split(tool.START)[1].split(tool.END)[0].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert [row[0] for row in cells] == list(tool.FAMILIES)
-    for name, outcome, config, tap, _ in cells:
+def test_results_cover_every_family():
+    results = tool.read_results()
+    assert list(results) == list(tool.FAMILIES)
+    for name, outcome, config, tap, size in results.values():
         family = tool.FAMILIES[name]
-        assert config == f"`{Path(family.config).stem}`"
+        assert config == Path(family.config).stem
         if name in REFUSED:
             assert outcome.startswith("no: decode_head")
         else:
             assert outcome == (f"needs {family.needs}" if family.needs else tool.ALL)
-        assert bool(tap) == (outcome == tool.ALL)
+        assert bool(tap) == bool(size) == (outcome == tool.ALL)
+
+
+def test_document_groups_the_results():
+    table = tool.DOCUMENT.read_text().split(tool.START)[1].split(tool.END)[0]
+    assert table == tool.grouped(list(tool.read_results().values()))
+
+
+def test_families_are_grouped_by_outcome_and_embedding():
+    results = [
+        tool.Result("a", "needs more", "a_r50", "", ""),
+        tool.Result("b", "all methods", "b_r50", "head.y", "1.0"),
+        tool.Result("c", "all methods", "c_r50", "head.x", "2.0"),
+        tool.Result("d", "all methods", "d_r50", "head.x", "3.0"),
+        tool.Result("e", "not cps: no: zero", "e_r50", "head.x", "4.0"),
+    ]
+    assert tool.grouped(results).splitlines()[2:] == [
+        "| all methods | `head.x` | c, d |",
+        "| all methods | `head.y` | b |",
+        "| needs more |  | a |",
+        "| not cps: no: zero | `head.x` | e |",
+    ]
 
 
 @pytest.fixture
 def document(tmp_path, monkeypatch):
-    """An empty table, and a tool that only knows three families and two methods."""
+    """An empty table without results, and a tool that knows three families and two methods."""
     chosen = {name: tool.FAMILIES[name] for name in ("fastscnn", "vpd")}
     chosen["strange"] = tool.Family("strange/of_another_package.py", needs="another package")
     monkeypatch.setattr(tool, "FAMILIES", chosen)
     monkeypatch.setattr(tool, "method_names", lambda: ["cps", "u2pl"])
     monkeypatch.setattr(tool, "DOCUMENT", tmp_path / "any_model.md")
+    monkeypatch.setattr(tool, "RESULTS", tmp_path / "any_model.csv")
     tool.DOCUMENT.write_text(f"before\n{tool.START}{tool.END}after\n")
-    return tool.DOCUMENT
+    logging.disable(logging.WARNING)  # as in the program; MMEngine logs to the standard output
+    yield tool.DOCUMENT
+    logging.disable(logging.NOTSET)
 
 
-def test_tool_writes_the_table_and_compares_it(document, capsys):
+def test_tool_writes_results_and_table_and_compares_them(document, capsys):
     tool.main([])
 
-    text = document.read_text()
-    assert capsys.readouterr().out in text
-    before, head, _, fastscnn, vpd, strange, _, after = text.replace(tool.START, "").splitlines()
-    assert (before, after) == ("before", "after")
-    assert head.startswith("| family | trains with | config |")
+    results, text = tool.RESULTS.read_text(), document.read_text()
+    assert capsys.readouterr().out in results
+    head, fastscnn, vpd, strange = results.splitlines()
+    assert head == "family,trains_with,config,embedding_source,parameters_m"
     config = "fast_scnn_8xb4-160k_cityscapes-512x1024"
-    assert fastscnn == f"| fastscnn | all methods | `{config}` | `decode_head.conv_seg` | 1.5 |"
-    assert vpd.startswith(
-        "| vpd | no: decode_head VPDDepthHead cannot be trained semi-supervised: it est"
+    assert fastscnn == f"fastscnn,all methods,{config},decode_head.conv_seg,1.5"
+    reason = "no: decode_head VPDDepthHead cannot be trained semi-supervised: it estimates depth"
+    assert vpd.startswith(f'vpd,"{reason}, not classes",')
+    assert strange == "strange,needs another package,of_another_package,,"
+    table = (
+        "| all methods | `decode_head.conv_seg` | fastscnn |\n"
+        "| needs another package |  | strange |\n"
+        f"| {reason}, not classes |  | vpd |\n"
     )
-    assert strange == "| strange | needs another package | `of_another_package` |  |  |"
+    assert text == f"before\n{tool.START}{tool.HEAD}{table}{tool.END}after\n"
 
     tool.main(["--check", "vpd", "strange"])
-    document.write_text(text.replace("| 1.5 |", "| 1.6 |"))
-    with pytest.raises(SystemExit, match=r"-\| fastscnn .* 1.6 \|\n\+\| fastscnn .* 1.5 \|"):
+    tool.RESULTS.write_text(results.replace(",1.5", ",1.6"))
+    with pytest.raises(SystemExit, match=r"-fastscnn,.*,1.6\n\+fastscnn,.*,1.5\n$"):
         tool.main(["--check"])
-    document.write_text(text.replace("another package", "an older one"))
+    tool.RESULTS.write_text(results)
+    document.write_text(text.replace("| fastscnn |", "| another |"))
+    with pytest.raises(SystemExit, match=r"-\| all .* another \|\n\+\| all .* fastscnn \|\n$"):
+        tool.main(["--check", "vpd"])
+    tool.RESULTS.write_text(results.replace("another package", "an older one"))
     tool.main(["strange"])
-    assert document.read_text() == text
+    assert (tool.RESULTS.read_text(), document.read_text()) == (results, text)
     with pytest.raises(SystemExit, match="2"):
         tool.main(["stranger"])
     assert "unknown family stranger; choose from fastscnn, vpd, strange" in capsys.readouterr().err

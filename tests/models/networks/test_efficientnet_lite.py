@@ -111,8 +111,8 @@ def test_default_outputs():
 )
 @torch.no_grad()
 def test_dilation_evaluates_the_same_network_more_densely(synthetic, output_stride, phase):
-    # On even sizes a stride-2 convolution is centerd on the odd rows: 1, 3, 5, ... of its input, so
-    # two of them on rows 3, 7, 11, ...
+    # On even sizes a stride-2 convolution is centered on the odd rows: 1, 3, 5, ... of its input,
+    # so two of them on rows 3, 7, 11, ...
     x = torch.rand(1, 3, 128, 192)
     dense = build(synthetic, output_stride=output_stride, out_indices=(5, 6))(x)
     sparse = build(synthetic, output_stride=32, out_indices=(5, 6))(x)
