@@ -14,15 +14,16 @@ palette = [
 ]
 source = dict(data_root="data/voc_animals", metainfo=dict(classes=classes, palette=palette))
 size = (160, 160)
-train_pipeline = [
-    dict(step, scale=size, ratio_range=(0.5, 2.0)) if step["type"] == "RandomResize" else step
-    for step in _base_.train_pipeline
-]
+changes = dict(
+    RandomResize=dict(scale=size, ratio_range=(0.5, 2.0)),
+    RandomCrop=dict(crop_size=size),
+)
+train_pipeline = [dict(step, **changes.get(step["type"], {})) for step in _base_.train_pipeline]
 load_image, *rest = _base_.test_pipeline
 # Masks are loaded after Resize, so they keep their size.
 test_pipeline = [load_image, dict(type="Resize", scale=size, keep_ratio=True), *rest]
 model = dict(
-    data_preprocessor=dict(size=_base_.crop_size),
+    data_preprocessor=dict(size=size),
     backbone=dict(norm_cfg=dict(momentum=0.1)),  # the original 0.01 is slow for short runs
     decode_head=dict(num_classes=7),
 )
