@@ -68,9 +68,11 @@ class TeacherStudent(SemiSegmentor):
             None for a method without embeddings.
         projector: Options of :class:`Projector`.
         embedding_source: See :class:`TappedSegmentor`.
-        mixing: Strong augmentation of the unlabeled images: ``'cutmix'``, ``'cutout'``,
-            ``'classmix'`` or ``'none'``.
-        mixing_prob: Share of the steps that mix, in [0, 1].
+        mixing: Strong augmentation of the unlabeled images: ``'cutmix'`` (boxes of half of the
+            image), ``'small_boxes'`` (:func:`.small_box_plan`), ``'cutout'``, ``'classmix'`` or
+            ``'none'``.
+        mixing_prob: Share of the steps that mix, in [0, 1]; with ``'small_boxes'``, share of the
+            images.
         distribution_alignment: Whether to align the frequency of each class in the pseudo-labels
             with the teacher's probabilities (:class:`DistributionAlignment`).
         photometric: Options of :class:`PhotometricDistortion` for the student's view of the

@@ -147,13 +147,16 @@ def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     return MixPlan(torch.zeros_like(label, dtype=torch.bool), None)
 
 
-MIXINGS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
+BATCH_PLANS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
     "cutmix": cutmix_plan,
     "cutout": cutout_plan,
     "classmix": classmix_plan,
     "none": identity_plan,
 }
-"""How to draw a plan from the pseudo-labels, by name."""
+"""How to draw a plan for all images of a batch, by name."""
+
+MIXINGS = (*BATCH_PLANS, "small_boxes")
+"""Names of all ways to mix."""
 
 
 def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
@@ -161,14 +164,17 @@ def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generato
 
     Args:
         mixing: Name in :data:`MIXINGS`.
-        prob: Probability of mixing, in [0, 1], with one draw for all images of the batch.
+        prob: Probability of mixing, in [0, 1], with one draw for all images of the batch; for
+            ``'small_boxes'``, with a draw for each.
         label: (N, H, W), int64, pseudo-labels, at least 0.
         generator: CPU generator.
 
     Returns:
         The plan, on the device of ``label``.
     """
-    plan = MIXINGS[mixing](label, generator)
+    if mixing == "small_boxes":
+        return small_box_plan(label, prob, generator)
+    plan = BATCH_PLANS[mixing](label, generator)
     mixes = float(torch.rand((), generator=generator)) < prob
     return plan if mixes else identity_plan(label, generator)
 

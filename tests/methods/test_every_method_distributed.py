@@ -6,7 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
 from every_method import METHODS, gradients_and_logs, method, trained_parameters
-from mmseg_u2pl.ops import MIXINGS
+from mmseg_u2pl.ops.mixing import identity_plan
 from processes import checksum
 from seen import distinct_teacher
 from tiny import SIZE, batch
@@ -45,11 +45,11 @@ def train_without_chance(rank, name, count):
     """In one of several processes, or with ``rank=None`` in a single one with all images."""
     kind = METHODS[name]["type"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmseg_u2pl.methods.cps.boxes_plan", MIXINGS["none"])
+        patch.setattr("mmseg_u2pl.methods.cps.boxes_plan", identity_plan)
         patch.setattr("mmseg_u2pl.models.equalized_loss.keep_chances", torch.ones_like)
         model = method(name, **NOTHING_DRAWN[kind])
         if kind == "AEL":
-            model.cutmix = lambda label, _, generator: MIXINGS["none"](label, generator)
+            model.cutmix = lambda label, _, generator: identity_plan(label, generator)
         model = (distinct_teacher(model) if "teacher" in model.networks else model).double()
         if rank is None:
             return train(model, model, [all_images(count, step) for step in range(STEPS)])

@@ -181,7 +181,10 @@ def test_online_hard_example_mining_is_the_segmentors_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(mixing="mixup"), "mixing must be one of 'cutmix', 'cutout', 'classmix', 'none', got"),
+        (
+            dict(mixing="mixup"),
+            "mixing must be one of 'cutmix', 'cutout', 'classmix', 'none', 'small_b",
+        ),
         (dict(mixing_prob=1.5), r"mixing_prob must lie in \[0, 1\], got 1.5"),
         (dict(photometric=dict(strength=2)), r"photometric.strength must lie in \[0, 1\], got 2"),
         (dict(negative_pixels="none"), "negative_pixels must be one of 'unreliable', 'reliable'"),
