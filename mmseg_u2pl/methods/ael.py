@@ -30,6 +30,16 @@ class AEL(TeacherStudent):
     use the teacher's labels of unlabeled and labeled images, and ``L_c`` is U2PL's contrastive
     loss. Defaults are those for Cityscapes.
 
+    The authors' code differs (SemiSeg-AEL, 747c797; U2PL's branch ``with_AEL``, 4e520cc):
+
+    * It pastes from, and finds boxes in, any image of the list, not of the batch. On Cityscapes it
+      never pastes large classes: ``copy_paste=dict(never=[0, 1, 2, 8, 10])``.
+    * Two images make one mixed image. Bank and means are those of a process, and the bank begins
+      with random numbers.
+    * Labeled images have a loss against the teacher also where they have no ground truth.
+    * Contrast begins at epoch 20, with a second teacher pass and fixed percentiles
+      (``dynamic_partition=False``), and pixels of low entropy leave the unlabeled loss.
+
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
         tau: Minimum confidence of the teacher in a label, in [0, 1].
