@@ -282,12 +282,10 @@ def grouped(results: Sequence[Result]) -> str:
     for result in results:
         key = result.trains_with, result.embedding_source
         groups.setdefault(key, []).append(result.family)
-    ordered = sorted(
-        groups.items(), key=lambda item: (-frequency[item[0][0]], item[0][0], -len(item[1]))
-    )
+    ordered = sorted(groups, key=lambda key: (-frequency[key[0]], key[0], -len(groups[key])))
     rows = [
-        f"| {outcome} | {tap and f'`{tap}`'} | {', '.join(families)} |\n"
-        for (outcome, tap), families in ordered
+        f"| {outcome} | {tap and f'`{tap}`'} | {', '.join(groups[outcome, tap])} |\n"
+        for outcome, tap in ordered
     ]
     return "".join([HEAD, *rows])
 

@@ -21,7 +21,6 @@ from mmseg_u2pl.ops import (
     PixelPrediction,
     class_probabilities,
     class_totals,
-    draw_plan,
     mix,
     predict_pixels,
     resize_logits,
@@ -180,7 +179,7 @@ class TeacherStudent(SemiSegmentor):
 
     def mix_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         """Draw how the unlabeled images of a step are mixed."""
-        return draw_plan(self.mixing, self.mixing_prob, label, generator)
+        return MIXINGS[self.mixing](label, self.mixing_prob, generator)
 
     def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
         """Mixed images as the student sees them."""

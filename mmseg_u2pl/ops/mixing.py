@@ -6,6 +6,7 @@ masks and feature maps, so that all of them show the same scene.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -147,36 +148,26 @@ def identity_plan(label: Tensor, generator: torch.Generator) -> MixPlan:
     return MixPlan(torch.zeros_like(label, dtype=torch.bool), None)
 
 
-BATCH_PLANS: dict[str, Callable[[Tensor, torch.Generator], MixPlan]] = {
-    "cutmix": cutmix_plan,
-    "cutout": cutout_plan,
-    "classmix": classmix_plan,
-    "none": identity_plan,
-}
-"""How to draw a plan for all images of a batch, by name."""
-
-MIXINGS = (*BATCH_PLANS, "small_boxes")
-"""Names of all ways to mix."""
-
-
-def draw_plan(mixing: str, prob: float, label: Tensor, generator: torch.Generator) -> MixPlan:
-    """Draw a plan; with probability ``1 - prob``, it changes nothing.
-
-    Args:
-        mixing: Name in :data:`MIXINGS`.
-        prob: Probability of mixing, in [0, 1], with one draw for all images of the batch; for
-            ``'small_boxes'``, with a draw for each.
-        label: (N, H, W), int64, pseudo-labels, at least 0.
-        generator: CPU generator.
-
-    Returns:
-        The plan, on the device of ``label``.
-    """
-    if mixing == "small_boxes":
-        return small_box_plan(label, prob, generator)
-    plan = BATCH_PLANS[mixing](label, generator)
+def all_or_none(
+    draw: Callable[[Tensor, torch.Generator], MixPlan],
+    label: Tensor,
+    prob: float,
+    generator: torch.Generator,
+) -> MixPlan:
+    """Draw a plan; with probability ``1 - prob``, leave all images of the batch as they are."""
+    plan = draw(label, generator)
     mixes = float(torch.rand((), generator=generator)) < prob
     return plan if mixes else identity_plan(label, generator)
+
+
+MIXINGS: dict[str, Callable[[Tensor, float, torch.Generator], MixPlan]] = {
+    "cutmix": partial(all_or_none, cutmix_plan),
+    "cutout": partial(all_or_none, cutout_plan),
+    "classmix": partial(all_or_none, classmix_plan),
+    "none": partial(all_or_none, identity_plan),
+    "small_boxes": small_box_plan,
+}
+"""How to draw a plan from pseudo-labels, the probability of mixing and a CPU generator, by name."""
 
 
 def mix(values: Tensor, plan: MixPlan, source: Tensor | None = None) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 import oracles
 from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.ops import (
+    MIXINGS,
     cutmix_plan,
     distort,
-    draw_plan,
     mix,
     predict_pixels,
     resize_logits,
@@ -118,7 +118,7 @@ def test_student_alone_sees_other_colors(monkeypatch, to_rgb):
     # The same numbers from the pictures as stored on disk, RGB in [0, 255].
     pictures = torch.stack(raw["inputs"][1:]).flip(1).float()
     generator = as_before.random.next(torch.device("cpu"))[0]
-    plain_plan = draw_plan("none", 1.0, torch.zeros(3, SIZE, SIZE, dtype=torch.int64), generator)
+    plain_plan = MIXINGS["none"](torch.zeros(3, SIZE, SIZE, dtype=torch.int64), 1.0, generator)
     assert not plain_plan.mask.any()
     expected = distort(pictures, generator)
     expected = expected if to_rgb else expected.flip(1)
