@@ -83,13 +83,6 @@ class ConfidenceMethod(SemiSegmentor):
         logits = resize_logits(logits.detach(), unlabeled.images.shape[-2:], self.align_corners)
         return self._split(unlabeled, predict_with_confidence(logits))
 
-    def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
-        """The images with distorted colors."""
-        if self.photometric is None:
-            return unlabeled
-        images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
-        return unlabeled._replace(images=images)
-
     def mix_plan(self, label: Tensor, generator: torch.Generator) -> MixPlan:
         """Draw boxes for a strong view."""
         return small_box_plan(label, self.mixing_prob, generator)
@@ -106,9 +99,12 @@ class ConfidenceMethod(SemiSegmentor):
         Returns:
             The strong view, and the boxes.
         """
-        colors = self.strong_view(weak.batch, generator)
+        unlabeled = weak.batch
+        if self.photometric is not None:
+            images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
+            unlabeled = unlabeled._replace(images=images)
         plan = self.mix_plan(weak.pseudo.label, generator)
-        return self._split(colors.mixed(plan), weak.pseudo.mixed(plan)), plan
+        return self._split(unlabeled.mixed(plan), weak.pseudo.mixed(plan)), plan
 
     def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:
         """Loss of a view in this process; its mean over the processes is the loss of the batch.

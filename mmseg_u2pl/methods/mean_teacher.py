@@ -76,13 +76,12 @@ class MeanTeacher(TeacherStudent):
         if self.alignment is not None:
             self.align(class_probabilities(logits), unlabeled.valid)
         plan = self.mix_plan(pseudo.label, generators.own)
-        pseudo, mixed = pseudo.mixed(plan), unlabeled.mixed(plan)
-        strong = self.strong_view(mixed, generators.own)
+        pseudo, strong = pseudo.mixed(plan), self.strong_view(unlabeled, plan, generators.own)
 
         # One pass of the student over labeled and strong images.
         images = torch.cat([labeled.images, strong.images])
         student = self.student(images)
-        split = self.rule(pseudo.entropy, mixed.valid, self.progress)
+        split = self.rule(pseudo.entropy, strong.valid, self.progress)
         kept = split.reliable if self.entropy_filter else split.valid
         supervised = self.student.supervised_loss(images, student, labeled.data_samples)
         unsupervised = self.unsupervised_loss(
@@ -91,6 +90,6 @@ class MeanTeacher(TeacherStudent):
         return StepResult(
             supervised,
             {"unsup.loss_ce": self.unsup_weight * unsupervised},
-            self.split_statistics(pseudo.label, mixed.truth, split),
+            self.split_statistics(pseudo.label, strong.truth, split),
             StepView(labeled, unlabeled, strong, pseudo, split, student.logits.detach()),
         )

@@ -181,12 +181,17 @@ class TeacherStudent(SemiSegmentor):
         """Draw how the unlabeled images of a step are mixed."""
         return MIXINGS[self.mixing](label, self.mixing_prob, generator)
 
-    def strong_view(self, unlabeled: UnlabeledBatch, generator: torch.Generator) -> UnlabeledBatch:
-        """Mixed images as the student sees them."""
-        if self.photometric is None:
-            return unlabeled
-        images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
-        return unlabeled._replace(images=images)
+    def strong_view(
+        self, unlabeled: UnlabeledBatch, plan: MixPlan, generator: torch.Generator
+    ) -> UnlabeledBatch:
+        """The images as the student sees them: with other colors, then mixed.
+
+        In this order a pasted region keeps the colors of its image, as in UniMatch.
+        """
+        if self.photometric is not None:
+            images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
+            unlabeled = unlabeled._replace(images=images)
+        return unlabeled.mixed(plan)
 
     def view(self, labeled: LabeledBatch, unlabeled: UnlabeledBatch) -> TeacherView:
         """One pass of the teacher over all images, for methods with an embedding."""

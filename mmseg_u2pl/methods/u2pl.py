@@ -12,7 +12,7 @@ from mmseg_u2pl.methods.teacher_student import TeacherStudent, TeacherView
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from mmseg_u2pl.models.step_random import StepGenerators
-from mmseg_u2pl.ops import Partition
+from mmseg_u2pl.ops import MixPlan, Partition
 from mmseg_u2pl.utils.options import require_choice, require_flag, require_weight
 
 NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
@@ -93,12 +93,12 @@ class U2PL(TeacherStudent):
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generators: StepGenerators
     ) -> StepResult:
         """Algorithm 1."""
-        teacher, mixed = self.teach(labeled, unlabeled, generators.own)
-        strong = self.strong_view(mixed, generators.own)
+        teacher, plan = self.teach(labeled, unlabeled, generators.own)
+        strong = self.strong_view(unlabeled, plan, generators.own)
         images = torch.cat([labeled.images, strong.images])
         student = self.student(images)
         label, entropy = teacher.pseudo
-        split = self.rule(entropy, mixed.valid, self.progress)  # Eq. 7
+        split = self.rule(entropy, strong.valid, self.progress)  # Eq. 7
         kept = split.reliable if self.entropy_filter else split.valid  # Eq. 6
         anchors, negatives = self.contrast_pixels(entropy, split)
 
@@ -113,17 +113,17 @@ class U2PL(TeacherStudent):
             "unsup.loss_ce": self.unsup_weight * unsupervised,
             "contra.loss_nce": self.contra_weight * contra.pop("loss_nce"),
         }
-        statistics = self.split_statistics(label, mixed.truth, split)
+        statistics = self.split_statistics(label, strong.truth, split)
         view = StepView(labeled, unlabeled, strong, teacher.pseudo, split, student.logits.detach())
         return StepResult(supervised, losses, add_prefix(contra, "contra") | statistics, view)
 
     def teach(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generator: torch.Generator
-    ) -> tuple[TeacherView, UnlabeledBatch]:
-        """Predictions of the teacher for the clean images, mixed like the unlabeled images."""
+    ) -> tuple[TeacherView, MixPlan]:
+        """How to mix the unlabeled images, and the teacher's predictions for clean ones, mixed."""
         clean = self.view(labeled, unlabeled)
         plan = self.mix_plan(clean.pseudo.label, generator)
-        return clean.mixed(plan), unlabeled.mixed(plan)
+        return clean.mixed(plan), plan
 
     def contrast_pixels(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
         """Unlabeled pixels that may be anchors, and those that may be negatives."""

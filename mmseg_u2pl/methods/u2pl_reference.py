@@ -13,7 +13,7 @@ from mmseg_u2pl.methods.u2pl import U2PL
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.contrastive_head import UnreliableContrastiveHead
 from mmseg_u2pl.models.reliability import EntropyQuantile
-from mmseg_u2pl.ops import Negatives, Partition, mix, partition
+from mmseg_u2pl.ops import MixPlan, Negatives, Partition, mix, partition
 
 
 class ProcessEntropyQuantile(EntropyQuantile):
@@ -59,14 +59,13 @@ class U2PLReference(U2PL):
 
     def teach(
         self, labeled: LabeledBatch, unlabeled: UnlabeledBatch, generator: torch.Generator
-    ) -> tuple[TeacherView, UnlabeledBatch]:
+    ) -> tuple[TeacherView, MixPlan]:
         """Labels from the clean images; everything else from the mixed ones."""
         logits = self.teacher.predict(unlabeled.images).logits
         label = self.pseudo_label(logits, unlabeled).label
         plan = self.mix_plan(label, generator)
-        mixed = unlabeled.mixed(plan)
-        view = self.view(labeled, mixed)
-        return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), mixed
+        view = self.view(labeled, unlabeled.mixed(plan))
+        return view._replace(pseudo=view.pseudo._replace(label=mix(label, plan))), plan
 
     def contrast_pixels(self, entropy: Tensor, split: Partition) -> tuple[Tensor, Tensor]:
         """Use the share ``alpha_t`` with the lowest entropy as anchors."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from confident import padded_batch
+from confident import padded_batch, recorded_plans
 from every_method import METHODS, method
 from seen import losses_of
 from tiny import batch, tiny_segmentor
@@ -42,6 +42,31 @@ def test_padding_is_neither_reliable_nor_unreliable(name):
     assert torch.equal(view.unlabeled.valid, valid)
     assert not view.strong.valid.all()
     assert torch.equal(view.split.reliable | view.split.unreliable, view.strong.valid)
+
+
+WITH_COLORS = [n for n in METHODS if METHODS[n]["type"] not in ("AEL", "CPS")]
+
+
+@pytest.mark.parametrize("name", WITH_COLORS)
+def test_colors_come_before_boxes(name, monkeypatch):
+    """A pasted box has the colors of the image that it comes from; the teacher sees none of it."""
+    model, views, drawn = method(name, photometric={}, mixing_prob=1.0), [], []
+    plans, distort = recorded_plans(model, monkeypatch), model.photometric
+    monkeypatch.setattr(
+        model, "photometric", lambda *args: drawn.append(distort(*args)) or drawn[-1]
+    )
+    model.observer = views.append
+    raw = batch(2, 3)
+    losses_of(model, raw)
+    (view,), plan, colors = views, plans[0], drawn[0]
+    clean = model.data_preprocessor(raw, True)["inputs"][2:]
+    assert torch.equal(view.unlabeled.images, clean)
+    assert not torch.equal(colors, clean)
+    for image, mask in enumerate(plan.mask):
+        pasted = colors[plan.partner[image]][:, mask]
+        assert mask.any()
+        assert torch.equal(view.strong.images[image][:, mask], pasted)
+        assert torch.equal(view.strong.images[image][:, ~mask], colors[image][:, ~mask])
 
 
 WITH_TEACHER = [name for name in METHODS if "teacher" in MODELS.get(METHODS[name]["type"]).networks]

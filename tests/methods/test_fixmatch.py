@@ -44,25 +44,6 @@ def test_loss_against_numpy(num_unlabeled, monkeypatch):
     assert losses["unreliable_share"].item() == pytest.approx(1 - kept, abs=1e-5)
 
 
-def test_colors_come_before_boxes(monkeypatch):
-    """A pasted box has the colors of the image that it comes from."""
-    model = fixmatch(mixing_prob=1.0)
-    plans, drawn = recorded_plans(model, monkeypatch), []
-    distort = model.photometric
-    monkeypatch.setattr(
-        model, "photometric", lambda *args: drawn.append(distort(*args)) or drawn[-1]
-    )
-    views = []
-    model.observer = views.append
-    step(model)
-    (plan,), (colors,), (view,) = plans, drawn, views
-    assert not torch.equal(colors, view.unlabeled.images)
-    for image, mask in enumerate(plan.mask):
-        pasted = colors[plan.partner[image]][:, mask]
-        assert torch.equal(view.strong.images[image][:, mask], pasted)
-        assert torch.equal(view.strong.images[image][:, ~mask], colors[image][:, ~mask])
-
-
 def test_each_loss_reaches_the_parameters_it_should():
     model = fixmatch(**HEAD)
     names = {n for n, _ in model.named_parameters() if n.startswith("student.")}

@@ -247,5 +247,6 @@ def test_pixels_without_a_finite_entropy_count_for_nothing():
 def test_colors_of_images_that_have_none_are_not_changed():
     model = tiny_u2pl(photometric={})
     unlabeled = UnlabeledBatch(torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8) > 0, None)
+    plan = MIXINGS["none"](torch.zeros(1, 8, 8, dtype=torch.int64), 1.0, torch.Generator())
     with pytest.raises(ValueError, match=r"photometric changes colors, .* have 4 channels"):
-        model.strong_view(unlabeled, torch.Generator())
+        model.strong_view(unlabeled, plan, torch.Generator())
