@@ -10,6 +10,7 @@ from mmseg_u2pl.methods.base import SemiSegmentor
 from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.models.photometric import PhotometricDistortion
 from mmseg_u2pl.models.reliability import ConfidenceThreshold, reliability_statistics
+from mmseg_u2pl.models.step_random import StepGenerators
 from mmseg_u2pl.ops import (
     ConfidentPrediction,
     MixPlan,
@@ -88,22 +89,22 @@ class ConfidenceMethod(SemiSegmentor):
         return small_box_plan(label, self.mixing_prob, generator)
 
     def strengthen(
-        self, weak: PseudoLabeled, generator: torch.Generator
+        self, weak: PseudoLabeled, generators: StepGenerators
     ) -> tuple[PseudoLabeled, MixPlan]:
         """Draw a strong view: distort colors, then mix boxes with their labels and padding.
 
         Args:
             weak: The weak view.
-            generator: On the CPU.
+            generators: Those of the step.
 
         Returns:
             The strong view, and the boxes.
         """
         unlabeled = weak.batch
         if self.photometric is not None:
-            images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
+            images = self.photometric(unlabeled.images, self.data_preprocessor, generators.colors)
             unlabeled = unlabeled._replace(images=images)
-        plan = self.mix_plan(weak.pseudo.label, generator)
+        plan = self.mix_plan(weak.pseudo.label, generators.own)
         return self._split(unlabeled.mixed(plan), weak.pseudo.mixed(plan)), plan
 
     def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:

@@ -95,7 +95,7 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
         # Strong view u_s: distorted colors, and boxes with their labels from the next image.
-        u_s, plan = self.strengthen(u_w, generators.own)
+        u_s, plan = self.strengthen(u_w, generators)
 
         # One pass of the student over x and u_s.
         img = torch.cat([labeled.images, u_s.images])

@@ -76,7 +76,7 @@ class MeanTeacher(TeacherStudent):
         if self.alignment is not None:
             self.align(class_probabilities(logits), unlabeled.valid)
         plan = self.mix_plan(pseudo.label, generators.own)
-        pseudo, strong = pseudo.mixed(plan), self.strong_view(unlabeled, plan, generators.own)
+        pseudo, strong = pseudo.mixed(plan), self.strong_view(unlabeled, plan, generators.colors)
 
         # One pass of the student over labeled and strong images.
         images = torch.cat([labeled.images, strong.images])

@@ -94,7 +94,7 @@ class U2PL(TeacherStudent):
     ) -> StepResult:
         """Algorithm 1."""
         teacher, plan = self.teach(labeled, unlabeled, generators.own)
-        strong = self.strong_view(unlabeled, plan, generators.own)
+        strong = self.strong_view(unlabeled, plan, generators.colors)
         images = torch.cat([labeled.images, strong.images])
         student = self.student(images)
         label, entropy = teacher.pseudo

@@ -97,8 +97,8 @@ class UniMatch(ConfidenceMethod):
         u_w = self.weak_view(unlabeled, logits_u_w)
 
         # Strong views u_s1, u_s2 with independent colors and boxes.
-        u_s1, _ = self.strengthen(u_w, generators.own)
-        u_s2, _ = self.strengthen(u_w, generators.own)
+        u_s1, _ = self.strengthen(u_w, generators)
+        u_s2, _ = self.strengthen(u_w, generators)
         s = self.student(torch.cat([u_s1.images, u_s2.images]))
         logits_u_s1, logits_u_s2 = s.logits.chunk(2)
 

@@ -90,8 +90,8 @@ class UniMatchV2(FixMatch):
         # Weak view u_w: label and confidence from the teacher.
         u_w, teacher = self.teach(labeled, unlabeled)
         # Strong views u_s1, u_s2 with independent colors and boxes.
-        u_s1, plan_s1 = self.strengthen(u_w, generators.own)
-        u_s2, _ = self.strengthen(u_w, generators.own)
+        u_s1, plan_s1 = self.strengthen(u_w, generators)
+        u_s2, _ = self.strengthen(u_w, generators)
 
         # The student sees x, then both strong views at once, each with half of the channels.
         num_u = len(unlabeled.images)

@@ -13,12 +13,18 @@ from mmseg_u2pl.models.saved_integer import SavedInteger
 class StepGenerators(NamedTuple):
     """Generators of one step.
 
+    Colors have a generator of their own, so that with the same seed, methods with and without them
+    paste the same boxes, and all methods see the same colors. This makes their scores comparable
+    seed by seed.
+
     Attributes:
-        own: On the CPU, different in each process; for the images of the process.
+        own: On the CPU, different in each process; for the images of the process, boxes first.
+        colors: Like ``own``, for photometric distortions.
         common: On the device of the step, equal in all processes; for common choices.
     """
 
     own: torch.Generator
+    colors: torch.Generator
     common: torch.Generator
 
 
@@ -39,7 +45,7 @@ class StepRandom(nn.Module):
 
     @torch.compiler.disable  # the compiler would treat NumPy's 64-bit integers as tensors
     def next(self, device: torch.device | str) -> StepGenerators:
-        """Begin a step on a device: seed PyTorch's generators, for dropout, and create two more."""
+        """Begin a step on a device: seed PyTorch's generators, for dropout, and create more."""
         if not self._shares_seed:
             self.seed.take_from_first_process()
             self._shares_seed = True
@@ -48,10 +54,11 @@ class StepRandom(nn.Module):
         torch.manual_seed(own[2])
         return StepGenerators(
             torch.Generator().manual_seed(own[0]),
+            torch.Generator().manual_seed(own[3]),
             torch.Generator(device).manual_seed(common[1]),
         )
 
     def _numbers(self, process: int) -> list[int]:
-        """Three seeds for a process, each less than 2**63."""
+        """Four seeds for a process, each less than 2**63."""
         sequence = np.random.SeedSequence([self.seed.value, self.step.value, process])
-        return [int(number) >> 1 for number in sequence.generate_state(3, np.uint64)]
+        return [int(number) >> 1 for number in sequence.generate_state(4, np.uint64)]

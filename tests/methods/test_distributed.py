@@ -123,7 +123,7 @@ def test_each_rank_mixes_and_drops_out_its_own_way_and_all_choose_together(proce
 
 
 def seeds_of_a_step(rank):
-    own, common = tiny_u2pl(seed=rank).random.next(torch.device("cpu"))
+    own, _, common = tiny_u2pl(seed=rank).random.next(torch.device("cpu"))
     return own.initial_seed(), torch.initial_seed(), common.initial_seed()
 
 

@@ -69,6 +69,41 @@ def test_colors_come_before_boxes(name, monkeypatch):
         assert torch.equal(view.strong.images[image][:, ~mask], colors[image][:, ~mask])
 
 
+SMALL_BOXES = dict(mixing="small_boxes")
+ONE_BOX = {
+    "MeanTeacher": SMALL_BOXES,
+    "U2PL": SMALL_BOXES,
+    "U2PL, no colors": dict(SMALL_BOXES, photometric=None),
+    "FixMatch": {},
+    "FixMatch + U2PL": {},
+    "FixMatch, no colors": dict(photometric=None),
+    "UniMatchV2": {},
+}
+
+
+def test_with_the_same_seed_methods_paste_the_same_boxes_and_draw_the_same_colors(monkeypatch):
+    """Otherwise the luck of the draw, often larger than the effect, would hide in a comparison."""
+    masks, colors = [], []
+    for name, options in ONE_BOX.items():
+        model = method(name.split(",")[0], **dict(photometric={}, mixing_prob=0.7) | options)
+        plans, distort, drawn = recorded_plans(model, monkeypatch), model.photometric, []
+        if distort is not None:
+            monkeypatch.setattr(
+                model,
+                "photometric",
+                lambda *args, distort=distort, drawn=drawn: (
+                    drawn.append(distort(*args)) or drawn[-1]
+                ),
+            )
+        losses_of(model, batch(2, 3))
+        masks.append(plans[0].mask)
+        colors += drawn[:1]
+    assert masks[0].any()
+    assert all(torch.equal(mask, masks[0]) for mask in masks)
+    assert len(colors) == 5
+    assert all(torch.equal(images, colors[0]) for images in colors)
+
+
 WITH_TEACHER = [name for name in METHODS if "teacher" in MODELS.get(METHODS[name]["type"]).networks]
 
 

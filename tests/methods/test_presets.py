@@ -53,12 +53,14 @@ def test_reference_has_the_numbers_of_the_authors_code():
     assert (head.temperature, head.min_prob, model.rule.alpha_0) == (0.5, 0.3, 0.2)
 
 
-def test_best_is_the_paper_with_aligned_labels_for_all_pixels():
+def test_best_has_fixmatchs_teacher_and_boxes_and_aligned_labels_for_all_pixels():
     model = load_method("u2pl_best")
     assert type(model) is U2PL
     assert model.alignment is not None
     assert not model.entropy_filter
-    assert (model.contrastive_head.num_anchors, model.teacher.dropout) == (50, False)
+    assert (model.mixing, model.mixing_prob, model.photometric) == ("small_boxes", 0.5, None)
+    assert (model.teacher.decay, model.teacher.statistics) == (0.996, "averaged")
+    assert (model.contrastive_head.num_anchors, model.contra_weight) == (50, 0.1)
 
 
 @pytest.mark.parametrize("name", ["fixmatch", "unimatch", "unimatch_v2"])
