@@ -79,5 +79,5 @@ runs = [
     variation("embedding_source=bottleneck", embedding_source="decode_head.bottleneck"),
     variation("photometric", photometric__strength=0.5),
     variation("distribution_alignment=True", distribution_alignment=True),
-    variation("best", method="u2pl_best"),
+    variation("best", distribution_alignment=True, entropy_filter=False),  # u2pl_best then
 ]

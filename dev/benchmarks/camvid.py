@@ -17,19 +17,20 @@ SCHEDULES = {
     "long": (0.001, 4000),
     "late": (0.001, 1000),
 }
+BEST_OPTIONS = {"model.distribution_alignment": True, "model.entropy_filter": False}
 ARMS = {  # method, options
     "Mean Teacher": ("mean_teacher", {"model.mixing": "none"}),
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "U2PL paper": ("u2pl", {}),
     "U2PL reference": ("u2pl_reference", {}),
-    "U2PL best": ("u2pl_best", {}),
+    "U2PL best": ("u2pl", BEST_OPTIONS),  # u2pl_best at that time
     # The parts of "best" one at a time, and other trials.
     "U2PL distribution_alignment": ("u2pl", {"model.distribution_alignment": True}),
     "CutMix + Mean Teacher, entropy_filter=False": (
         "mean_teacher",
         {"model.entropy_filter": False},
     ),
-    "U2PL best, contra_weight=0": ("u2pl_best", {"model.contra_weight": 0.0}),
+    "U2PL best, contra_weight=0": ("u2pl", {**BEST_OPTIONS, "model.contra_weight": 0.0}),
     "U2PL photometric": ("u2pl", {"model.photometric.strength": 0.5}),
 }
 SUP, ALL, CUTMIX = "sup-only", "all labels", "CutMix + Mean Teacher"

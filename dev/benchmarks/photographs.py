@@ -1,5 +1,5 @@
 # All methods on three sets of photographs, on a CPU. Thresholds, rates and lengths were chosen in
-# short trials with seed 0; the list has not been run as a whole yet.
+# short trials with seed 0; docs/results.md says which runs have been made.
 #   python dev/run_benchmark.py dev/benchmarks/photographs.py --out docs/results/photographs
 # "start" trains a supervised model. All arms continue from its last checkpoint for the same number
 # of iterations, with the same labeled images per step, and are compared seed by seed. "twice the
@@ -54,6 +54,10 @@ STREETS = LABELS_ONLY | {
     "AEL": ("ael", {}),
     "U2PL paper": ("u2pl", {}),
     "U2PL reference": ("u2pl_reference", {}),
+    "U2PL, aligned, all pixels": (  # half of best: the paper's teacher and boxes
+        "u2pl",
+        {"model.distribution_alignment": True, "model.entropy_filter": False},
+    ),
     "U2PL best": ("u2pl_best", {}),
     "U2PL best, no contrast": ("u2pl_best", NO_CONTRAST),
 }
