@@ -27,7 +27,7 @@ LABELS_ONLY = {  # method, options
     "sup-only": (None, {}),
     "sup-only, twice the labels": (None, {"train_dataloader.batch_size": 8}),
 }
-# Strong colors help on animals and hurt on streets. Each arm has those that suit its data.
+# In short trials, distorted colors helped on animals and hurt on streets.
 ANIMALS = LABELS_ONLY | {
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "FixMatch": ("fixmatch", {}),

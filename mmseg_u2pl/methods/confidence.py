@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmseg_u2pl.methods.base import SemiSegmentor
 from mmseg_u2pl.models.batches import UnlabeledBatch
-from mmseg_u2pl.models.photometric import PhotometricDistortion
+from mmseg_u2pl.models.photometric import PhotometricDistortion, change_colors
 from mmseg_u2pl.models.reliability import ConfidenceThreshold, reliability_statistics
 from mmseg_u2pl.models.step_random import StepGenerators
 from mmseg_u2pl.ops import (
@@ -100,12 +100,10 @@ class ConfidenceMethod(SemiSegmentor):
         Returns:
             The strong view, and the boxes.
         """
-        unlabeled = weak.batch
-        if self.photometric is not None:
-            images = self.photometric(unlabeled.images, self.data_preprocessor, generators.colors)
-            unlabeled = unlabeled._replace(images=images)
+        args = self.photometric, self.data_preprocessor, generators.colors
+        colors = change_colors(weak.batch, *args)
         plan = self.mix_plan(weak.pseudo.label, generators.own)
-        return self._split(unlabeled.mixed(plan), weak.pseudo.mixed(plan)), plan
+        return self._split(colors.mixed(plan), weak.pseudo.mixed(plan)), plan
 
     def view_loss(self, logits: Tensor, view: PseudoLabeled) -> Tensor:
         """Loss of a view in this process; its mean over the processes is the loss of the batch.

@@ -11,7 +11,7 @@ from mmseg_u2pl.methods.base import SemiSegmentor
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.distribution_alignment import DistributionAlignment
 from mmseg_u2pl.models.ema_teacher import EMATeacher
-from mmseg_u2pl.models.photometric import PhotometricDistortion
+from mmseg_u2pl.models.photometric import PhotometricDistortion, change_colors
 from mmseg_u2pl.models.reliability import reliability_statistics
 from mmseg_u2pl.ops import (
     MIXINGS,
@@ -188,10 +188,8 @@ class TeacherStudent(SemiSegmentor):
 
         In this order a pasted region keeps the colors of its image, as in UniMatch.
         """
-        if self.photometric is not None:
-            images = self.photometric(unlabeled.images, self.data_preprocessor, generator)
-            unlabeled = unlabeled._replace(images=images)
-        return unlabeled.mixed(plan)
+        args = self.photometric, self.data_preprocessor, generator
+        return change_colors(unlabeled, *args).mixed(plan)
 
     def view(self, labeled: LabeledBatch, unlabeled: UnlabeledBatch) -> TeacherView:
         """One pass of the teacher over all images, for methods with an embedding."""

@@ -4,6 +4,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmseg_u2pl.models.batches import UnlabeledBatch
 from mmseg_u2pl.models.normalization import denormalize, normalize
 from mmseg_u2pl.ops import distort
 from mmseg_u2pl.utils.options import require_share
@@ -44,3 +45,15 @@ class PhotometricDistortion:
         pictures = denormalize(images, preprocessor)
         distorted = distort(pictures, generator, self.strength, self.hue)
         return normalize(distorted, preprocessor)
+
+
+def change_colors(
+    unlabeled: UnlabeledBatch,
+    distortion: PhotometricDistortion | None,
+    preprocessor: BaseDataPreprocessor,
+    generator: torch.Generator,
+) -> UnlabeledBatch:
+    """The batch with distorted images, or as it is without a distortion."""
+    if distortion is None:
+        return unlabeled
+    return unlabeled._replace(images=distortion(unlabeled.images, preprocessor, generator))

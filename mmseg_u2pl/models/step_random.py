@@ -13,12 +13,11 @@ from mmseg_u2pl.models.saved_integer import SavedInteger
 class StepGenerators(NamedTuple):
     """Generators of one step.
 
-    Colors have a generator of their own, so that with the same seed, methods with and without them
-    paste the same boxes, and all methods see the same colors. This makes their scores comparable
-    seed by seed.
+    Colors have a generator of their own, so that with the same seed a method pastes the same boxes
+    with and without them, and methods see the same colors. Scores are then comparable seed by seed.
 
     Attributes:
-        own: On the CPU, different in each process; for the images of the process, boxes first.
+        own: On the CPU, different in each process; for the images of the process.
         colors: Like ``own``, for photometric distortions.
         common: On the device of the step, equal in all processes; for common choices.
     """

@@ -1,5 +1,6 @@
-# The loss on unreliable pixels with aligned labels for all pixels, and the teacher and boxes of
-# UniMatch V2; see docs/results.md. For photographs of objects, add photometric=dict().
+# U2PL with pseudo-labels for all pixels, aligned class frequencies, and the
+# teacher and boxes of FixMatch; see docs/results.md, where photographs of animals also have
+# photometric=dict().
 _base_ = "./u2pl.py"
 method = dict(
     distribution_alignment=True,
