@@ -2,8 +2,8 @@
 # short trials with seed 0; docs/results.md says which runs have been made.
 #   python dev/run_benchmark.py dev/benchmarks/photographs.py --out docs/results/photographs
 # "start" trains a supervised model. All arms continue from its last checkpoint for the same number
-# of iterations, with the same labeled images per step, and are compared seed by seed. "twice the
-# labels" has as many images per step as the semi-supervised arms.
+# of iterations, with the same labeled images per step, and are compared seed by seed. "8 images a
+# step" has as many as the semi-supervised arms, all labeled.
 #   VOC animals  data/voc_animals  5 animals, persons, background of VOC 2012, 445 validation images
 #   IDD Lite     data/idd_lite     7 classes of streets in India, 204 validation images
 #   CamVid       data/camvid       11 classes of streets, at 240 x 180, 101 validation images
@@ -25,7 +25,7 @@ NO_COLORS = {"model.photometric": None}
 NO_CONTRAST = {"model.contra_weight": 0.0}
 LABELS_ONLY = {  # method, options
     "sup-only": (None, {}),
-    "sup-only, twice the labels": (None, {"train_dataloader.batch_size": 8}),
+    "sup-only, 8 images a step": (None, {"train_dataloader.batch_size": 8}),
 }
 # In short trials, distorted colors helped on animals and hurt on streets.
 ANIMALS = LABELS_ONLY | {
