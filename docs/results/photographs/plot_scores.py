@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 HERE = Path(__file__).parent
 SPLITS = {  # data set, number of labeled images: start of the names of its runs
     "CamVid": {46: "CamVid 1of8"},
-    "VOC animals": {104: "VOC 104"},
+    "VOC animals": {104: "VOC 104", 222: "VOC 222"},
     "IDD Lite": {44: "IDD 1of32", 88: "IDD 1of16"},
 }
 METHODS = {  # name: end of the names of its runs, color
