@@ -1,5 +1,5 @@
 # U2PL with pseudo-labels for all pixels, aligned class frequencies, and the teacher and boxes of
-# FixMatch. docs/results.md has what it gains, and where photometric=dict() helps.
+# FixMatch. docs/results.md shows what this gains, and on which data photometric=dict() helps.
 _base_ = "./u2pl.py"
 method = dict(
     distribution_alignment=True,
