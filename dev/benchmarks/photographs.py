@@ -64,7 +64,7 @@ STREETS = LABELS_ONLY | {
 ARMS = {"VOC": ANIMALS, "IDD": STREETS, "CamVid": STREETS}
 SCHEDULES = {  # iterations and images per step of the start, iterations of an arm, learning rate
     "VOC": (1500, 8, 500, 0.0005),
-    "IDD": (1500, 4, 500, 0.001),
+    "IDD": (3000, 8, 1000, 0.001),
     "CamVid": (5000, 4, 1000, 0.001),
 }
 
