@@ -47,6 +47,7 @@ ANIMALS = LABELS_ONLY | {
 STREETS = LABELS_ONLY | {
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "FixMatch": ("fixmatch", NO_COLORS),
+    "FixMatch, tau=0.8": ("fixmatch", {"model.tau": 0.8, **NO_COLORS}),
     "FixMatch, tau=0": ("fixmatch", {"model.tau": 0.0, **NO_COLORS}),
     "UniMatch, tau=0": ("unimatch", {"model.tau": 0.0, **NO_COLORS}),
     "UniMatch V2, tau=0": ("unimatch_v2", {"model.tau": 0.0, **NO_COLORS}),

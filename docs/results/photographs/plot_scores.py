@@ -25,6 +25,7 @@ METHODS = {  # name: end of the names of its runs, color
     "AEL": (["AEL"], "tab:purple"),
     "CutMix + Mean Teacher": (["CutMix + Mean Teacher"], "tab:brown"),
     "FixMatch, tau=0.95": (["FixMatch"], "gold"),
+    "FixMatch, tau=0.8": (["FixMatch, tau=0.8"], "darkgoldenrod"),
     "FixMatch, tau=0": (["FixMatch, tau=0"], "tab:orange"),
     "UniMatch": (["UniMatch, tau=0", "UniMatch, tau=0.8"], "tab:olive"),
     "UniMatch V2": (["UniMatch V2, tau=0", "UniMatch V2, tau=0.8"], "tab:green"),
