@@ -175,7 +175,7 @@ def draw_lists(
     if absent == [BACKGROUND]:  # every pixel is annotated
         absent = []
     raise_if_any(
-        "Classes without annotations", absent, ["Annotate them, or remove them from --classes."]
+        "Classes without annotations", absent, ["Annotate them, or give --classes without them."]
     )
     num_labeled = len(names) - count_images(val, len(names))
     if num_labeled < 1:

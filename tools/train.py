@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import mmseg_u2pl  # noqa: F401  # before the stack: it checks the versions
 
@@ -35,19 +36,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def set_resume(cfg: Config, resume: str | None, cfg_options: dict[str, object]) -> None:
-    """Set ``resume`` and ``load_from`` as the user requested."""
+    """Set ``resume`` and ``load_from`` as the user requested.
+
+    MMEngine resumes from ``load_from`` if it is set. If the config sets it, it names the weights of
+    a warm start: resuming from them would discard the interrupted run, or treat them as its
+    checkpoint. On the command line, it is MMSegmentation's documented way to name the checkpoint to
+    resume from.
+
+    Raises:
+        UsageError: ``load_from`` on the command line names another run than the interrupted one.
+    """
     cfg.resume = resume is not None
     if resume not in (None, "auto"):
         cfg.load_from = resume
-    # MMEngine resumes from `load_from` if it is set. If the config sets it, it names the weights
-    # of a warm start: resuming from them would discard the interrupted run, or treat them as its
-    # checkpoint. On the command line, it is MMSegmentation's documented way to name the checkpoint
-    # to resume from.
-    elif resume and cfg.get("load_from") and "load_from" not in cfg_options:
-        if find_latest_checkpoint(cfg.work_dir):
-            cfg.load_from = None
-        else:
-            cfg.resume = False
+    elif resume and cfg.get("load_from"):
+        latest = find_latest_checkpoint(cfg.work_dir)
+        if "load_from" not in cfg_options:
+            cfg.resume = latest is not None
+            cfg.load_from = None if latest else cfg.load_from
+        elif latest and not Path(cfg.load_from).resolve().is_relative_to(
+            Path(cfg.work_dir).resolve()
+        ):
+            raise UsageError(
+                f"--resume could continue from {latest} or from load_from={cfg.load_from}; leave "
+                f"load_from out for the former, or pass --resume {cfg.load_from} for the latter"
+            )
 
 
 def enable_amp(cfg: Config) -> None:

@@ -29,6 +29,7 @@ LABELS_ONLY = {  # method, options
 }
 # Distorted colors help on animals and hurt on CamVid.
 ANIMALS = LABELS_ONLY | {
+    "Mean Teacher": ("mean_teacher", {"model.mixing": "none"}),
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "FixMatch": ("fixmatch", {}),
     "FixMatch, tau=0.8": ("fixmatch", {"model.tau": 0.8}),
@@ -45,6 +46,7 @@ ANIMALS = LABELS_ONLY | {
     "UniMatch V2, tau=0.8, unreliable pixels": ("u2pl_unimatch_v2", {"model.tau": 0.8}),
 }
 STREETS = LABELS_ONLY | {
+    "Mean Teacher": ("mean_teacher", {"model.mixing": "none"}),
     "CutMix + Mean Teacher": ("mean_teacher", {}),
     "FixMatch": ("fixmatch", NO_COLORS),
     "FixMatch, tau=0.8": ("fixmatch", {"model.tau": 0.8, **NO_COLORS}),

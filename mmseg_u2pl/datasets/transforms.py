@@ -6,13 +6,16 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 
-from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS
+from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS, UNKNOWN_CLASS
 
 IGNORED = 255
 """Mask value for no class, which most transforms pad with."""
 
+PADDING = (0, IGNORED)
+"""Mask values of pixels outside the image, between the two transforms below."""
+
 UNKNOWN = 254
-"""Mask value of image pixels of unknown class, between the two transforms."""
+"""Mask value of image pixels of unknown class, between them."""
 
 
 @TRANSFORMS.register_module()
@@ -42,8 +45,8 @@ class HideGroundTruth(BaseTransform):
     """Turns a sample with the mask of :class:`MarkImagePixels` into an unlabeled one.
 
     Place it after ``PackSegInputs``. It moves ``gt_sem_seg`` of the data sample to fields that no
-    supervised loss reads. Pixels outside the image get no pseudo-labels. Where a mask was loaded
-    and the class is known, :class:`U2PL` logs ``pseudo_label_accuracy``.
+    supervised loss reads. Pixels outside the image get no pseudo-labels. If a mask was loaded, the
+    log has the ``pseudo_label_accuracy`` of the pixels whose class is known.
     """
 
     def transform(self, results: dict) -> dict:
@@ -51,11 +54,11 @@ class HideGroundTruth(BaseTransform):
         sample = results["data_samples"]
         marks = sample.gt_sem_seg.data
         del sample.gt_sem_seg
-        own = (marks != 0) & (marks != IGNORED)
+        own = ~torch.isin(marks, marks.new_tensor(PADDING))
         known = own & (marks != UNKNOWN)
         setattr(sample, IMAGE_PIXELS, PixelData(data=own))
         # RandomRotFlip interpolates masks, so unloaded masks may have values that look known.
         if "seg_map_path" in sample.metainfo and known.any():
-            truth = torch.where(known, marks - 1, IGNORED)
+            truth = torch.where(known, marks - 1, UNKNOWN_CLASS)
             setattr(sample, HIDDEN_TRUTH, PixelData(data=truth))
         return results

@@ -17,7 +17,7 @@ from mmseg.datasets.transforms import (
 from mmseg.registry import TRANSFORMS
 
 from mmseg_u2pl.datasets.errors import DataError
-from mmseg_u2pl.datasets.transforms import HideGroundTruth, MarkImagePixels
+from mmseg_u2pl.datasets.transforms import PADDING, HideGroundTruth, MarkImagePixels
 
 GROUND_TRUTH_TRANSFORMS = (LoadAnnotations, LoadBiomedicalAnnotation, GenerateEdge)
 """Transforms that load or need ground truth, which unlabeled images do not have."""
@@ -141,11 +141,17 @@ def check_unlabeled_pipeline(dataset: BaseDataset, stream: str = "unlabeled") ->
                 f"{stream}: {name} with cat_max_ratio={step.cat_max_ratio} needs ground truth, "
                 "which unlabeled images do not have. Remove cat_max_ratio from this pipeline."
             )
-        if _adds_pixels(step) and not marked:
+        fill = _mask_fill(step)
+        if fill is not None and not marked:
             raise DataError(
                 f"{stream}: the pipeline has {name}, whose padding would get pseudo-labels. Put "
                 "MarkImagePixels before it, in place of LoadAnnotations, and HideGroundTruth "
                 "after PackSegInputs. A config without a type gets both."
+            )
+        if fill not in (None, *PADDING):
+            raise DataError(
+                f"{stream}: {name} pads masks with {fill}, but here padding must be 255, whatever "
+                "the ignore_index. Give unlabeled a pipeline of its own, with 255."
             )
 
 
@@ -156,10 +162,14 @@ def _walk(steps: Iterable[Any]) -> Iterator[Any]:
         yield from _walk(getattr(step, "transforms", ()))
 
 
-def _adds_pixels(step: Any) -> bool:
-    """Whether a transform pads an image or paints over part of it."""
+def _mask_fill(step: Any) -> int | None:
+    """Mask value of the pixels that a transform adds or paints over; None if it does neither."""
+    if isinstance(step, CenterCrop) and step.auto_pad:
+        step = TRANSFORMS.build({**step.pad_cfg, "size": step.crop_size})
+    if isinstance(step, Pad):
+        return step.pad_val.get("seg", 255)
+    if isinstance(step, RandomRotate):
+        return step.seg_pad_val
     if isinstance(step, RandomCutOut):
-        return step.seg_fill_in is not None
-    if isinstance(step, CenterCrop):
-        return step.auto_pad
-    return isinstance(step, (Pad, RandomRotate, RandomRotFlip))
+        return step.seg_fill_in
+    return 0 if isinstance(step, RandomRotFlip) else None

@@ -4,6 +4,7 @@ from mmseg_u2pl.methods.ael import AEL
 from mmseg_u2pl.methods.base import SemiSegmentor, StepResult, StepView
 from mmseg_u2pl.methods.confidence import ConfidenceMethod
 from mmseg_u2pl.methods.cps import CPS
+from mmseg_u2pl.methods.entropy import EntropyMethod
 from mmseg_u2pl.methods.fixmatch import FixMatch
 from mmseg_u2pl.methods.mean_teacher import MeanTeacher
 from mmseg_u2pl.methods.teacher_student import TeacherStudent
@@ -17,6 +18,7 @@ __all__ = [
     "CPS",
     "U2PL",
     "ConfidenceMethod",
+    "EntropyMethod",
     "FixMatch",
     "MeanTeacher",
     "ReferenceContrastiveHead",

@@ -96,6 +96,11 @@ class AEL(TeacherStudent):
         )
         self.bank = ClassConfidence(self.num_classes)
         self.copy_paste = AdaptiveCopyPaste(**(copy_paste or {}))
+        if not set(self.copy_paste.never) < set(range(self.num_classes)):
+            raise ValueError(
+                f"copy_paste.never must leave some of the {self.num_classes} classes, and name no "
+                f"others, got {self.copy_paste.never}"
+            )
         self.cutmix = AdaptiveCutMix(**(cutmix or {}))
         self.rule = ConfidenceThreshold(tau)
         self.contrast_rule = EntropyQuantile(alpha_0, dynamic_partition)

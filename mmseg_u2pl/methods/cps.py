@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmseg_u2pl.methods.base import SemiSegmentor, StepResult, StepView
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
+from mmseg_u2pl.models.reliability import reliability_statistics
 from mmseg_u2pl.models.step_random import StepGenerators
 from mmseg_u2pl.ops import (
     Partition,
@@ -105,13 +106,18 @@ class CPS(SemiSegmentor):
             learner="first",
         )
         same = pseudo["first"].label == pseudo["second"].label
-        statistics = {"agreement": (same & mixed.valid).sum() / mixed.valid.sum().clamp(min=1)}
+        agreement = (same & mixed.valid).sum() / mixed.valid.sum().clamp(min=1)
+        args = view.pseudo.label, mixed.truth, view.split, self.ignore_index
+        statistics = {"agreement": agreement} | reliability_statistics(*args)
         return StepResult(supervised, unsupervised, statistics, view)
 
     @torch.no_grad()
     def pseudo_label(self, role: str, images: Tensor) -> PixelPrediction:
         """Hard labels of a student, and their entropy for pictures, (N_u, H, W) each."""
         logits = self.get_submodule(role)(images).logits
+        # PyTorch before 2.10 would use half-precision weights of this pass, which have no gradient,
+        # in the next one too (https://github.com/pytorch/pytorch/pull/165068).
+        torch.clear_autocast_cache()
         return predict_pixels(resize_logits(logits, images.shape[-2:], self.align_corners))
 
     def unsupervised_loss(self, logits: Tensor, label: Tensor, valid: Tensor) -> Tensor:

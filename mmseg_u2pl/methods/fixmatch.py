@@ -64,11 +64,6 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
         pretrained: None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        if contrastive_head is None and not (projector is None and embedding_source is None):
-            raise ValueError(
-                "projector and embedding_source need a contrastive_head; set "
-                "contrastive_head=dict() or remove them"
-            )
         require_options("teacher", teacher)
         require_weight("contra_weight", contra_weight)
         super().__init__(

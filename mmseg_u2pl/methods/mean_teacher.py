@@ -4,7 +4,7 @@ import torch
 from mmseg.registry import MODELS
 
 from mmseg_u2pl.methods.base import StepResult, StepView
-from mmseg_u2pl.methods.teacher_student import TeacherStudent
+from mmseg_u2pl.methods.entropy import EntropyMethod
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from mmseg_u2pl.models.step_random import StepGenerators
@@ -13,12 +13,12 @@ from mmseg_u2pl.utils.options import require_flag, require_weight
 
 
 @MODELS.register_module()
-class MeanTeacher(TeacherStudent):
+class MeanTeacher(EntropyMethod):
     """The teacher labels the unlabeled images, and the student learns from mixed ones.
 
     The loss of a step is ``L_s + lambda_u * L_u``. This is U2PL without its contrastive loss, known
     as the baseline "CutMix + Mean Teacher". It builds no projector and no queues. For other
-    options, see :class:`TeacherStudent`.
+    options, see :class:`EntropyMethod` and :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
@@ -52,11 +52,11 @@ class MeanTeacher(TeacherStudent):
         require_weight("unsup_weight", unsup_weight)
         super().__init__(
             segmentor,
+            mixing,
+            mixing_prob,
+            photometric,
+            distribution_alignment,
             teacher=teacher,
-            mixing=mixing,
-            mixing_prob=mixing_prob,
-            photometric=photometric,
-            distribution_alignment=distribution_alignment,
             data_preprocessor=data_preprocessor,
             train_cfg=train_cfg,
             pretrained=pretrained,

@@ -8,7 +8,8 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmseg_u2pl.methods.base import StepResult, StepView
-from mmseg_u2pl.methods.teacher_student import TeacherStudent, TeacherView
+from mmseg_u2pl.methods.entropy import EntropyMethod
+from mmseg_u2pl.methods.teacher_student import TeacherView
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.reliability import EntropyQuantile
 from mmseg_u2pl.models.step_random import StepGenerators
@@ -19,11 +20,11 @@ NEGATIVE_PIXELS = ("unreliable", "reliable", "all")
 
 
 @MODELS.register_module()
-class U2PL(TeacherStudent):
+class U2PL(EntropyMethod):
     """Supervises the student with reliable pixels, and uses unreliable ones as negatives.
 
     The loss of a step is ``L_s + lambda_u * L_u + lambda_c * L_c`` (Eq. 1). Defaults are the
-    paper's. For other options, see :class:`TeacherStudent`.
+    paper's. For other options, see :class:`EntropyMethod` and :class:`TeacherStudent`.
 
     Args:
         segmentor: Model config of a plain segmentor, with its ``data_preprocessor``.
@@ -70,14 +71,14 @@ class U2PL(TeacherStudent):
         require_choice("negative_pixels", negative_pixels, NEGATIVE_PIXELS)
         super().__init__(
             segmentor,
+            mixing,
+            mixing_prob,
+            photometric,
+            distribution_alignment,
             teacher=teacher,
             contrastive_head={} if contrastive_head is None else contrastive_head,
             projector=projector,
             embedding_source=embedding_source,
-            mixing=mixing,
-            mixing_prob=mixing_prob,
-            photometric=photometric,
-            distribution_alignment=distribution_alignment,
             data_preprocessor=data_preprocessor,
             train_cfg=train_cfg,
             pretrained=pretrained,

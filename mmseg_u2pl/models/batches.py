@@ -17,6 +17,9 @@ IMAGE_PIXELS = "image_pixels"
 HIDDEN_TRUTH = "hidden_sem_seg"
 """Field of an unlabeled data sample: ground truth that is only used to score pseudo-labels."""
 
+UNKNOWN_CLASS = 255
+"""Value of pixels without a class in :data:`HIDDEN_TRUTH`."""
+
 
 class LabeledBatch(NamedTuple):
     """Labeled part of a batch.
@@ -115,15 +118,19 @@ def _valid_mask(data_samples: SampleList, images: Tensor) -> Tensor:
 
 
 def _hidden_truth(data_samples: SampleList, ignore_index: int) -> Tensor | None:
-    """(N, H, W), int64, hidden ground truth, padded like the images; None if any lacks it."""
+    """(N, H, W), int64, hidden ground truth, padded like the images; None if any lacks it.
+
+    Pixels of unknown class and padding get the ``ignore_index``.
+    """
     if not all(HIDDEN_TRUTH in sample for sample in data_samples):
         return None
     # The preprocessor pads gt_sem_seg, but not this field.
     padded = [
-        F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=ignore_index)
+        F.pad(sample.get(HIDDEN_TRUTH).data[0].long(), _padding(sample), value=UNKNOWN_CLASS)
         for sample in data_samples
     ]
-    return torch.stack(padded)
+    truth = torch.stack(padded)
+    return truth.masked_fill(truth == UNKNOWN_CLASS, ignore_index)
 
 
 def _padding(data_sample: SegDataSample) -> tuple[int, int, int, int]:

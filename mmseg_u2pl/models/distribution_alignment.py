@@ -30,7 +30,7 @@ class DistributionAlignment(nn.Module):
         num_classes: C.
 
     Attributes:
-        bias: (C,), float32, in [-3, 3]; its mean over the pixels is 0.
+        bias: (C,), float32, in [-3, 3]; its mean over the pixels is 0 unless it is limited.
         mean_prob: (C,), float32, moving average of ``p``.
     """
 
@@ -49,10 +49,11 @@ class DistributionAlignment(nn.Module):
         All processes of a distributed training must call this.
         """
         prob, label = sum_over_processes(torch.stack(totals))
-        num_pixels = label.sum().clamp(min=1)
-        share, prob = (label / num_pixels).float(), (prob / num_pixels).float()
-        # The first steps are averaged evenly.
-        self.mean_prob.lerp_(prob, max(1.0 - MEMORY, 1.0 / (self.steps.value + 1)))
+        num_pixels = label.sum()
+        share, prob = ((total / num_pixels.clamp(min=1)).float() for total in (label, prob))
+        # The first steps are averaged evenly; one without pixels has no mean.
+        mean = self.mean_prob.lerp(prob, max(1.0 - MEMORY, 1.0 / (self.steps.value + 1)))
+        self.mean_prob.copy_(mean.where(num_pixels > 0, self.mean_prob))
         self.bias.add_(RATE * (prob - share) / self.mean_prob.clamp(min=1e-8))
         # A bias common to all classes has no effect, and would use up the range.
         self.bias.sub_((self.bias * self.mean_prob).sum()).clamp_(-MAX_BIAS, MAX_BIAS)

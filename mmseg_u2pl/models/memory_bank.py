@@ -89,9 +89,9 @@ class CategoryMemoryBank(nn.Module):
         self._refuse_other_queues(size, keys)
         if keys is not None and fill is not None and len(keys) == fill.sum():
             # Directly into the queues, because a GPU may have no memory for a copy.
-            self.keys.zero_()
             for ring, rows in zip(self._rings(), keys.split(fill.tolist()), strict=True):
-                ring[: len(rows)].copy_(rows)
+                ring[: len(rows)].copy_(rows)  # first, because they may be the same
+                ring[len(rows) :].zero_()
             state_dict = {**state_dict, f"{prefix}keys": self.keys}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 

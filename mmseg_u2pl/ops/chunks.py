@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32, full_precision
 
 Piece: TypeAlias = Any
 """Index of a part of a tensor."""
@@ -60,7 +60,7 @@ def sum_with_gradient(
     exact = at_least_float32(values)
     gradient = torch.zeros_like(exact)
     total = exact.new_zeros(())
-    with torch.autocast(values.device.type, enabled=False), torch.enable_grad():
+    with full_precision(values.device), torch.enable_grad():
         for piece, given in pieces:
             part = exact.detach()[piece].requires_grad_()
             result = function(part, given)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32, full_precision
 
 
 def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
@@ -56,7 +56,7 @@ def _similarities(
     positives = F.normalize(positives.to(anchors.dtype), dim=-1)
     # Autocast would multiply in half precision, with errors of several percent after division by
     # tau.
-    with torch.autocast(anchors.device.type, enabled=False):
+    with full_precision(anchors.device):
         near = torch.einsum("cmd,cd->cm", anchors, positives)
         far = torch.einsum("cmd,cmnd->cmn", anchors, negatives.to(anchors.dtype))
     return near[..., None] / temperature, far / temperature

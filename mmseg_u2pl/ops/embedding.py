@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_u2pl.ops.chunks import pixel_pieces
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32, full_precision
 
 
 class EmbeddingMap(NamedTuple):
@@ -52,7 +52,7 @@ class EmbeddingMap(NamedTuple):
         # before 2.2 does not support this product on CPUs.
         weight = at_least_float32(self.weight)
         bias = None if self.bias is None else self.bias.to(weight.dtype)
-        with torch.autocast(rows.device.type, enabled=False):
+        with full_precision(rows.device):
             return F.linear(rows.to(weight.dtype), weight, bias)
 
     def at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:

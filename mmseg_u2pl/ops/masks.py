@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32, full_precision
 
 # Keeps logarithm and gradient finite where a score is close to 0 in float32.
 SMALLEST_SCORE = 1e-30
@@ -24,7 +24,7 @@ def logits_of_masks(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
         (N, C, h, w), float32, or float64 if the input is.
     """
     # In half precision, small probabilities would become 0.
-    with torch.autocast(mask_logits.device.type, enabled=False):
+    with full_precision(mask_logits.device):
         prob = at_least_float32(class_logits).softmax(dim=-1)[..., :-1]
         inside = at_least_float32(mask_logits).sigmoid()
         scores = torch.einsum("nqc,nqhw->nchw", prob, inside)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_u2pl.ops.precision import full_precision
+
 # Strengths and probabilities are those of UniMatch (Yang et al., CVPR 2023), which took them from
 # SimCLR's ColorJitter.
 JITTER_PROB, GRAY_PROB, BLUR_PROB = 0.8, 0.2, 0.5
@@ -45,7 +47,7 @@ def distort(
     sigma = torch.where(blurred < BLUR_PROB, low + (high - low) * uniform[4], 0.0)
     factors = [factor.to(images) for factor in (brightness, contrast, saturation, hue)]
     # Half precision would round colors by several of their 255 levels.
-    with torch.autocast(images.device.type, enabled=False):
+    with full_precision(images.device):
         return blur(change_colors(images, *factors), sigma.to(images))
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_u2pl.ops.precision import at_least_float32
+from mmseg_u2pl.ops.precision import at_least_float32, full_precision
 
 
 def resize_logits(logits: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
@@ -61,8 +61,10 @@ def zoom(
     theta[:, 0, 0] = theta[:, 1, 1] = 1.0 / factor
     theta[:, :, 2] = shift.T
     theta = theta.to(images.device, images.dtype, non_blocking=True)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    zoomed = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     marked = (label + 1)[:, None].to(images.dtype)  # grid_sample fills the outside with zero
-    nearest = F.grid_sample(marked, grid, mode="nearest", align_corners=False)
+    # The grid is a matrix product: in half precision, positions would be off by more than a pixel.
+    with full_precision(images.device):
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        zoomed = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        nearest = F.grid_sample(marked, grid, mode="nearest", align_corners=False)
     return zoomed, nearest[:, 0].long() - 1

@@ -206,6 +206,24 @@ class TestUnlabeledPipeline:
         marked = unlabeled(root, pipeline=[LOAD, mark, step, PACK, hide])
         assert "image_pixels" in SemiDataset(labeled(root), marked)[6]["data_samples"]
 
+    @pytest.mark.parametrize(
+        "step",
+        [
+            {"type": "Pad", "size": (8, 8), "pad_val": {"img": 0, "seg": 11}},
+            {"type": "RandomRotate", "prob": 0.5, "degree": 10, "seg_pad_val": 11},
+            {"type": "CenterCrop", "crop_size": (8, 8), "auto_pad": True}
+            | {"pad_cfg": {"type": "Pad", "pad_val": {"img": 0, "seg": 11}}},
+            {"type": "RandomCutOut", "prob": 1.0, "n_holes": 1, "cutout_shape": (2, 2)}
+            | {"seg_fill_in": 11},
+        ],
+    )
+    def test_padding_that_looks_like_a_class_is_refused(self, root, step):
+        mask = {"type": "LoadAnnotations"}
+        with pytest.raises(DataError, match=f"{step['type']} pads masks with 11.* be 255"):
+            SemiDataset(
+                labeled(root, pipeline=[LOAD, mask, step, PACK]), {"ann_file": "unlabeled.txt"}
+            )
+
     def test_a_plain_crop_works(self, root):
         crop = {"type": "RandomCrop", "crop_size": (4, 4)}
         dataset = SemiDataset(labeled(root), unlabeled(root, pipeline=[LOAD, crop, PACK]))

@@ -202,6 +202,9 @@ def test_binary_segmentation_with_one_channel():
         (dict(unsup_weight=-1.0), "unsup_weight must be a number of at least 0"),
         (dict(contra_weight=-1.0), "contra_weight must be a number of at least 0"),
         (dict(alpha_0=2.0), r"alpha_0 must lie in \[0, 1\]"),
+        (dict(copy_paste=dict(never=[0, 5])), r"some of the 5 classes.* others, got \[0, 5\]"),
+        (dict(copy_paste=dict(never=range(5))), r"must leave some of the 5 classes"),
+        (dict(projector=dict()), "need a contrastive_head"),
     ],
 )
 def test_options_out_of_range(options, message):

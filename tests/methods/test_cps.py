@@ -135,3 +135,11 @@ def test_preset_trains_all_parameters():
     assert (type(model).__name__, model.unsup_weight) == ("CPS", 1.0)
     model.parse_losses(losses_of(model, batch()))[0].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_all_parameters_learn_in_mixed_precision():
+    """The passes that label must not leave weights without a gradient to the next ones."""
+    model = tiny_method("CPS")
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _ = model.parse_losses(losses_of(model, batch(2, 2)))
+    assert named_gradients(model, total) == {name for name, _ in model.named_parameters()}

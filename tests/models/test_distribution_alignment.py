@@ -62,6 +62,7 @@ def test_batches_without_pixels_change_nothing():
     bias = alignment.bias.clone()
     alignment.update(totals([0.0, 0.0], [0, 0]))
     torch.testing.assert_close(alignment.bias, bias)
+    torch.testing.assert_close(alignment.mean_prob, torch.tensor([0.8, 0.2]))
 
 
 def test_half_precision_is_not_for_the_bias():

@@ -115,6 +115,18 @@ def test_loading_makes_no_copy_on_the_device(bank_on_gpu):
     assert on_gpu.shapes == []
 
 
+def test_full_queues_load_their_own_state():
+    """A plain checkpoint is completed with the model's own weights, and then loaded."""
+    bank = CategoryMemoryBank(2, 8, [1, 2])
+    push(bank, [0, 1, 2], [0, 1, 1])
+    before = bank.keys.clone()
+
+    bank.load_state_dict(bank.state_dict())
+
+    assert before.any()
+    assert torch.equal(bank.keys, before)
+
+
 def test_loading_does_not_change_what_is_loaded():
     saved, loaded = (CategoryMemoryBank(2, 8, [3, 4]) for _ in range(2))
     push(saved, [0, 1, 2], [0, 1, 1])

@@ -121,3 +121,14 @@ def test_zoom_samples_each_image_at_a_scale_and_place_of_its_own(seed):
         row_at, col_at = (round(at) for at in source)
         inside = 0 <= row_at < height and 0 <= col_at < width
         assert marked[image, row, col] == (10 * row_at + col_at if inside else -1)
+
+
+def test_zoom_in_mixed_precision_samples_the_same_places():
+    images, label = torch.rand(2, 3, 200, 300), torch.arange(300).expand(2, 200, 300)
+    exact, marked = zoom(images, label, (0.5, 2.0), torch.Generator().manual_seed(0))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        zoomed, again = zoom(images, label, (0.5, 2.0), torch.Generator().manual_seed(0))
+
+    assert torch.equal(zoomed, exact)
+    assert torch.equal(again, marked)

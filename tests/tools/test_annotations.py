@@ -146,6 +146,24 @@ def test_cvat_xml_is_drawn_in_z_order(photos, tmp_path):
     assert lists(tmp_path / "out")["unlabeled"] == ["c", "d", "more/e", "more/f"]
 
 
+@pytest.mark.parametrize("xml", [False, True])
+def test_cvat_labels_that_nobody_drew_need_not_be_classes(photos, masks, tmp_path, capsys, xml):
+    export = make_cvat_masks(tmp_path / "export", masks, ["background", "cat", "dog", "cow"])
+    if xml:
+        no_map(export)
+        label = "<label><name>cow</name></label>"
+        (export / "annotations.xml").write_text(XML.replace("<labels>", f"<labels>{label}"))
+    assert run_main(CVAT, export, photos, tmp_path / "out") == 2
+    assert "cow\nAnnotate them, or give --classes without them" in capsys.readouterr().err
+    chosen = ["--classes", "background", "cat"]
+    assert run_main(CVAT, export, photos, tmp_path / "out", *chosen) == 2
+    message = capsys.readouterr().err
+    assert ("annotations.xml" if xml else "a.png") in message
+    assert "shows classes that are not among --classes:\n  dog" in message
+    assert run_main(CVAT, export, photos, tmp_path / "out", *chosen, "dog") == 0
+    assert (tmp_path / "out/classes.txt").read_text().split() == ["background", "cat", "dog"]
+
+
 def add_stray(root):
     labelme_json(root / "z.json", SIZE, [])
 

@@ -10,16 +10,19 @@ from typing import Any, ClassVar
 import mmcv
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
 from datatrees import keep_columns, load_tool, run_main, write_image, write_mask, write_sideways
+from every_method import METHODS, method
 from mmseg_u2pl.datasets.errors import DataError
 from mmseg_u2pl_tools import ranking
 
 tool = load_tool("predict_unlabeled")
+predict_with_model = tool.predict
 MODEL = SimpleNamespace(num_classes=2, predict_with="teacher")
 
 LOAD = dict(type="LoadImageFromFile")
@@ -66,6 +69,7 @@ def run(
     unlabeled: dict[str, Any],
     reduce_zero_label: bool = False,
     kind: str = "BaseSegDataset",
+    flags: Sequence[str] = (),
 ) -> Path:
     """Run the tool.
 
@@ -75,6 +79,7 @@ def run(
         unlabeled: Options of the unlabeled data set in addition to its images.
         reduce_zero_label: Option of the labeled data set.
         kind: Type of the labeled data set.
+        flags: Further flags of the tool.
 
     Returns:
         The folder of the output.
@@ -94,11 +99,12 @@ def run(
     dataset = dict(type="SemiDataset", labeled=labeled, unlabeled=plain | unlabeled)
     config = root / "config.py"
     config.write_text(
+        "model = dict(type='U2PL')\n"
         f"train_dataloader = dict(dataset={dataset!r})\n"
         f"test_dataloader = dict(dataset=dict(pipeline={[LOAD, PACK]!r}))\n"
     )
     out = root / "out"
-    tool.main([str(config), "unread.pth", "--out", str(out), "--unreliable-share", "0.1"])
+    tool.main([str(config), "unread.pth", "--out", str(out), "--unreliable-share", "0.1", *flags])
     return out
 
 
@@ -188,6 +194,34 @@ def test_cvats_converter_reads_masks_of_any_palette(root: Path, metainfo: dict[s
         assert (mask[0] == 0).all()  # unreliable, so as if nobody had drawn them
         assert (mask[1:20] == first).all()
         assert (mask[20:] == first + 1).all()
+
+
+def test_a_network_that_the_method_lacks_is_refused_before_anything_is_written(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(root, PETS, dict(), flags=["--from", "pupil"])
+    assert "teacher, student, but none called 'pupil'" in capsys.readouterr().err
+    assert not (root / "out").exists()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_predicts(root: Path, name: str) -> None:
+    model = method(name).eval()
+    prefix = dict(img_path=str(root / "unlabeled"))
+    leaf = BaseSegDataset(data_prefix=prefix, metainfo=PETS, pipeline=[LOAD, PACK], test_mode=True)
+    cfg = Config(dict(test_dataloader=dict(num_workers=0)))
+    predictions = list(predict_with_model(model, [leaf], cfg))
+    assert len(predictions) == len(NAMES)
+    for index, (label, level) in enumerate(predictions):
+        sample = leaf[index]
+        batch = dict(inputs=[sample["inputs"]], data_samples=[sample["data_samples"]])
+        (expected,) = model.test_step(batch)
+        np.testing.assert_array_equal(label, expected.pred_sem_seg.data[0].numpy())
+        prob = expected.seg_logits.data.double().softmax(0)
+        entropy = -(prob * prob.log()).sum(0) / np.log(len(prob))
+        np.testing.assert_allclose(level / (tool.LEVELS - 1), entropy.numpy(), atol=1e-4)
 
 
 class CountingName(str):

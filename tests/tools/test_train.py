@@ -195,6 +195,9 @@ def test_local_rank_of_the_launcher_stands(
     assert os.environ["LOCAL_RANK"] == "5"
 
 
+EARLIER = "work_dirs/net_voc/iter_8.pth"
+
+
 @pytest.mark.parametrize(
     ("arguments", "interrupted", "resume", "load_from"),
     [
@@ -203,7 +206,8 @@ def test_local_rank_of_the_launcher_stands(
         (["--resume"], False, False, "warm.pth"),
         (["--resume", "auto"], True, True, None),
         (["--resume", "iter_8.pth"], True, True, "iter_8.pth"),
-        (["--resume", "--cfg-options", "load_from=iter_8.pth"], True, True, "iter_8.pth"),
+        (["--resume", "--cfg-options", "load_from=iter_8.pth"], False, True, "iter_8.pth"),
+        (["--resume", "--cfg-options", f"load_from={EARLIER}"], True, True, EARLIER),
     ],
 )
 def test_resume(
@@ -222,6 +226,19 @@ def test_resume(
     trainer.main([config, *arguments])
     assert runner.cfg.resume is resume
     assert runner.cfg.load_from == load_from
+
+
+def test_resume_with_the_checkpoint_of_another_run(
+    trainer: ModuleType, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It could mean the warm start of the interrupted run, or a run to continue."""
+    Path("work_dirs/net_voc").mkdir(parents=True)
+    Path("work_dirs/net_voc/last_checkpoint").write_text("work_dirs/net_voc/iter_50.pth")
+    with pytest.raises(SystemExit):
+        trainer.main([config, "--resume", "--cfg-options", "load_from=plain/iter_8.pth"])
+    message = capsys.readouterr().err
+    assert "work_dirs/net_voc/iter_50.pth or from load_from=plain/iter_8.pth" in message
+    assert "--resume plain/iter_8.pth" in message
 
 
 def test_amp_swaps_the_wrapper(

@@ -12,7 +12,7 @@ OUT gets images/*.jpg, masks/*.png, classes.txt, and splits/{labeled,unlabeled,v
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -81,13 +81,29 @@ def read_label_map(path: Path) -> dict[Color, str]:
     return names
 
 
+def require_classes(path: Path, drawn: Iterable[str], values: Mapping[str, int]) -> None:
+    """Refuse annotations of classes that have no number.
+
+    Labels of the project that nobody drew need not be classes, so this is checked file by file.
+
+    Raises:
+        DataError: A drawn class is not among --classes.
+    """
+    raise_if_any(
+        f"'{path}' shows classes that are not among --classes",
+        sorted(set(drawn) - values.keys()),
+        ["Add them or correct the names."],
+    )
+
+
 def recolor(
     path: Path, names: Mapping[Color, str], size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
     """Turn the colors of a mask into classes.
 
     Raises:
-        DataError: A color is not in the label map, or the image has another size.
+        DataError: A color is not in the label map, its class is not among the values, or the image
+            has another size.
     """
     with Image.open(path) as image:
         check_size(f"'{path}'", image.size, size, UPLOADED)
@@ -97,6 +113,7 @@ def recolor(
     colors = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
     unknown = [str(color) for color in colors if color not in names]
     raise_if_any(f"'{path}' has colors that are not in labelmap.txt", unknown, [FORMATS])
+    require_classes(path, (names[color] for color in colors), values)
     table = np.array([values[names[color]] for color in colors], np.uint8)
     return table[inverse].reshape(codes.shape)
 
@@ -115,12 +132,18 @@ def read_masks(export: Path) -> tuple[dict[str, Paint], list[str]]:
 def paint_xml(
     path: Path, image: ElementTree.Element, size: tuple[int, int], values: Mapping[str, int]
 ) -> Mask:
-    """Paint polygons and boxes of one image of annotations.xml."""
+    """Paint polygons and boxes of one image of annotations.xml.
+
+    Raises:
+        DataError: The class of a shape is not among the values, or the image has another size.
+    """
     expected = int(image.attrib["width"]), int(image.attrib["height"])
     check_size(f"'{path}': {image.attrib['name']}", expected, size, UPLOADED)
+    shapes = shapes_of(image)
+    require_classes(path, (shape.attrib["label"] for shape in shapes), values)
     canvas = Image.new("L", size, values[BACKGROUND])
     draw = ImageDraw.Draw(canvas)
-    for shape in sorted(shapes_of(image), key=lambda shape: int(shape.get("z_order", 0))):
+    for shape in sorted(shapes, key=lambda shape: int(shape.get("z_order", 0))):
         value = values[shape.attrib["label"]]
         if shape.tag == "box":
             draw.rectangle(
@@ -202,7 +225,7 @@ def find_photos(export: Path, folder: Path) -> tuple[list[Photo], list[str]]:
 
 def run(args: argparse.Namespace) -> None:
     photos, labels = find_photos(args.export, args.images)
-    convert_photos(photos, choose_classes(args.classes, labels), args)
+    convert_photos(photos, choose_classes(args.classes, args.classes or labels), args)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -52,6 +52,7 @@ from mmseg_u2pl_tools.cli import (
 from mmseg_u2pl_tools.errors import UsageError, config_errors, run_tool
 from mmseg_u2pl_tools.image_folder import image_names
 from mmseg_u2pl_tools.ranking import Ranked, plot_contact_sheet, write_ranking
+from mmseg_u2pl_tools.wrapping import choose_role
 
 LEVELS = 2**16
 """Number of levels of entropy, from 0 to its maximum log C, kept until the threshold is known."""
@@ -82,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of all pixels, in [0, 1) (default: %(default)s, the paper's alpha_0)",
     )
-    add("--from", dest="role", metavar="NETWORK", help="network that predicts (default: teacher)")
+    add(
+        "--from",
+        dest="role",
+        metavar="NETWORK",
+        help="network that predicts, such as student (default: the one that validation scores)",
+    )
     add("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     return parser
 
@@ -138,7 +144,8 @@ def predict(
             sampler=dict(type="DefaultSampler", shuffle=False),
         )
     )
-    last_head = model.student.decode_heads[-1]
+    network, *_ = model.trained_networks.values()
+    last_head = network.decode_heads[-1]
     for batch in loader:
         with torch.no_grad():
             (sample,) = model.test_step(batch)
@@ -213,10 +220,11 @@ def run(args: argparse.Namespace) -> None:
     leaves, meta = open_unlabeled(cfg)
     check_images(read_images(leaves, "unlabeled"), "unlabeled")
     images = dict(list_images(leaves))
+    role = choose_role(cfg, args.role)
     require_checkpoint(args.checkpoint)
     with config_errors(args.config):
         model = init_model(cfg, args.checkpoint, device=args.device)
-    model.predict_with = args.role or model.predict_with
+    model.predict_with = role
     folder = args.out / "SegmentationClass"
     masks = {name: folder / f"{name}.png" for name in images}
     write_cvat_lists(args.out, masks, meta)

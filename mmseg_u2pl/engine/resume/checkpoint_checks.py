@@ -15,23 +15,37 @@ _NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
 
 
 def require_same_kind(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Refuse a checkpoint of a semi-supervised run for a plain model.
+    """Refuse a checkpoint of a semi-supervised run for a plain model, or one of other networks.
 
-    No weight name matches, so MMEngine would continue with random weights. The opposite is allowed:
-    a plain checkpoint can initialize a semi-supervised run.
+    MMEngine would continue with random weights where no name matches. A plain checkpoint is
+    allowed: it can initialize a semi-supervised run.
 
     Raises:
-        ValueError: The checkpoint is from a semi-supervised run, but the model is plain.
+        ValueError: The checkpoint is from a semi-supervised run, but the model is plain, or has a
+            network that the checkpoint lacks.
     """
-    # The model may be inside wrappers for distributed training and test-time augmentation.
-    if any(isinstance(module, SemiSegmentor) for module in runner.model.modules()):
+    weights = checkpoint.get("state_dict", checkpoint)
+    if not is_semi_checkpoint(weights):
         return
-    if is_semi_checkpoint(checkpoint.get("state_dict", checkpoint)):
+    # The model may be inside wrappers for distributed training and test-time augmentation.
+    model = next((m for m in runner.model.modules() if isinstance(m, SemiSegmentor)), None)
+    if model is None:
         raise ValueError(
             "the checkpoint is from a semi-supervised run, but the config's model is a plain "
             f"{type(unwrapped(runner.model)).__name__}, so no weights match. Use the "
             "config of that run, or the plain checkpoint that "
             "tools/model_converters/export_segmentor.py writes."
+        )
+    absent = [
+        role
+        for role, path in model.networks.items()
+        if not any(name.startswith(f"{path}.") for name in weights)
+    ]
+    if absent:
+        raise ValueError(
+            f"the checkpoint is from a run of another method: it lacks the {' and '.join(absent)} "
+            f"of {type(model).__name__}. Use the config of that run, or start from the plain "
+            "checkpoint that tools/model_converters/export_segmentor.py writes."
         )
 
 

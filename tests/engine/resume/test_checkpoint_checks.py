@@ -5,6 +5,7 @@ import torch
 from mmengine.runner import Runner
 
 from checkpoints import config, load
+from every_method import method
 from tiny import tiny_segmentor, tiny_u2pl
 
 
@@ -37,6 +38,31 @@ def test_a_plain_model_does_not_take_a_checkpoint_of_u2pl(saved, tmp_path, actio
     )
     with pytest.raises(ValueError, match=message):
         getattr(Runner(**cfg, load_from=str(saved / "iter_4.pth")), action)()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "absent"),
+    [
+        ("U2PL", "CPS", "lacks the first and second of CPS"),
+        ("CPS", "U2PL", "lacks the teacher and student of U2PL"),
+        ("UniMatch", "U2PL", "lacks the teacher of U2PL"),
+    ],
+)
+def test_a_method_does_not_take_a_checkpoint_without_its_networks(tmp_path, source, target, absent):
+    path = tmp_path / "other.pth"
+    torch.save(dict(state_dict=method(source).state_dict()), path)
+    runner = Runner(**config(tmp_path, model=method(target)), load_from=str(path))
+    with pytest.raises(ValueError, match=f"{absent}.*export_segmentor.py"):
+        runner.load_or_resume()
+
+
+def test_a_method_takes_a_checkpoint_that_has_its_networks(tmp_path):
+    path, weights = tmp_path / "other.pth", method("U2PL").state_dict()
+    torch.save(dict(state_dict=weights), path)
+    runner = Runner(**config(tmp_path, model=method("MeanTeacher")), load_from=str(path))
+    runner.load_or_resume()
+    for name, weight in runner.model.plain_segmentor.state_dict().items():
+        assert torch.equal(weight, weights[f"teacher.module.segmentor.{name}"])
 
 
 def test_u2pl_takes_a_plain_checkpoint(saved, tmp_path):
