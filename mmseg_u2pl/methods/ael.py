@@ -17,7 +17,7 @@ from mmseg_u2pl.models.reliability import (
     reliability_statistics,
 )
 from mmseg_u2pl.models.step_random import StepGenerators
-from mmseg_u2pl.ops import class_probabilities, predict_with_confidence, resize_logits
+from mmseg_u2pl.ops import predict_with_confidence, resize_logits
 from mmseg_u2pl.ops.selection import IGNORE
 from mmseg_u2pl.utils.options import require_weight
 
@@ -141,7 +141,7 @@ class AEL(TeacherStudent):
         }
         statistics = reliability_statistics(of_mixed.label, mixed.truth, split, self.ignore_index)
         if self.contrastive_head is not None:  # U2PL, Eq. 4
-            prob = class_probabilities(resize_logits(output.logits, output.embedding.grid, corners))
+            prob = self.probabilities_at(output.embedding, output.logits)
             view = TeacherView(prob, output.embedding, clean.pixels).mixed(plan)
             pixels = self.contrast_rule(of_mixed.entropy, mixed.valid, self.progress)
             masks = pixels.valid, pixels.reliable, pixels.unreliable

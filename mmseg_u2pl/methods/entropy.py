@@ -16,7 +16,6 @@ from mmseg_u2pl.ops import (
     MixPlan,
     Partition,
     PixelPrediction,
-    class_probabilities,
     class_totals,
     predict_pixels,
     resize_logits,
@@ -77,8 +76,7 @@ class EntropyMethod(TeacherStudent):
         """One pass of the teacher over all images, for methods with an embedding."""
         output = self.teacher(torch.cat([labeled.images, unlabeled.images]))
         num_labeled = len(labeled.images)
-        logits = resize_logits(output.logits, output.embedding.grid, self.align_corners)
-        prob = class_probabilities(logits)
+        prob = self.probabilities_at(output.embedding, output.logits)
         pseudo = self.pseudo_label(output.logits[num_labeled:], unlabeled)
         if self.alignment is not None:
             self.align(prob[num_labeled:], unlabeled.valid)

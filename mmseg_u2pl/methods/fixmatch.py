@@ -10,7 +10,7 @@ from mmseg_u2pl.methods.confidence import ConfidenceMethod, PseudoLabeled
 from mmseg_u2pl.methods.teacher_student import TeacherStudent, TeacherView
 from mmseg_u2pl.models.batches import LabeledBatch, UnlabeledBatch
 from mmseg_u2pl.models.step_random import StepGenerators
-from mmseg_u2pl.ops import EmbeddingMap, class_probabilities, resize_logits
+from mmseg_u2pl.ops import EmbeddingMap
 from mmseg_u2pl.utils.options import require_options, require_weight
 
 
@@ -117,8 +117,7 @@ class FixMatch(ConfidenceMethod, TeacherStudent):
             return self.weak_view(unlabeled, self.teacher(unlabeled.images).logits), None
         output = self.teacher(torch.cat([labeled.images, unlabeled.images]))
         u_w = self.weak_view(unlabeled, output.logits[len(labeled.images) :])
-        logits = resize_logits(output.logits, output.embedding.grid, self.align_corners)
-        prob = class_probabilities(logits)
+        prob = self.probabilities_at(output.embedding, output.logits)
         return u_w, TeacherView(prob, output.embedding, u_w.pseudo.pixels)
 
     def contra_loss(

@@ -14,7 +14,9 @@ from mmseg_u2pl.ops import (
     EmbeddingMap,
     MixPlan,
     PixelPrediction,
+    class_probabilities,
     mix,
+    resize_logits,
     resize_nearest,
 )
 from mmseg_u2pl.ops.selection import IGNORE
@@ -120,6 +122,10 @@ class TeacherStudent(SemiSegmentor):
             statistics["queue_fill"] = self.contrastive_head.queue_fill
             statistics["anchors"] = self.contrastive_head.anchor_counts
         return statistics
+
+    def probabilities_at(self, embedding: EmbeddingMap, logits: Tensor) -> Tensor:
+        """Class probabilities (N, C, h, w) at the resolution of an embedding."""
+        return class_probabilities(resize_logits(logits, embedding.grid, self.align_corners))
 
     def contrast(
         self,

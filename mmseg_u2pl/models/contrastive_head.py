@@ -228,7 +228,7 @@ class UnreliableContrastiveHead(nn.Module):
         slots = slots.view(-1, self.num_negatives)[draw.own]
         positives = positives[draw.classes[draw.own // self.num_anchors]]
 
-        # One anchor at a time, because the negatives of a whole class do not fit into the cache.
+        # A few anchors at a time, because the negatives of a whole class do not fit into the cache.
         def loss(anchors: Tensor, some: slice) -> Tensor:
             negatives = self.bank.keys.index_select(0, slots[some].flatten())
             negatives = negatives.view(len(anchors), 1, self.num_negatives, -1)
