@@ -23,12 +23,14 @@ METHODS = {  # name: end of the names of its runs, color
     "sup-only, 8 images a step": (["sup-only, 8 images a step"], "darkgray"),
     "CPS": (["CPS"], "tab:cyan"),
     "AEL": (["AEL"], "tab:purple"),
+    "Mean Teacher": (["Mean Teacher"], "rosybrown"),
     "CutMix + Mean Teacher": (["CutMix + Mean Teacher"], "tab:brown"),
     "FixMatch, tau=0.95": (["FixMatch"], "gold"),
     "FixMatch, tau=0.8": (["FixMatch, tau=0.8"], "darkgoldenrod"),
     "FixMatch, tau=0": (["FixMatch, tau=0"], "tab:orange"),
     "UniMatch": (["UniMatch, tau=0", "UniMatch, tau=0.8"], "tab:olive"),
     "UniMatch V2": (["UniMatch V2, tau=0", "UniMatch V2, tau=0.8"], "tab:green"),
+    "U2PL, authors' code": (["U2PL reference"], "tab:pink"),
     "U2PL, paper": (["U2PL paper"], "tab:blue"),
     "U2PL, best": (["U2PL best"], "tab:red"),
 }
@@ -45,16 +47,18 @@ def read_scores() -> dict[str, list[float]]:
 
 
 def draw_set(axis: Axes, splits: dict[int, str], scores: dict[str, list[float]]) -> None:
-    """A dot for each seed, a bar at their mean, and a line between numbers of labels."""
+    """A dot for each seed, a bar at their mean, and a line between means of as many seeds."""
     for place, (method, (endings, color)) in enumerate(METHODS.items()):
         shift = WIDTH * (place / (len(METHODS) - 1) - 0.5)
-        means = {}
+        means, counts = {}, set()
         for column, split in enumerate(splits.values()):
             seeds = [score for end in endings for score in scores.get(f"{split} {end}", [])]
             if seeds:
                 means[column + shift] = mean(seeds)
+                counts.add(len(seeds))
                 axis.plot([column + shift] * len(seeds), seeds, ".", color=color, alpha=0.5)
-        axis.plot(means.keys(), means.values(), "_-", color=color, ms=10, mew=2.5, label=method)
+        style = "_-" if len(counts) == 1 else "_"
+        axis.plot(means.keys(), means.values(), style, color=color, ms=10, mew=2.5, label=method)
     axis.set_xticks(range(len(splits)), [str(labels) for labels in splits])
     axis.set(xlim=(-0.5, len(splits) - 0.5), xlabel="labeled images")
     axis.grid(axis="y", alpha=0.3)
