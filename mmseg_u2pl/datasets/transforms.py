@@ -8,13 +8,10 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_u2pl.models.batches import HIDDEN_TRUTH, IMAGE_PIXELS, UNKNOWN_CLASS
 
-IGNORED = 255
-"""Mask value for no class, which most transforms pad with."""
-
-PADDING = (0, IGNORED)
+PADDING = (0, 255)
 """Mask values of pixels outside the image, between the two transforms below."""
 
-UNKNOWN = 254
+UNKNOWN_MARK = 254
 """Mask value of image pixels of unknown class, between them."""
 
 
@@ -32,10 +29,10 @@ class MarkImagePixels(BaseTransform):
         """Add ``gt_seg_map``, (H, W), uint8, or change the existing one."""
         truth = results.get("gt_seg_map")
         if truth is None:
-            marks = np.full(results["img"].shape[:2], UNKNOWN, np.uint8)
+            marks = np.full(results["img"].shape[:2], UNKNOWN_MARK, np.uint8)
             results.setdefault("seg_fields", []).append("gt_seg_map")
         else:
-            marks = np.where(truth < UNKNOWN - 1, truth + 1, UNKNOWN).astype(np.uint8)
+            marks = np.where(truth < UNKNOWN_MARK - 1, truth + 1, UNKNOWN_MARK).astype(np.uint8)
         results["gt_seg_map"] = marks
         return results
 
@@ -55,7 +52,7 @@ class HideGroundTruth(BaseTransform):
         marks = sample.gt_sem_seg.data
         del sample.gt_sem_seg
         own = ~torch.isin(marks, marks.new_tensor(PADDING))
-        known = own & (marks != UNKNOWN)
+        known = own & (marks != UNKNOWN_MARK)
         setattr(sample, IMAGE_PIXELS, PixelData(data=own))
         # RandomRotFlip interpolates masks, so unloaded masks may have values that look known.
         if "seg_map_path" in sample.metainfo and known.any():

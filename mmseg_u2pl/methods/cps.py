@@ -115,8 +115,8 @@ class CPS(SemiSegmentor):
     def pseudo_label(self, role: str, images: Tensor) -> PixelPrediction:
         """Hard labels of a student, and their entropy for pictures, (N_u, H, W) each."""
         logits = self.get_submodule(role)(images).logits
-        # Autocast of PyTorch 2.1, and of later releases, keeps half-precision weights of this pass,
-        # which have no gradient, for the next one (https://github.com/pytorch/pytorch/pull/165068).
+        # Autocast of PyTorch 2.1 keeps the half-precision weights of this pass, which have no
+        # gradient, for the next one (https://github.com/pytorch/pytorch/pull/165068).
         torch.clear_autocast_cache()
         return predict_pixels(resize_logits(logits, images.shape[-2:], self.align_corners))
 

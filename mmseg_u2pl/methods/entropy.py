@@ -1,4 +1,4 @@
-"""Base class of methods whose teacher labels all pixels, and whose entropy says which to trust."""
+"""Base class of methods that trust the teacher's labels by their entropy."""
 
 from typing import Any
 

@@ -162,5 +162,5 @@ class TeacherStudent(SemiSegmentor):
             negative_pixels=resize_nearest(negative_pixels, grid),
             generator=generator,
         )
-        # The head returns this process's share of the loss, which is the mean over the processes.
+        # The head returns this process's share; the mean over the processes must be their sum.
         return result | {"loss_nce": get_world_size() * result["loss_nce"]}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import oracles
@@ -11,7 +12,7 @@ from mmseg_u2pl.models import batches
 from mmseg_u2pl.ops import boxes_plan
 from other_method import with_method
 from seen import inputs_of, losses_of, named_gradients
-from tiny import SIZE, batch, tiny_method, tiny_segmentor
+from tiny import NUM_CLASSES, SIZE, batch, tiny_method, tiny_segmentor
 
 ROLES = ("first", "second")
 
@@ -138,8 +139,20 @@ def test_preset_trains_all_parameters():
 
 
 def test_all_parameters_learn_in_mixed_precision():
-    """The passes that label must not leave weights without a gradient to the next ones."""
+    """With PyTorch 2.1, passes that label would leave weights without a gradient to the next."""
     model = tiny_method("CPS")
     with torch.autocast("cpu", torch.bfloat16):
         total, _ = model.parse_losses(losses_of(model, batch(2, 2)))
     assert named_gradients(model, total) == {name for name, _ in model.named_parameters()}
+
+
+def test_labels_of_the_other_student_are_scored_where_the_truth_is_hidden():
+    model, raw = tiny_method("CPS"), batch(1, 3)
+    images = model.data_preprocessor(batch(1, 3), True)["inputs"][1:]
+    label = oracles.most_probable(full_size_probabilities(model.second, images))
+    truth = torch.from_numpy(label)
+    truth[:, : SIZE // 2] = (truth[:, : SIZE // 2] + 1) % NUM_CLASSES  # half of them are wrong
+    for sample, wrong_above in zip(raw["data_samples"][1:], truth, strict=True):
+        setattr(sample, batches.HIDDEN_TRUTH, PixelData(data=wrong_above[None]))
+    accuracy = losses_of(model, raw)["pseudo_label_accuracy"].item()
+    assert accuracy == pytest.approx(0.5, abs=0.01)
