@@ -5,8 +5,11 @@ from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-VALIDATED = "validated_iter"
-"""Message hub key for the number of iterations before the last complete validation."""
+VALIDATED = "last_validation"
+"""Message hub key for the number of iterations before the last complete validation.
+
+MMEngine logs all keys that start with ``val`` beside the scores, so this one must not.
+"""
 
 _SAMPLER_SEED = "sampler_seed"
 

@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS
 
 from checkpoints import CAN_ALLOW_TYPES, config, load, names
 from mmseg_u2pl.engine import SafeCheckpointHook
+from mmseg_u2pl.engine.resume.position import VALIDATED
 from tiny import tiny_u2pl
 
 
@@ -46,6 +47,14 @@ def test_float32_scores_load_without_running_code_of_the_file(tmp_path):
     torch.save(torch.tensor([0.5]).numpy(), file)
     file.seek(0)
     assert load(file) == 0.5
+
+
+def test_nothing_but_scores_is_logged_beside_scores(tmp_path):
+    runner = Runner(**config(tmp_path))
+    runner.train()
+    infos = runner.message_hub.runtime_info
+    assert infos[VALIDATED] == 4
+    assert not [name for name in infos if name.startswith(("train", "val", "test"))]
 
 
 def test_a_checkpoint_without_optimizer_and_schedules_if_asked(tmp_path):
