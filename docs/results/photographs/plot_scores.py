@@ -23,6 +23,7 @@ METHODS = {  # name: end of the names of its runs, color
     "sup-only, 8 images a step": (["sup-only, 8 images a step"], "darkgray"),
     "CPS": (["CPS"], "tab:cyan"),
     "AEL": (["AEL"], "tab:purple"),
+    "Mean Teacher": (["Mean Teacher"], "rosybrown"),
     "CutMix + Mean Teacher": (["CutMix + Mean Teacher"], "tab:brown"),
     "FixMatch, tau=0.95": (["FixMatch"], "gold"),
     "FixMatch, tau=0.8": (["FixMatch, tau=0.8"], "darkgoldenrod"),
