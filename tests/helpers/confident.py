@@ -64,7 +64,7 @@ def full_size_logits(segmentor, images, change=None):
 
 
 def median_confidence(view):
-    """A threshold near the median of valid pixels, which rounding does not move across a pixel."""
+    """A threshold near the median of valid pixels, where rounding does not matter."""
     values = np.sort(view.confidence[view.valid])
     near = values[2 * len(values) // 5 : 3 * len(values) // 5]
     low = np.diff(near).argmax()  # where the widest gap begins
