@@ -41,7 +41,7 @@ class ReferenceContrastiveHead(UnreliableContrastiveHead):
         """The paper's negatives whose pixel is labeled with the class."""
         kept = []
         for images, (pixel, negative_of) in super().find_negatives(prob, label, negative_pixels):
-            own = label[images].flatten()[pixel] == negative_of
+            own = (label[images].flatten()[pixel] == negative_of).nonzero()[:, 0]
             kept.append((images, Negatives(pixel[own], negative_of[own])))
         return kept
 

@@ -149,7 +149,8 @@ class UnreliableContrastiveHead(nn.Module):
             target = self.positive_pixels(anchors, target)
             positives, has_positive = self._class_means(teacher_embedding, target)
             has_both = has_positive & (self.bank.fill > 0)
-            draw = self._draw_anchors(anchors, label, num_labeled, has_both, generator)
+            candidates = label.masked_fill(~anchors, IGNORE)
+            draw = self._draw_anchors(candidates, num_labeled, has_both, generator)
         return {
             "loss_nce": self._contrast(student_embedding, draw, positives, generator),
             "anchors": self.anchor_counts.sum().float(),
@@ -195,15 +196,19 @@ class UnreliableContrastiveHead(nn.Module):
 
     def _draw_anchors(
         self,
-        anchors: Tensor,
-        label: Tensor,
+        candidates: Tensor,
         num_labeled: int,
         contrastable: Tensor,
         generator: torch.Generator,
     ) -> AnchorDraw:
-        """Draw M anchors of each class from the candidates of all processes."""
-        image, row, col = anchors.nonzero(as_tuple=True)
-        found = gather_rows(torch.stack([label[image, row, col], image >= num_labeled], dim=1))
+        """Draw M anchors of each class from the candidates of all processes.
+
+        ``candidates`` is (N, h, w), the class of candidates, and -1 elsewhere.
+        """
+        unlabeled = torch.zeros_like(candidates)
+        unlabeled[num_labeled:] = 1
+        pixels = torch.stack([candidates.flatten(), unlabeled.flatten()], dim=1)
+        found = gather_rows(pixels)
         # Labeled images of all processes come first, as in a single process.
         order = found.rows[:, 1].byte().argsort(stable=True)
         drawn, self.anchor_counts = sample_per_class(
@@ -211,9 +216,13 @@ class UnreliableContrastiveHead(nn.Module):
         )
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         place = order[drawn[classes]].flatten() - found.own.start
-        own = ((place >= 0) & (place < len(image))).nonzero()[:, 0]
-        place = place[own]
-        return AnchorDraw(classes, own, (image[place], row[place], col[place]))
+        own = torch.arange(len(place), device=place.device)
+        if len(found.rows) > len(pixels):  # several processes; a mask makes the host wait
+            own = own[(place >= 0) & (place < len(pixels))]
+            place = place[own]
+        height, width = candidates.shape[1:]
+        image, row, col = place // (height * width), place // width % height, place % width
+        return AnchorDraw(classes, own, (image, row, col))
 
     def _contrast(
         self,

@@ -77,11 +77,11 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
     Returns:
         The pixels and classes.
     """
-    target = target.flatten()
-    pixel = (target != IGNORE).nonzero()[:, 0]
-    label = classes_by_rank(_rows(prob)[pixel], low_rank)
-    row, rank = (label != target[pixel, None]).nonzero(as_tuple=True)
-    return Negatives(pixel[row], label[row, rank])
+    target = target.flatten()[:, None]
+    label = classes_by_rank(_rows(prob), low_rank)
+    # One search instead of one for labeled pixels first, because each waits for the device.
+    pixel, rank = ((target != IGNORE) & (target != label)).nonzero(as_tuple=True)
+    return Negatives(pixel, label[pixel, rank])
 
 
 def unlabeled_negatives(
@@ -141,29 +141,31 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int) -> tuple[Tens
 
 
 def sample_per_class(
-    label: Tensor, num_classes: int, num_samples: int, generator: torch.Generator
+    target: Tensor, num_classes: int, num_samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw the same number of pixels from each class, uniformly, with replacement.
 
     Args:
-        label: (P,), int64, class of each candidate, in [0, C).
+        target: (P,), int64, class of each candidate, in [0, C), or ``IGNORE`` for other pixels.
         num_classes: ``C``.
         num_samples: M, draws per class.
-        generator: On the device of ``label``.
+        generator: On the device of ``target``.
 
     Returns:
-        Indices into ``label``, (C, M), int64, arbitrary for classes without candidates, and the
+        Indices into ``target``, (C, M), int64, arbitrary for classes without candidates, and the
         number of candidates per class, (C,), int64.
     """
-    counts = class_counts(label, num_classes)
-    by_class = label.argsort(stable=True)
+    # Other pixels come after all classes.
+    target = target.masked_fill(target == IGNORE, num_classes)
+    counts = class_counts(target, num_classes + 1)[:-1]
+    by_class = target.argsort(stable=True)
     first = counts.cumsum(0) - counts
-    uniform = torch.rand(num_classes, num_samples, device=label.device, generator=generator)
+    uniform = torch.rand(num_classes, num_samples, device=target.device, generator=generator)
     # rand() < 1, but in float32 the product may round up to the count.
     offset = torch.minimum((uniform * counts[:, None]).long(), (counts[:, None] - 1).clamp(min=0))
-    if label.numel() == 0:
+    if target.numel() == 0:
         return torch.zeros_like(offset), counts
-    position = (first[:, None] + offset).clamp(max=label.numel() - 1)
+    position = (first[:, None] + offset).clamp(max=target.numel() - 1)
     return by_class[position], counts
 
 

@@ -62,6 +62,6 @@ def test_a_step_waits_for_the_device_as_often_as_the_page_says(monkeypatch):
     del waits.files[ON_THE_HOST]
     assert waits.files == {
         "reliability.py": 1,  # entropies of the valid pixels
-        "selection.py": 3,  # labeled pixels, negatives among them, unreliable pixels
-        "contrastive_head.py": 3,  # anchors, classes to contrast, anchors of this process
+        "selection.py": 2,  # negatives at labeled pixels, unreliable pixels
+        "contrastive_head.py": 1,  # classes to contrast
     }

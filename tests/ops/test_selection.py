@@ -196,34 +196,34 @@ def test_half_precision_does_not_limit_the_sums():
     assert counts.item() == 5000.0
 
 
-def draws(label, num_classes, num_samples, seed=0):
+def draws(target, num_classes, num_samples, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return sample_per_class(label, num_classes, num_samples, generator)
+    return sample_per_class(target, num_classes, num_samples, generator)
 
 
 @given(rngs(), st.sampled_from([1, 2, 21, 171]), st.integers(0, 60), st.integers(1, 9))
 def test_only_members_of_the_class_are_drawn(rng, num_classes, count, num_samples):
     present = rng.permutation(num_classes)[: max(num_classes // 2, 1)]
-    label = torch.from_numpy(rng.choice(present, count))
+    target = torch.from_numpy(rng.choice([IGNORE, *present], count))
 
-    drawn, counts = draws(label, num_classes, num_samples, int(rng.integers(2**32)))
+    drawn, counts = draws(target, num_classes, num_samples, int(rng.integers(2**32)))
 
     assert drawn.shape == (num_classes, num_samples)
     assert drawn.dtype == counts.dtype == torch.int64
     for c in range(num_classes):
-        assert counts[c] == sum(1 for value in label.tolist() if value == c)
+        assert counts[c] == sum(1 for value in target.tolist() if value == c)
         if counts[c]:
-            assert (label[drawn[c]] == c).all()
+            assert (target[drawn[c]] == c).all()
 
 
 def test_all_members_are_drawn_with_equal_chances():
-    label = torch.tensor([2, 0, 2, 0, 2, 2, 0, 2, 2, 2, 4])
+    target = torch.tensor([2, 0, 2, IGNORE, 0, 2, 2, 0, 2, IGNORE, 2, 2, 4])
 
-    drawn, _ = draws(label, 5, 7000)
+    drawn, _ = draws(target, 5, 7000)
 
     for c in (0, 2, 4):
-        members = (label == c).nonzero()[:, 0]
-        counts = torch.bincount(drawn[c], minlength=len(label))[members]
+        members = (target == c).nonzero()[:, 0]
+        counts = torch.bincount(drawn[c], minlength=len(target))[members]
         assert counts.sum() == 7000
         assert oracles.looks_uniform(counts.tolist())
 
@@ -245,8 +245,9 @@ def test_many_members_are_all_within_reach():
     assert len(drawn.unique()) == 3000
 
 
-def test_without_any_candidate_nothing_is_counted():
-    drawn, counts = draws(torch.empty(0, dtype=torch.int64), 3, 4)
+@pytest.mark.parametrize("num_pixels", [0, 5])
+def test_without_any_candidate_nothing_is_counted(num_pixels):
+    drawn, counts = draws(torch.full((num_pixels,), IGNORE), 3, 4)
 
     assert drawn.shape == (3, 4)
     assert counts.tolist() == [0, 0, 0]
