@@ -217,7 +217,7 @@ class UnreliableContrastiveHead(nn.Module):
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         place = order[drawn[classes]].flatten() - found.own.start
         own = torch.arange(len(place), device=place.device)
-        if len(found.rows) > len(pixels):  # several processes; a mask makes the host wait
+        if len(found.rows) > len(pixels):  # Only then, because a mask as index makes the host wait.
             own = own[(place >= 0) & (place < len(pixels))]
             place = place[own]
         height, width = candidates.shape[1:]

@@ -79,7 +79,7 @@ def labeled_negatives(prob: Tensor, target: Tensor, low_rank: int) -> Negatives:
     """
     target = target.flatten()[:, None]
     label = classes_by_rank(_rows(prob), low_rank)
-    # One search instead of one for labeled pixels first, because each waits for the device.
+    # Ignored pixels are ranked too: to find the labeled ones first, the host would have to wait.
     pixel, rank = ((target != IGNORE) & (target != label)).nonzero(as_tuple=True)
     return Negatives(pixel, label[pixel, rank])
 
