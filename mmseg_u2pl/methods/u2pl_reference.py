@@ -31,7 +31,7 @@ class ReferenceContrastiveHead(UnreliableContrastiveHead):
     A labeled pixel can only be a negative of other classes, so here it is never a negative.
     """
 
-    def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
+    def positive_pixels(self, candidates: Tensor, target: Tensor) -> Tensor:
         """A positive is the mean over all pixels with a target, whatever their probability."""
         return target
 

@@ -145,11 +145,10 @@ class UnreliableContrastiveHead(nn.Module):
                 self.bank.enqueue(teacher_embedding.of(images), *found)
             target = label.clone()
             target[num_labeled:].masked_fill_(~anchor_pixels, IGNORE)
-            anchors = anchor_mask(prob, target, self.min_prob)
-            target = self.positive_pixels(anchors, target)
-            positives, has_positive = self._class_means(teacher_embedding, target)
+            candidates = target.masked_fill(~anchor_mask(prob, target, self.min_prob), IGNORE)
+            of_positives = self.positive_pixels(candidates, target)
+            positives, has_positive = self._class_means(teacher_embedding, of_positives)
             has_both = has_positive & (self.bank.fill > 0)
-            candidates = label.masked_fill(~anchors, IGNORE)
             draw = self._draw_anchors(candidates, num_labeled, has_both, generator)
         return {
             "loss_nce": self._contrast(student_embedding, draw, positives, generator),
@@ -180,13 +179,13 @@ class UnreliableContrastiveHead(nn.Module):
             (unlabeled, unlabeled_negatives(prob[unlabeled], negative_pixels, *span)),
         ]
 
-    def positive_pixels(self, anchors: Tensor, target: Tensor) -> Tensor:
-        """Pixels whose mean embedding is the positive of their class: the anchors (Eq. 12).
+    def positive_pixels(self, candidates: Tensor, target: Tensor) -> Tensor:
+        """Pixels whose mean embedding is the positive of their class: the candidates (Eq. 12).
 
-        ``target`` is the class of pixels with a trusted label, and -1 elsewhere. The result is also
-        -1 for all pixels that are not anchor candidates. All tensors are (N, h, w).
+        ``target`` is the class of pixels with a trusted label, ``candidates`` that of anchor
+        candidates, and -1 elsewhere. Both and the result are (N, h, w).
         """
-        return target.masked_fill(~anchors, IGNORE)
+        return candidates
 
     def _class_means(self, embedding: EmbeddingMap, target: Tensor) -> tuple[Tensor, Tensor]:
         """Mean embedding of each class over all processes, and whether the class has pixels."""
@@ -217,7 +216,7 @@ class UnreliableContrastiveHead(nn.Module):
         classes = ((self.anchor_counts > 0) & contrastable).nonzero()[:, 0]
         place = order[drawn[classes]].flatten() - found.own.start
         own = torch.arange(len(place), device=place.device)
-        if len(found.rows) > len(pixels):  # Only then, because a mask as index makes the host wait.
+        if len(found.rows) > len(pixels):  # A mask as an index makes the host wait.
             own = own[(place >= 0) & (place < len(pixels))]
             place = place[own]
         height, width = candidates.shape[1:]
